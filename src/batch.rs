@@ -1,0 +1,185 @@
+//! Micro-batching: documents of like length together, under a budget of tokens, none kept waiting for long.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The documents that wait for the model, sorted by length.
+///
+/// A batch costs `rows × longest` tokens, padding included; that product stays within the budget. (A document longer
+/// than the budget goes alone.) The clock is an argument, so that this can be tested without one.
+#[derive(Debug)]
+pub struct Batcher<T> {
+    budget: usize,
+    wait: Duration,
+    /// By (tokens, arrival): neighbours have like lengths, and no two have the same key.
+    waiting: BTreeMap<(usize, u64), T>,
+    /// In order of arrival; those that left in a batch are passed over when they reach the front.
+    arrivals: VecDeque<Arrival>,
+    arrived: u64,
+    tokens: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    number: u64,
+    tokens: usize,
+    at: Instant,
+}
+
+/// What the model should do now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// Run these.
+    Batch(Vec<T>),
+    /// Nothing is due before this time; what arrives until then may fill the batch.
+    Until(Instant),
+    /// Nothing waits.
+    Idle,
+}
+
+impl<T> Batcher<T> {
+    /// Batches of at most `budget` tokens; no document waits for others longer than `wait`.
+    #[must_use]
+    pub fn new(budget: usize, wait: Duration) -> Self {
+        Self { budget, wait, waiting: BTreeMap::new(), arrivals: VecDeque::new(), arrived: 0, tokens: 0 }
+    }
+
+    /// Adds a document of `tokens` tokens.
+    pub fn push(&mut self, document: T, tokens: usize, now: Instant) {
+        self.waiting.insert((tokens, self.arrived), document);
+        self.arrivals.push_back(Arrival { number: self.arrived, tokens, at: now });
+        self.arrived += 1;
+        self.tokens += tokens;
+    }
+
+    /// True when nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The next batch: at once when the budget is full, when the oldest document has waited long enough, or when
+    /// `more_coming` says that nothing else is on its way: waiting would be in vain.
+    pub fn next(&mut self, now: Instant, more_coming: bool) -> Next<T> {
+        let Some(oldest) = self.oldest() else { return Next::Idle };
+        let due = oldest.at + self.wait;
+        if self.tokens < self.budget && more_coming && now < due {
+            return Next::Until(due);
+        }
+        Next::Batch(self.take_around((oldest.tokens, oldest.number)))
+    }
+
+    fn oldest(&mut self) -> Option<Arrival> {
+        while let Some(&front) = self.arrivals.front() {
+            if self.waiting.contains_key(&(front.tokens, front.number)) {
+                return Some(front);
+            }
+            self.arrivals.pop_front();
+        }
+        None
+    }
+
+    /// The oldest document and its neighbours by length, whichever side pads less, until the budget is full.
+    fn take_around(&mut self, oldest: (usize, u64)) -> Vec<T> {
+        let (mut shortest, mut longest, mut rows) = (oldest, oldest, 1);
+        loop {
+            let shorter = self.waiting.range(..shortest).next_back().map(|(&key, _)| key);
+            let longer = self.waiting.range(longest..).nth(1).map(|(&key, _)| key);
+            let fits = |width: usize| (rows + 1) * width <= self.budget;
+            let shorter = shorter.filter(|_| fits(longest.0)).map(|key| (longest.0 - key.0, key));
+            let longer = longer.filter(|key| fits(key.0)).map(|key| ((key.0 - longest.0) * rows, key));
+            match (shorter, longer) {
+                (None, None) => break,
+                (Some((waste, key)), Some((other, _))) if waste <= other => shortest = key,
+                (_, Some((_, key))) => longest = key,
+                (Some((_, key)), None) => shortest = key,
+            }
+            rows += 1;
+        }
+        let keys: Vec<_> = self.waiting.range(shortest..=longest).map(|(&key, _)| key).collect();
+        self.tokens -= keys.iter().map(|key| key.0).sum::<usize>();
+        keys.iter().filter_map(|key| self.waiting.remove(key)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_millis(20);
+
+    fn batcher(budget: usize, lengths: &[usize], now: Instant) -> Batcher<usize> {
+        let mut batcher = Batcher::new(budget, WAIT);
+        for &tokens in lengths {
+            batcher.push(tokens, tokens, now);
+        }
+        batcher
+    }
+
+    #[test]
+    fn an_idle_model_takes_what_is_there_at_once() {
+        let now = Instant::now();
+        assert_eq!(batcher(1000, &[5], now).next(now, false), Next::Batch(vec![5]));
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_waited_for_but_not_for_long() {
+        let now = Instant::now();
+        let mut batcher = batcher(1000, &[5], now);
+        assert_eq!(batcher.next(now, true), Next::Until(now + WAIT));
+        assert_eq!(batcher.next(now + WAIT, true), Next::Batch(vec![5]));
+        assert_eq!(batcher.next(now, true), Next::Idle);
+    }
+
+    #[test]
+    fn a_full_budget_does_not_wait() {
+        let now = Instant::now();
+        assert!(matches!(batcher(10, &[5, 5], now).next(now, true), Next::Batch(_)));
+    }
+
+    #[test]
+    fn like_lengths_go_together() {
+        let now = Instant::now();
+        let mut batcher = batcher(24, &[8, 100, 7, 99, 8], now);
+        assert_eq!(batcher.next(now, false), Next::Batch(vec![7, 8, 8]));
+        assert_eq!(batcher.next(now, false), Next::Batch(vec![100]), "longer than the budget: alone");
+    }
+
+    proptest! {
+        #[test]
+        fn every_document_leaves_once_and_no_batch_exceeds_the_budget(
+            lengths in prop::collection::vec(1usize..600, 1..200),
+            budget in 1usize..5000,
+        ) {
+            let now = Instant::now();
+            let mut batcher = batcher(budget, &lengths, now);
+            let mut left = Vec::new();
+            while let Next::Batch(batch) = batcher.next(now, false) {
+                let longest = batch.iter().max().copied().unwrap_or(0);
+                prop_assert!(batch.len() == 1 || batch.len() * longest <= budget);
+                left.extend(batch);
+            }
+            let mut expected = lengths;
+            expected.sort_unstable();
+            left.sort_unstable();
+            prop_assert_eq!(left, expected);
+            prop_assert_eq!(batcher.tokens, 0);
+        }
+
+        #[test]
+        fn the_oldest_is_always_in_the_next_batch(lengths in prop::collection::vec(1usize..600, 1..100)) {
+            let now = Instant::now();
+            let mut batcher = Batcher::new(1024, WAIT);
+            for (number, &tokens) in lengths.iter().enumerate() {
+                batcher.push(number, tokens, now);
+            }
+            let mut waiting: std::collections::BTreeSet<usize> = (0..lengths.len()).collect();
+            while let Next::Batch(batch) = batcher.next(now, false) {
+                prop_assert!(batch.contains(waiting.first().unwrap()));
+                batch.iter().for_each(|number| { waiting.remove(number); });
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
+///
+/// tagbert reads documents from Kafka topics, micro-batches them through a model on ONNX Runtime, writes enriched
+/// records to an output topic, and commits offsets when the results are acknowledged. What can't be tagged goes to a
+/// dead-letter topic.
+///
+/// Exit codes: 0 done, 2 bad usage or configuration, 1 anything else.
+#[derive(Debug, Parser)]
+#[command(name = "tagbert", disable_version_flag = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print the versions of tagbert, ONNX Runtime and librdkafka
+    #[arg(short = 'V', long, exclusive = true)]
+    pub version: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tag the documents of Kafka topics
+    ///
+    /// Runs until SIGTERM or SIGINT, which drain what is in flight and commit (within `shutdown.timeout`); a second
+    /// signal ends the process at once. With --until-end it is a batch job.
+    ///
+    /// RUST_LOG filters the log (`info` by default). OTEL_EXPORTER_OTLP_ENDPOINT and the other standard variables of
+    /// OpenTelemetry turn on the export of metrics and traces.
+    Run(Run),
+    /// Show the whole line on real documents, with a broker inside the process
+    ///
+    /// The worker is the one of `tagbert run`; only the broker is embedded (librdkafka's mock cluster). `make demo`
+    /// fetches the corpus and runs it.
+    Demo(Demo),
+    /// Tag documents of a file or of standard input, without Kafka
+    ///
+    /// Enriched records come out as JSON lines, in the order of the input. A line that can't be tagged is reported on
+    /// standard error with its number and passed over; the exit code is then 1.
+    Tag(Tag),
+    /// Check a configuration: parse it, load the model, connect, look for the topics
+    ///
+    /// Prints the configuration as it is after all layers, with secrets masked.
+    Check(ConfigArgs),
+    /// Print a JSON Schema (draft 2020-12)
+    Schema {
+        /// Of what
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
+}
+
+/// `tagbert run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Its configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Read to the end offsets as they are now, drain, commit, print a summary, and exit
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration, in YAML
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Set a key, such as `batch.tokens=4096`; it beats the environment (TAGBERT__BATCH__TOKENS), which beats the file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `tagbert demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many documents, or `all`
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = documents)]
+    pub documents: usize,
+    /// Other documents to stream, as JSON lines
+    #[arg(long, value_name = "FILE", default_value = ".cache/corpus/documents.jsonl")]
+    pub corpus: PathBuf,
+    /// Also write the enriched records to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `tagbert tag`.
+#[derive(Debug, Args)]
+pub struct Tag {
+    /// The model's directory
+    #[arg(long, value_name = "DIR", default_value = "models/tagbert-small")]
+    pub model: PathBuf,
+    /// Where to read from; `-` is standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub input: PathBuf,
+    /// Where to write to; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+    /// What a line of the input is
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+}
+
+/// What a line of `tagbert tag`'s input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A document: {"id": …, "text": "…"}
+    Json,
+    /// A text
+    Text,
+}
+
+/// What `tagbert schema` prints the schema of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration
+    Config,
+    /// A document, as the default configuration expects it
+    Document,
+    /// An enriched record
+    Record,
+    /// The headers of a dead letter
+    DeadLetter,
+}
+
+fn documents(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        number => number.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a number from 1 on, or `all`".into()),
+    }
+}

@@ -1,0 +1,44 @@
+//! The commands, one a file.
+
+mod check;
+pub mod demo;
+mod run;
+mod schema;
+mod tag;
+mod version;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, ConfigError};
+
+pub use schema::schema;
+
+/// Runs the command, and says what went wrong if it did.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        None => version::run(),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Tag(args)) => tag::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Schema { of }) => schema::run(of),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tagbert: {error:#}");
+            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Reads the configuration that the command line names.
+fn config(args: &crate::cli::ConfigArgs) -> anyhow::Result<Config> {
+    let config = Config::load(&args.config, &args.set);
+    Ok(config.map_err(|error| match error {
+        ConfigError::File { .. } => error,
+        other => ConfigError::In { file: args.config.display().to_string(), source: Box::new(other) },
+    })?)
+}

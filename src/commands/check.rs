@@ -1,0 +1,26 @@
+//! `tagbert check`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::cli::ConfigArgs;
+use crate::kafka;
+use crate::model::Model;
+
+pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
+    let config = super::config(args)?;
+    println!("{}", config.masked());
+    let (model, _) = Model::load(&config.model)?;
+    eprintln!("model: {} {}", model.identity.name, model.identity.version);
+    if config.kafka.brokers == "embedded" {
+        eprintln!("brokers: embedded, so there are no topics to look for");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let consumer: BaseConsumer =
+        kafka::consumer(&config).create().context("kafka.properties: the consumer can't be made of them")?;
+    kafka::check_topics(&config, consumer.client())?;
+    eprintln!("topics: all there on {}", config.kafka.brokers);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,59 @@
+//! The documents of the demo: mails and news with their true labels.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+/// Documents in the order in which they are streamed.
+pub(super) struct Corpus {
+    pub documents: Vec<Document>,
+}
+
+/// A document and what is known of it.
+pub(super) struct Document {
+    /// The record's value.
+    pub json: String,
+    pub truth: Truth,
+}
+
+/// The corpus' own labels. The model does not see them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Truth {
+    pub topic: Option<String>,
+    pub spam: Option<String>,
+    split: Option<String>,
+}
+
+impl Truth {
+    /// True when neither the document nor a near-duplicate of it was in the training data.
+    pub(super) fn is_held_out(&self) -> bool {
+        self.split.as_deref() == Some("test")
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    corpus: Truth,
+}
+
+impl Corpus {
+    /// Reads the first `limit` lines.
+    pub(super) fn read(path: &Path, limit: usize) -> Result<Self> {
+        let file =
+            File::open(path).with_context(|| format!("{}: run `make demo`, which fetches it", path.display()))?;
+        let mut documents = Vec::new();
+        for (number, json) in BufReader::new(file).lines().take(limit).enumerate() {
+            let json = json.with_context(|| path.display().to_string())?;
+            let line: Line =
+                serde_json::from_str(&json).with_context(|| format!("{}: line {}", path.display(), number + 1))?;
+            documents.push(Document { json, truth: line.corpus });
+        }
+        ensure!(!documents.is_empty(), "{} holds no document", path.display());
+        Ok(Self { documents })
+    }
+}

@@ -1,0 +1,32 @@
+//! `tagbert run`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::Run;
+use crate::config::ConfigError;
+use crate::worker::Worker;
+
+pub(super) fn run(args: &Run) -> Result<ExitCode> {
+    let config = super::config(&args.config)?;
+    if config.kafka.brokers == "embedded" {
+        let why = "is `embedded`: that broker is empty, and only `tagbert demo` has one".into();
+        return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
+    }
+    let worker = Worker::start(config, args.until_end)?;
+    worker.stop_on_signals()?;
+    let summary = worker.run()?;
+    if args.until_end {
+        println!("{summary}");
+    } else {
+        tracing::info!(
+            fetched = summary.fetched,
+            enriched = summary.enriched,
+            dead_letters = summary.dead_letters,
+            given_up = summary.given_up(),
+            "stopped"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,40 @@
+//! `tagbert schema`: JSON Schemas, generated from the Rust types.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use schemars::{JsonSchema, Schema, schema_for};
+
+use crate::cli::SchemaOf;
+use crate::config::Config;
+use crate::dead_letter::DeadLetterHeaders;
+use crate::record::EnrichedRecord;
+
+/// A document, as the default configuration expects it. Any other fields are welcome, and kept.
+#[derive(JsonSchema)]
+#[schemars(title = "Document")]
+#[expect(dead_code, reason = "it describes what is read by JSON pointers, field by field")]
+struct Document {
+    /// Anything that tells it from others (`input.id`).
+    id: Option<serde_json::Value>,
+    /// The first part of the text (`input.text`).
+    subject: Option<String>,
+    /// The second part of the text (`input.text`).
+    body: Option<String>,
+}
+
+/// The JSON Schema of one of tagbert's formats.
+#[must_use]
+pub fn schema(of: SchemaOf) -> Schema {
+    match of {
+        SchemaOf::Config => schema_for!(Config),
+        SchemaOf::Document => schema_for!(Document),
+        SchemaOf::Record => schema_for!(EnrichedRecord<'_>),
+        SchemaOf::DeadLetter => schema_for!(DeadLetterHeaders),
+    }
+}
+
+pub(super) fn run(of: SchemaOf) -> Result<ExitCode> {
+    println!("{}", serde_json::to_string_pretty(&schema(of))?);
+    Ok(ExitCode::SUCCESS)
+}

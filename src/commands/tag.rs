@@ -1,0 +1,127 @@
+//! `tagbert tag`: the pipeline between two files.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use serde_json::json;
+
+use crate::budget::Budget;
+use crate::cli::{Format, Tag};
+use crate::config::{Config, Input, Model as ModelConfig};
+use crate::envelope::{Envelope, Origin, Outcome, Record};
+use crate::metrics::Metrics;
+use crate::model::Model;
+use crate::pipeline::{Pipeline, Sink};
+use crate::stop::Stop;
+use crate::telemetry::RecordSpan;
+
+pub(super) fn run(args: &Tag) -> Result<ExitCode> {
+    let input = Input { text: vec!["/text".into()], ..Input::default() };
+    let model = ModelConfig { path: args.model.clone(), ..ModelConfig::default() };
+    let config = Config { input, model, ..Config::default() };
+    let (model, session) = Model::load(&config.model)?;
+    let lines = open(&args.input)?;
+    let refused = Arc::new(AtomicBool::new(false));
+    let sink = Lines { output: create(&args.output)?, refused: Arc::clone(&refused) };
+
+    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
+    let metrics =
+        Metrics::new(&opentelemetry::metrics::MeterProvider::meter(&NoopMeterProvider::new(), "tagbert"), &budget);
+    let stop = Arc::new(Stop::default());
+    let pipeline = Pipeline::start(&config, model, session, sink, &metrics, &stop)?;
+    let topic: Arc<str> =
+        if is_standard(&args.input) { "stdin".into() } else { args.input.display().to_string().into() };
+    let mut seq = 0;
+    for (number, line) in lines.split(b'\n').enumerate() {
+        let line = line.with_context(|| args.input.display().to_string())?;
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        while budget.is_spent() && !stop.is_requested() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if stop.is_requested() {
+            break;
+        }
+        let value = value(line, number, args.format);
+        let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
+        let origin = Origin { topic: Arc::clone(&topic), partition: 0, offset: number as i64, epoch: 0, seq };
+        let permit = budget.take(record.size());
+        pipeline.feed(Envelope {
+            origin,
+            record,
+            body: (),
+            fetched: Instant::now(),
+            span: RecordSpan::default(),
+            permit,
+        });
+        seq += 1;
+    }
+    pipeline.finish();
+    match stop.take_failure() {
+        Some(error) => Err(error),
+        None => Ok(ExitCode::from(u8::from(refused.load(Ordering::Relaxed)))),
+    }
+}
+
+/// A line as a document. Bytes that are not UTF-8 are left to the decoder to refuse.
+fn value(line: &[u8], number: usize, format: Format) -> Vec<u8> {
+    match (format, std::str::from_utf8(line)) {
+        (Format::Text, Ok(text)) => json!({ "id": (number + 1).to_string(), "text": text }).to_string().into_bytes(),
+        _ => line.to_vec(),
+    }
+}
+
+/// Writes enriched records as lines, and reports the others.
+struct Lines {
+    output: Box<dyn Write + Send>,
+    refused: Arc<AtomicBool>,
+}
+
+impl Sink for Lines {
+    fn deliver(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Enriched(envelope) => {
+                self.output.write_all(&envelope.body).and_then(|()| self.output.write_all(b"\n")).context("output")?;
+            }
+            Outcome::DeadLetter(envelope) => {
+                self.refused.store(true, Ordering::Relaxed);
+                eprintln!("line {}: {}", envelope.origin.offset + 1, envelope.body.message);
+            }
+            Outcome::Tombstone(_) => bail!("a line is never a tombstone"),
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        self.output.flush().context("output")
+    }
+}
+
+fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    if is_standard(path) {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn create(path: &Path) -> Result<Box<dyn Write + Send>> {
+    if is_standard(path) {
+        return Ok(Box::new(BufWriter::new(io::stdout())));
+    }
+    let file = File::create(path).with_context(|| path.display().to_string())?;
+    Ok(Box::new(BufWriter::new(file)))
+}

@@ -1,0 +1,318 @@
+//! The configuration: its shape, its defaults, and what must hold of it.
+//!
+//! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
+
+mod layers;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use layers::ConfigError;
+
+/// The configuration of `tagbert run`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The Kafka cluster and how to speak to it.
+    pub kafka: Kafka,
+    /// The documents to read.
+    pub input: Input,
+    /// Where enriched records and dead letters go.
+    pub output: Output,
+    /// The model that tags.
+    pub model: Model,
+    /// How documents are batched for the model.
+    pub batch: Batch,
+    /// What bounds memory.
+    pub limits: Limits,
+    /// The HTTP port for probes and metrics.
+    pub http: Http,
+    /// How the worker stops.
+    pub shutdown: Shutdown,
+}
+
+/// The Kafka cluster.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port` of one or more brokers, separated by commas. `KAFKA_BOOTSTRAP_SERVERS` sets it too. `embedded` is
+    /// librdkafka's mock cluster within the process, for `tagbert demo` alone.
+    pub brokers: String,
+    /// The consumer group.
+    pub group: String,
+    /// Any property of librdkafka, for consumer and producer alike, such as `security.protocol` or `sasl.password`.
+    #[serde(deserialize_with = "layers::properties")]
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { brokers: "localhost:9092".into(), group: "tagbert".into(), properties: BTreeMap::new() }
+    }
+}
+
+/// The documents to read.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    /// The topics.
+    #[serde(deserialize_with = "layers::list")]
+    pub topics: Vec<String>,
+    /// JSON pointer (RFC 6901) to the document's id.
+    pub id: String,
+    /// JSON pointers to the texts to tag; several are joined by a newline, those that a document lacks are passed over.
+    #[serde(deserialize_with = "layers::list")]
+    pub text: Vec<String>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { topics: vec!["documents".into()], id: "/id".into(), text: vec!["/subject".into(), "/body".into()] }
+    }
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Output {
+    /// The topic of enriched records.
+    pub topic: String,
+    /// The topic of records that could not be tagged.
+    pub dead_letters: String,
+    /// Whether the enriched record holds the original document.
+    pub document: KeepDocument,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            topic: "documents.tagged".into(),
+            dead_letters: "documents.dead".into(),
+            document: KeepDocument::default(),
+        }
+    }
+}
+
+/// Whether the enriched record holds the original document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepDocument {
+    /// It does, byte for byte.
+    #[default]
+    Keep,
+    /// It does not.
+    Drop,
+}
+
+/// The model.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// The model's directory, in Hugging Face layout.
+    pub path: PathBuf,
+    /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda` or `cuda:N`.
+    #[schemars(with = "String")]
+    pub device: Device,
+    /// Longer documents are cut to so many tokens, the special ones included.
+    pub max_tokens: usize,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { path: "models/tagbert-small".into(), device: Device::Auto, max_tokens: 512 }
+    }
+}
+
+/// What the model runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Device {
+    /// CUDA if library and device are there, else CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of this number, or none.
+    Cuda(u32),
+}
+
+impl TryFrom<String> for Device {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = match text.as_str() {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => Some(0),
+            other => other.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
+        };
+        number.map(Self::Cuda).ok_or_else(|| format!("`{text}` is no device: use auto, cpu, cuda or cuda:N"))
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Auto => "auto".into(),
+            Device::Cpu => "cpu".into(),
+            Device::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+/// How documents are batched.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Batch {
+    /// A batch's budget in tokens, padding included.
+    pub tokens: usize,
+    /// How long a document may wait for others that are on their way. An upper bound, not a toll.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub wait: Duration,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { tokens: 8192, wait: Duration::from_millis(20) }
+    }
+}
+
+/// What bounds memory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes in flight, from fetch to acknowledgement; beyond it, fetching pauses.
+    #[schemars(with = "String")]
+    pub in_flight: ByteSize,
+    /// A larger record goes to the dead-letter topic.
+    #[schemars(with = "String")]
+    pub document: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight: ByteSize::mib(64), document: ByteSize::mib(1) }
+    }
+}
+
+/// The HTTP port.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address of `/livez`, `/readyz` and `/metrics`; port 0 takes any free one.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+    }
+}
+
+/// How the worker stops.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long what is in flight may take to finish after SIGTERM or SIGINT.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Properties that would break a promise, or that tagbert sets by another name.
+const REFUSED: [(&str, &str); 8] = [
+    ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
+    ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),
+    ("transactional.id", "transactions are tagbert's own affair"),
+    ("isolation.level", "aborted records must never be read as documents"),
+    ("enable.idempotence", "without it a retry could break the order, or write a record twice"),
+    ("enable.partition.eof", "tagbert needs it to know the end of a partition"),
+    ("bootstrap.servers", "set `kafka.brokers` instead"),
+    ("group.id", "set `kafka.group` instead"),
+];
+
+impl Config {
+    /// What deserializing can't check.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
+        for (key, why) in REFUSED {
+            if self.kafka.properties.contains_key(key) {
+                return refuse(&format!("kafka.properties.{key}"), format!("can't be set: {why}"));
+            }
+        }
+        if self.kafka.brokers.trim().is_empty() {
+            return refuse("kafka.brokers", "is empty".into());
+        }
+        if self.kafka.group.is_empty() {
+            return refuse("kafka.group", "is empty".into());
+        }
+        if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
+            return refuse("input.topics", "names no topic".into());
+        }
+        for pointer in self.input.text.iter().chain([&self.input.id]) {
+            if !pointer.is_empty() && !pointer.starts_with('/') {
+                return refuse("input", format!("`{pointer}` is no JSON pointer: it must start with `/`"));
+            }
+        }
+        if self.input.text.is_empty() {
+            return refuse("input.text", "names no field".into());
+        }
+        for (key, topic) in [("output.topic", &self.output.topic), ("output.dead_letters", &self.output.dead_letters)] {
+            if topic.is_empty() {
+                return refuse(key, "is empty".into());
+            }
+            if self.input.topics.contains(topic) {
+                return refuse(key, format!("`{topic}` is an input topic too: its records would go round for ever"));
+            }
+        }
+        if self.output.topic == self.output.dead_letters {
+            return refuse("output.dead_letters", "must not be `output.topic`".into());
+        }
+        if self.model.max_tokens < 8 {
+            return refuse("model.max_tokens", "must be 8 or more".into());
+        }
+        if self.batch.tokens == 0 {
+            return refuse("batch.tokens", "must be 1 or more".into());
+        }
+        if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
+            return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0".into());
+        }
+        Ok(())
+    }
+
+    /// The configuration as JSON (which is YAML, too), with every secret masked.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let mut masked = self.clone();
+        for (key, value) in &mut masked.kafka.properties {
+            if is_secret(key) {
+                *value = "********".into();
+            }
+        }
+        serde_json::to_string_pretty(&masked).unwrap_or_default()
+    }
+}
+
+/// librdkafka's secret properties: passwords, keys in PEM form, client secrets, and anything that looks like one.
+fn is_secret(property: &str) -> bool {
+    ["password", "secret", ".pem", "sasl.oauthbearer.config", "token"].iter().any(|part| property.contains(part))
+        && !property.ends_with(".url")
+        && !property.ends_with(".location")
+}
+
+#[cfg(test)]
+mod tests;

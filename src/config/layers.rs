@@ -1,0 +1,160 @@
+//! Reading the configuration: defaults < file < environment < `--set`, and what it says of mistakes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use config::{Environment, File, FileFormat};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::Config;
+
+/// Why a configuration can't be used. Every one of these ends in exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// It is not YAML, or a value has the wrong type.
+    #[error("{0}")]
+    Parse(#[from] config::ConfigError),
+    /// A key that does not exist.
+    #[error("unknown key `{key}`{}", nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+    UnknownKey {
+        /// The key as it was written.
+        key: String,
+        /// The known key that it resembles most.
+        nearest: Option<String>,
+    },
+    /// A value that can't be used.
+    #[error("`{key}` {why}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Any of these, with the file that the configuration came from.
+    #[error("{file}: {source}")]
+    In {
+        /// The file.
+        file: String,
+        /// What is wrong; it may also stand in the environment, or on the command line.
+        source: Box<ConfigError>,
+    },
+    /// A `--set` that is not KEY=VALUE.
+    #[error("--set {0}: expected KEY=VALUE")]
+    Set(String),
+}
+
+impl Config {
+    /// Reads the configuration from `file`, the environment and `sets` (each `KEY=VALUE`), and checks it.
+    ///
+    /// # Errors
+    /// When a layer can't be read, names an unknown key, or has a value that can't be used.
+    pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
+        let yaml = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::File { path: file.display().to_string(), source })?;
+        Self::parse(&yaml, std::env::vars().collect(), sets)
+    }
+
+    /// The same for the text of a file and a given environment.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn parse(
+        yaml: &str,
+        environment: std::collections::HashMap<String, String>,
+        sets: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut layers = config::Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml));
+        if let Some(brokers) = environment.get("KAFKA_BOOTSTRAP_SERVERS") {
+            layers = layers.add_source(File::from_str(
+                &Value::from_iter([("kafka", Value::from_iter([("brokers", brokers.as_str())]))]).to_string(),
+                FileFormat::Yaml,
+            ));
+        }
+        layers = layers.add_source(
+            Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment)),
+        );
+        for set in sets {
+            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
+            layers = layers.set_override(key, value)?;
+        }
+        let merged = layers.build()?;
+        refuse_unknown_keys(&merged.clone().try_deserialize()?)?;
+        let config: Self = merged.try_deserialize()?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Every key must be one that the defaults have; below `kafka.properties` any is welcome.
+fn refuse_unknown_keys(given: &Value) -> Result<(), ConfigError> {
+    let known = keys(&serde_json::to_value(Config::default()).unwrap_or_default(), "");
+    for key in keys(given, "") {
+        if known.contains(&key) || key.starts_with("kafka.properties.") {
+            continue;
+        }
+        let alike = |candidate: &&String| strsim::damerau_levenshtein(candidate, &key);
+        let same_name = known.iter().find(|candidate| candidate.rsplit('.').next() == key.rsplit('.').next());
+        let nearest = same_name.or_else(|| known.iter().min_by_key(alike).filter(|near| alike(near) <= 4));
+        return Err(ConfigError::UnknownKey { nearest: nearest.cloned(), key });
+    }
+    Ok(())
+}
+
+/// All keys of a tree, dotted, sections before what is in them.
+fn keys(tree: &Value, prefix: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in tree.as_object().into_iter().flatten() {
+        let key = format!("{prefix}{key}");
+        let below = keys(value, &format!("{key}."));
+        found.push(key);
+        found.extend(below);
+    }
+    found
+}
+
+/// A list, or its elements in one string, as the environment and `--set` have it: `a,b` or `[a, b]`.
+pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum List {
+        Joined(String),
+        Elements(Vec<String>),
+    }
+    Ok(match List::deserialize(from)? {
+        List::Elements(elements) => elements,
+        List::Joined(joined) => {
+            let inner = joined.trim().trim_start_matches('[').trim_end_matches(']');
+            inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']).to_owned()).collect()
+        }
+    })
+}
+
+/// librdkafka's dotted names, written flat (`{"sasl.password": …}`) or nested (`TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD`).
+pub(super) fn properties<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    fn flatten(value: Value, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
+        match value {
+            Value::Object(nested) => {
+                let dot = if name.is_empty() { "" } else { "." };
+                nested.into_iter().try_for_each(|(key, value)| flatten(value, &format!("{name}{dot}{key}"), into))?;
+            }
+            Value::String(text) => drop(into.insert(name.to_owned(), text)),
+            Value::Bool(_) | Value::Number(_) => drop(into.insert(name.to_owned(), value.to_string())),
+            Value::Null | Value::Array(_) => {
+                return Err(format!("property `{name}` must be text, a number or a boolean"));
+            }
+        }
+        Ok(())
+    }
+    let mut flat = BTreeMap::new();
+    flatten(Value::deserialize(from)?, "", &mut flat).map_err(serde::de::Error::custom)?;
+    Ok(flat)
+}

@@ -1,0 +1,112 @@
+use std::collections::HashMap;
+
+use super::*;
+
+fn parse(yaml: &str, environment: &[(&str, &str)], sets: &[&str]) -> Result<Config, String> {
+    let environment: HashMap<_, _> = environment.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let sets: Vec<_> = sets.iter().map(|&set| set.to_owned()).collect();
+    Config::parse(yaml, environment, &sets).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = parse("", &[], &[]).unwrap();
+    assert_eq!(config.kafka.brokers, "localhost:9092");
+    assert_eq!(config.input.text, ["/subject", "/body"]);
+    assert_eq!(config.batch.wait, Duration::from_millis(20));
+    assert_eq!(config.limits.in_flight, ByteSize::mib(64));
+}
+
+#[test]
+fn set_beats_environment_beats_file_beats_default() {
+    let yaml = "kafka: {brokers: 'file:1', group: file}\nbatch: {tokens: 1}";
+    let environment = [("TAGBERT__KAFKA__BROKERS", "env:1"), ("TAGBERT__BATCH__TOKENS", "2"), ("HOME", "/")];
+    let config = parse(yaml, &environment, &["batch.tokens=3", "input.topics=[a, b]", "batch.wait=1s"]).unwrap();
+    assert_eq!((config.kafka.brokers.as_str(), config.kafka.group.as_str()), ("env:1", "file"));
+    assert_eq!((config.batch.tokens, config.batch.wait), (3, Duration::from_secs(1)));
+    assert_eq!(config.input.topics, ["a", "b"]);
+}
+
+#[test]
+fn the_usual_bootstrap_variable_is_honoured() {
+    let usual = ("KAFKA_BOOTSTRAP_SERVERS", "usual:1");
+    assert_eq!(parse("kafka: {brokers: 'file:1'}", &[usual], &[]).unwrap().kafka.brokers, "usual:1");
+    let own = ("TAGBERT__KAFKA__BROKERS", "own:1");
+    assert_eq!(parse("", &[usual, own], &[]).unwrap().kafka.brokers, "own:1");
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    assert_eq!(
+        parse("batch: {token: 1}", &[], &[]).unwrap_err(),
+        "unknown key `batch.token`: did you mean `batch.tokens`?"
+    );
+    assert_eq!(parse("topics: [a]", &[], &[]).unwrap_err(), "unknown key `topics`: did you mean `input.topics`?");
+    assert!(parse("", &[("TAGBERT__BATCH__TOKNES", "1")], &[]).unwrap_err().contains("`batch.tokens`"));
+    assert!(parse("", &[], &["zzzzzzzzzzzzzzzz=1"]).unwrap_err().contains("unknown key"));
+}
+
+#[test]
+fn any_property_passes_flat_or_nested() {
+    let yaml = "kafka: {properties: {session.timeout.ms: 6000, check.crcs: true}}";
+    let secret = ("TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD", "hunter2: #1,[x]");
+    let config = parse(yaml, &[secret], &["kafka.properties.client.id=me"]).unwrap();
+    let expected = [
+        ("check.crcs", "true"),
+        ("client.id", "me"),
+        ("sasl.password", "hunter2: #1,[x]"),
+        ("session.timeout.ms", "6000"),
+    ];
+    assert!(config.kafka.properties.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(expected));
+}
+
+#[test]
+fn properties_that_break_a_promise_are_refused_with_the_reason() {
+    for (key, why) in REFUSED {
+        let error = parse("", &[], &[&format!("kafka.properties.{key}=false")]).unwrap_err();
+        assert!(error.contains(key) && error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn values_that_cannot_work_are_refused_by_name() {
+    for (set, expected) in [
+        ("kafka.brokers=", "kafka.brokers"),
+        ("input.text=subject", "JSON pointer"),
+        ("output.topic=documents", "go round for ever"),
+        ("output.dead_letters=documents.tagged", "output.dead_letters"),
+        ("model.device=gpu", "no device"),
+        ("model.max_tokens=2", "max_tokens"),
+        ("batch.tokens=0", "batch.tokens"),
+        ("batch.tokens=many", "batch.tokens"),
+        ("batch.wait=soon", "batch.wait"),
+        ("limits.in_flight=1KiB", "limits.in_flight"),
+        ("http.listen=everywhere", "http.listen"),
+        ("output.document=maybe", "output.document"),
+        ("no-value", "KEY=VALUE"),
+    ] {
+        let error = parse("", &[], &[set]).unwrap_err();
+        assert!(error.contains(expected), "{set}: {error}");
+    }
+    assert!(parse("kafka: [", &[], &[]).is_err());
+}
+
+#[test]
+fn secrets_are_masked() {
+    let sets =
+        ["sasl.password=hunter2", "ssl.key.pem=hunter2", "sasl.oauthbearer.client.secret=hunter2", "client.id=me"];
+    let sets: Vec<_> = sets.iter().map(|set| format!("kafka.properties.{set}")).collect();
+    let masked = Config::parse("", HashMap::new(), &sets).unwrap().masked();
+    assert!(!masked.contains("hunter2") && masked.contains("\"client.id\": \"me\""), "{masked}");
+}
+
+#[test]
+fn the_shipped_configurations_are_valid() {
+    for yaml in [
+        include_str!("../../configs/demo.yaml"),
+        include_str!("../../configs/local.yaml"),
+        include_str!("../../configs/production.yaml"),
+    ] {
+        parse(yaml, &[], &[]).unwrap();
+    }
+}

@@ -1,0 +1,79 @@
+//! Dead letters: the record as it was, with headers that say where it came from and why it is here.
+//!
+//! The headers have the names that Kafka Connect's dead-letter queue gives them (KIP-298), so that people's tools know
+//! them.
+
+use rdkafka::message::{Header, OwnedHeaders};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::envelope::{Origin, Rejection};
+
+/// The headers that a dead letter has beside its own. Header values are text.
+#[derive(Serialize, JsonSchema)]
+#[schemars(title = "Dead letter: its additional headers")]
+pub struct DeadLetterHeaders {
+    /// The input topic.
+    #[serde(rename = "__connect.errors.topic")]
+    topic: String,
+    /// The partition of the input topic, in decimal.
+    #[serde(rename = "__connect.errors.partition")]
+    partition: String,
+    /// The offset in the partition, in decimal.
+    #[serde(rename = "__connect.errors.offset")]
+    offset: String,
+    /// Who refused it: `tagbert`.
+    #[serde(rename = "__connect.errors.connector.name")]
+    connector: String,
+    /// The stage that refused it: decode, tokenize, infer or sink.
+    #[serde(rename = "__connect.errors.stage")]
+    stage: String,
+    /// The class of the error, such as `NotJson` or `TextMissing`.
+    #[serde(rename = "__connect.errors.exception.class.name")]
+    class: String,
+    /// What is wrong. It never holds any of the document's text.
+    #[serde(rename = "__connect.errors.exception.message")]
+    message: String,
+}
+
+/// The record's own headers, and after them those that explain.
+#[must_use]
+pub fn headers(own: Option<OwnedHeaders>, origin: &Origin, rejection: &Rejection) -> OwnedHeaders {
+    let explain = DeadLetterHeaders {
+        topic: origin.topic.to_string(),
+        partition: origin.partition.to_string(),
+        offset: origin.offset.to_string(),
+        connector: "tagbert".into(),
+        stage: rejection.stage.name().into(),
+        class: rejection.class.into(),
+        message: rejection.message.clone(),
+    };
+    // Through serde, so that the names stand in one place.
+    let explain = serde_json::to_value(explain).unwrap_or_default();
+    let named = explain.as_object().into_iter().flatten();
+    named.fold(own.unwrap_or_default(), |headers, (name, value)| {
+        headers.insert(Header { key: name, value: value.as_str() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Stage;
+
+    #[test]
+    fn a_dead_letter_says_where_it_came_from_and_why_it_is_here() {
+        let own = OwnedHeaders::new().insert(Header { key: "mine", value: Some("1") });
+        let origin = Origin { topic: "documents".into(), partition: 3, offset: 42, epoch: 0, seq: 0 };
+        let rejection = Rejection { stage: Stage::Decode, class: "NotJson", message: "syntax error".into() };
+        let headers = headers(Some(own), &origin, &rejection);
+        let value = |name: &str| crate::headers::last(&headers, name).map(String::from_utf8_lossy);
+        assert_eq!(value("mine").as_deref(), Some("1"));
+        assert_eq!(value("__connect.errors.topic").as_deref(), Some("documents"));
+        assert_eq!(value("__connect.errors.partition").as_deref(), Some("3"));
+        assert_eq!(value("__connect.errors.offset").as_deref(), Some("42"));
+        assert_eq!(value("__connect.errors.stage").as_deref(), Some("decode"));
+        assert_eq!(value("__connect.errors.exception.class.name").as_deref(), Some("NotJson"));
+        assert_eq!(value("__connect.errors.exception.message").as_deref(), Some("syntax error"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Where a bounded run ends (`tagbert run --until-end`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use crate::config::Config;
+use crate::kafka;
+use crate::ledger::{Ledger, TopicPartition};
+
+/// How often it is looked whether the end is reached: it costs requests.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The end offsets of all partitions of the input topics, taken when the run began.
+///
+/// A run has ended when each partition was read up to its end: by this worker, or, as the group's committed offsets
+/// tell, by another of the same job.
+pub struct End {
+    offsets: HashMap<TopicPartition, i64>,
+    prober: ClientConfig,
+    last_look: Instant,
+    /// The positions of our partitions at the last look.
+    seen: HashMap<TopicPartition, Option<i64>>,
+}
+
+impl End {
+    /// Takes the end offsets. Partitions that hold no record have none.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub fn take<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>) -> Result<Self> {
+        let mut offsets = HashMap::new();
+        let metadata = consumer.fetch_metadata(None, kafka::REQUEST_TIMEOUT).context("metadata of the input topics")?;
+        for topic in
+            metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()))
+        {
+            for partition in topic.partitions() {
+                let (low, high) = consumer
+                    .fetch_watermarks(topic.name(), partition.id(), kafka::REQUEST_TIMEOUT)
+                    .with_context(|| format!("end offset of {}/{}", topic.name(), partition.id()))?;
+                if high > low {
+                    offsets.insert((Arc::from(topic.name()), partition.id()), high);
+                }
+            }
+        }
+        let mut prober = kafka::consumer(config);
+        prober.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
+        Ok(Self { offsets, prober, last_look: Instant::now(), seen: HashMap::new() })
+    }
+
+    /// False for a record that came after the run began. It also proves that its partition was read to its end.
+    pub fn wants(&self, message: &BorrowedMessage<'_>, ledger: &Ledger) -> bool {
+        let end = self.offsets.get(&(Arc::from(message.topic()), message.partition()));
+        let wanted = end.is_some_and(|&end| message.offset() < end);
+        if let (Some(&end), false) = (end, wanted) {
+            ledger.reach(message.topic(), message.partition(), end);
+        }
+        wanted
+    }
+
+    /// Whether every partition was read up to its end.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    pub fn is_reached<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, ledger: &Ledger) -> Result<bool> {
+        if self.last_look.elapsed() < INTERVAL {
+            return Ok(false);
+        }
+        self.last_look = Instant::now();
+        let ours = ledger.positions();
+        let seen = std::mem::replace(&mut self.seen, ours);
+        let mut unknown = TopicPartitionList::new();
+        let mut reached = true;
+        for (key, &end) in &self.offsets {
+            match self.seen.get(key) {
+                Some(Some(position)) if *position >= end => {}
+                // It has not moved since the last look: perhaps there is nothing more to read.
+                Some(Some(position)) if seen.get(key) == Some(&Some(*position)) => {
+                    reached &= self.is_read_up(key, Offset::Offset(*position), ledger)?;
+                }
+                Some(Some(_)) => reached = false,
+                // Another worker's, or nothing read of it yet.
+                Some(None) | None => drop(unknown.add_partition(&key.0, key.1)),
+            }
+        }
+        if unknown.count() == 0 {
+            return Ok(reached);
+        }
+        let committed = consumer
+            .committed_offsets(unknown, kafka::REQUEST_TIMEOUT)
+            .context("the group's committed offsets can't be read")?;
+        for element in committed.elements() {
+            let key = (Arc::from(element.topic()), element.partition());
+            let committed = element.offset().to_raw().filter(|&offset| offset >= 0);
+            if committed.is_some_and(|committed| committed >= self.offsets[&key]) {
+                continue;
+            }
+            // Ours for a whole interval, and not a record of it.
+            let silent = self.seen.contains_key(&key) && seen.contains_key(&key);
+            let position = committed.map_or(Offset::Beginning, Offset::Offset);
+            reached &= silent && self.is_read_up(&key, position, ledger)?;
+        }
+        Ok(reached)
+    }
+
+    fn is_read_up(&self, key: &TopicPartition, position: Offset, ledger: &Ledger) -> Result<bool> {
+        let read_up = self.only_markers_left(key, position)?;
+        if read_up {
+            ledger.reach(&key.0, key.1, self.offsets[key]);
+        }
+        Ok(read_up)
+    }
+
+    /// Whether no record is left between `position` and the end: the markers that transactions leave count as offsets,
+    /// but no consumer ever sees them, so that the position alone would never reach the end.
+    fn only_markers_left(&self, (topic, partition): &TopicPartition, position: Offset) -> Result<bool> {
+        let consumer: BaseConsumer = self.prober.create().context("a second consumer can't be made")?;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, *partition, position)?;
+        consumer.assign(&assignment)?;
+        match consumer.poll(kafka::REQUEST_TIMEOUT) {
+            Some(Ok(message)) => Ok(message.offset() >= self.offsets[&(Arc::clone(topic), *partition)]),
+            Some(Err(KafkaError::PartitionEOF(_))) => Ok(true),
+            Some(Err(error)) => bail!("{topic}/{partition}: {}", kafka::plain(&error)),
+            None => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether the worker lives, and whether it is ready: what the probes ask.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A source that has not polled for so long hangs. Longer than a rebalance may hold it up.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// The state that the probes see.
+#[derive(Debug)]
+pub struct Health {
+    warm: AtomicBool,
+    assigned: AtomicBool,
+    stopping: AtomicBool,
+    last_poll: Mutex<Instant>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            warm: AtomicBool::new(false),
+            assigned: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            last_poll: Mutex::new(Instant::now()),
+        }
+    }
+}
+
+impl Health {
+    /// The model is loaded and has run once.
+    pub fn set_warm(&self) {
+        self.warm.store(true, Ordering::Release);
+    }
+
+    /// The group has told this worker its partitions (which may be none).
+    pub fn set_assigned(&self) {
+        self.assigned.store(true, Ordering::Release);
+    }
+
+    /// The worker drains, and takes nothing more.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// The source polls.
+    pub fn alive(&self) {
+        *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Why the worker is not ready, if it isn't.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn ready(&self) -> Result<(), &'static str> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err("stopping");
+        }
+        if !self.warm.load(Ordering::Acquire) {
+            return Err("the model is not loaded yet");
+        }
+        if !self.assigned.load(Ordering::Acquire) {
+            return Err("no partitions are assigned yet");
+        }
+        Ok(())
+    }
+
+    /// Why the worker is not alive, if it isn't.
+    ///
+    /// # Errors
+    /// With the reason.
+    pub fn live(&self) -> Result<(), &'static str> {
+        let silent = self.last_poll.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let loading = !self.warm.load(Ordering::Acquire);
+        if loading || silent < SILENCE { Ok(()) } else { Err("the source has not polled for a minute") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_means_warm_and_assigned_and_not_stopping() {
+        let health = Health::default();
+        assert!(health.ready().is_err() && health.live().is_ok());
+        health.set_warm();
+        assert!(health.ready().is_err());
+        health.set_assigned();
+        assert!(health.ready().is_ok());
+        health.set_stopping();
+        assert_eq!(health.ready(), Err("stopping"));
+    }
+}

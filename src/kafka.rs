@@ -1,0 +1,105 @@
+//! Clients of the cluster: their configuration, what they log, and whether the topics are there.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+
+use crate::config::Config;
+
+/// How long any one request to the cluster may take before the worker gives up at its start.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What every client of the worker is configured with.
+fn client(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.kafka.brokers).set("client.id", "tagbert");
+    for (name, value) in &config.kafka.properties {
+        client.set(name, value);
+    }
+    client.set_log_level(RDKafkaLogLevel::Warning);
+    client
+}
+
+/// The consumer's configuration. Offsets are the worker's own affair; so nothing commits by itself.
+#[must_use]
+pub fn consumer(config: &Config) -> ClientConfig {
+    let mut consumer = client(config);
+    let given = |name: &str| config.kafka.properties.contains_key(name);
+    let mut default = |name: &str, value: &str| {
+        if !given(name) {
+            consumer.set(name, value);
+        }
+    };
+    // librdkafka's own default, `latest`, loses what was written before the first start, without a word.
+    default("auto.offset.reset", "earliest");
+    if config.kafka.properties.get("group.protocol").map(String::as_str) != Some("consumer") {
+        default("partition.assignment.strategy", "cooperative-sticky");
+    }
+    // librdkafka prefetches 64 MB a partition unless told otherwise.
+    default("queued.max.messages.kbytes", &(config.limits.in_flight.as_u64() / 4096).clamp(1024, 65536).to_string());
+    default("statistics.interval.ms", "1000");
+    consumer
+        .set("group.id", &config.kafka.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed");
+    consumer
+}
+
+/// The producer's configuration.
+#[must_use]
+pub fn producer(config: &Config) -> ClientConfig {
+    let mut producer = client(config);
+    if !config.kafka.properties.contains_key("partitioner") {
+        // The Java client's: so that a key goes to the partition where other producers put it.
+        producer.set("partitioner", "murmur2_random");
+    }
+    producer.set("enable.idempotence", "true");
+    producer
+}
+
+/// Passes the client library's log lines on, without those that are of no use to a user.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    // Properties are for consumer and producer alike; that one ignores the other's is as it should be.
+    if facility == "CONFWARN" {
+        tracing::debug!(target: "librdkafka", "{facility}: {message}");
+    } else if level as i32 <= RDKafkaLogLevel::Error as i32 {
+        tracing::error!(target: "librdkafka", "{facility}: {message}");
+    } else {
+        tracing::warn!(target: "librdkafka", "{facility}: {message}");
+    }
+}
+
+/// Looks for the topics.
+///
+/// # Errors
+/// When the cluster can't be reached, or a topic is missing.
+pub fn check_topics<C: ClientContext>(config: &Config, client: &Client<C>) -> Result<()> {
+    let brokers = &config.kafka.brokers;
+    // Of all topics: to ask for one by name may create it.
+    let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| match client.fatal_error() {
+        Some((_, reason)) => anyhow::anyhow!("{reason}"),
+        None => anyhow::anyhow!("{}", plain(&error)),
+    });
+    let metadata = metadata
+        .with_context(|| format!("kafka.brokers: no answer from {brokers} in {} s", REQUEST_TIMEOUT.as_secs()))?;
+    let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
+    let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
+    let outputs = [("output.topic", &config.output.topic), ("output.dead_letters", &config.output.dead_letters)];
+    for (key, topic) in inputs.chain(outputs) {
+        if !present.contains(topic.as_str()) {
+            bail!("{key}: there is no topic `{topic}` on {brokers} (or this user may not see it); create it first");
+        }
+    }
+    Ok(())
+}
+
+/// An error of the client library in plain words, without its Rust wrapping.
+#[must_use]
+pub fn plain(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}

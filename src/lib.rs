@@ -1,0 +1,47 @@
+//! tagbert reads documents from Kafka, tags each with a DistilBERT, and writes enriched records.
+//!
+//! A document's journey, in the order of the modules:
+//!
+//! | stage | module | gives |
+//! |---|---|---|
+//! | fetch | [`source`] | an [`Envelope`](envelope::Envelope) with the record as it was |
+//! | decode | [`decode`] | a [`Document`](decode::Document): its id and its text |
+//! | tokenize | [`tokenize`] | [`Encoded`](tokenize::Encoded): token ids and their places |
+//! | batch | [`batch`] | documents of like length, under a budget of tokens |
+//! | infer | [`infer`], [`model`] | logits |
+//! | assemble | [`record`], [`tags`], [`spans`] | the enriched record |
+//! | reorder | [`reorder`] | the input order of each partition |
+//! | deliver | [`sink`], [`dead_letter`] | a record on an output topic |
+//! | commit | [`ledger`], [`source`] | the offset, once all before it is acknowledged |
+//!
+//! [`pipeline`] joins them, [`worker`] starts and stops the whole. `docs/ARCHITECTURE.md` has the picture.
+
+pub mod batch;
+pub mod budget;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod dead_letter;
+pub mod decode;
+pub mod end;
+pub mod envelope;
+pub mod headers;
+pub mod health;
+pub mod http;
+pub mod infer;
+pub mod kafka;
+pub mod ledger;
+pub mod metrics;
+pub mod model;
+pub mod pipeline;
+pub mod record;
+pub mod reorder;
+pub mod sink;
+pub mod source;
+pub mod spans;
+pub mod stop;
+pub mod summary;
+pub mod tags;
+pub mod telemetry;
+pub mod tokenize;
+pub mod worker;

@@ -1,0 +1,89 @@
+//! ONNX Runtime itself: its library, loaded when it is first needed, and the device it runs on.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use ort::environment::Environment;
+use ort::ep::{CUDA, ExecutionProvider};
+use ort::session::builder::SessionBuilder;
+
+use crate::config::Device;
+
+const LIBRARY: &str = "libonnxruntime.so";
+
+/// The process' ONNX Runtime environment.
+///
+/// # Errors
+/// When the library can't be found or is too old.
+pub fn environment() -> Result<&'static Environment> {
+    static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
+    let loaded = ENVIRONMENT.get_or_init(|| {
+        let library = library();
+        let builder = ort::init_from(&library).map_err(|error| format!("{}: {error}", library.display()))?;
+        builder.with_name("tagbert").with_telemetry(false).build().map_err(|error| error.to_string())
+    });
+    loaded.as_ref().map_err(|error| {
+        anyhow!("ONNX Runtime can't be loaded: {error}. Run `make build`, or set ORT_DYLIB_PATH to {LIBRARY}")
+    })
+}
+
+/// `ORT_DYLIB_PATH`, or the library beside the executable, or whatever the system's loader finds.
+fn library() -> PathBuf {
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
+        return path.into();
+    }
+    let beside = std::env::current_exe().ok().and_then(|executable| Some(executable.parent()?.join(LIBRARY)));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| LIBRARY.into())
+}
+
+/// The library's version and build, as it says itself.
+///
+/// # Errors
+/// When the library can't be loaded.
+pub fn version() -> Result<String> {
+    environment()?;
+    let info = ort::info();
+    let version = info.split([' ', ',']).find_map(|part| part.strip_prefix("git-branch=rel-"));
+    Ok(version.unwrap_or(info).to_owned())
+}
+
+/// A builder of sessions on the device.
+///
+/// # Errors
+/// When a CUDA device was asked for and can't be had.
+pub fn session_builder(device: Device) -> Result<SessionBuilder> {
+    match device {
+        Device::Cpu => cpu(),
+        Device::Cuda(number) => cuda(number),
+        Device::Auto => match cuda(0) {
+            Ok(builder) => {
+                tracing::info!("device: cuda:0");
+                Ok(builder)
+            }
+            Err(error) => {
+                tracing::info!("device: cpu ({error})");
+                cpu()
+            }
+        },
+    }
+}
+
+fn cpu() -> Result<SessionBuilder> {
+    // Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let builder = SessionBuilder::new(environment()?)?;
+    // Batches differ in shape; a plan of memory for each shape would only pile up.
+    let builder = builder.with_memory_pattern(false).map_err(ort::Error::<()>::from)?;
+    builder.with_intra_threads(threads).map_err(|error| anyhow!("{error}"))
+}
+
+fn cuda(number: u32) -> Result<SessionBuilder> {
+    let environment = environment()?;
+    let provider = CUDA::default().with_device_id(i32::try_from(number)?);
+    ensure!(CUDA::is_available()?, "this ONNX Runtime library has no CUDA provider");
+    // Without `error_on_failure` it would fall back to the CPU without a word.
+    let providers = [provider.build().error_on_failure()];
+    let builder = SessionBuilder::new(environment)?.with_execution_providers(providers);
+    builder.map_err(|error| anyhow!("{error}")).with_context(|| format!("cuda:{number} can't be used"))
+}

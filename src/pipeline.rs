@@ -1,0 +1,222 @@
+//! A document's journey, from fetched to delivered. Here the stages are joined, and nowhere else.
+//!
+//! ```text
+//! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ assemble ─▶ reorder ─▶ sink
+//!           └── a pool of threads ┘└─ one thread ─┘└────── one thread ───────┘
+//! ```
+//!
+//! The channels between the threads have no bound of their own: all that is in them counts against one budget of bytes
+//! ([`Budget`](crate::budget::Budget)), which the source looks at. So nothing piles up, and nothing can deadlock.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use crate::batch::Batcher;
+use crate::config::Config;
+use crate::decode::{Decoded, Decoder};
+use crate::envelope::{Envelope, Outcome};
+use crate::infer::{self, Ready};
+use crate::metrics::Metrics;
+use crate::model::{Infer, Model};
+use crate::record::{Assembler, Tagged};
+use crate::reorder::Reorder;
+use crate::stop::Stop;
+use crate::tokenize::Tokenizer;
+
+/// How long the sink may be left alone.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Where documents end: the seam between the pipeline and Kafka (or a file).
+pub trait Sink: Send + 'static {
+    /// Delivers an outcome. Those of a partition come in input order.
+    ///
+    /// # Errors
+    /// When delivery is impossible for good; the worker then stops.
+    fn deliver(&mut self, outcome: Outcome) -> Result<()>;
+
+    /// Is called now and then, and when nothing comes for a while.
+    ///
+    /// # Errors
+    /// As for [`Sink::deliver`].
+    fn tick(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What comes out of the model's thread, or passes it by.
+pub(crate) enum Finished {
+    Tagged(Envelope<Tagged>),
+    Outcome(Outcome),
+}
+
+/// The running stages between source and sink.
+#[derive(Debug)]
+pub struct Pipeline {
+    fetched: Sender<Envelope<()>>,
+    upstream: Arc<AtomicUsize>,
+    abandon: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pipeline {
+    /// Starts the threads. A sink that fails stops the worker through `stop`.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start<I: Infer + 'static, S: Sink>(
+        config: &Config,
+        model: Arc<Model>,
+        session: I,
+        sink: S,
+        metrics: &Arc<Metrics>,
+        stop: &Arc<Stop>,
+    ) -> Result<Self> {
+        let (fetched, to_decode) = unbounded();
+        let (to_infer, ready) = unbounded();
+        let (to_deliver, finished) = unbounded();
+        let upstream = Arc::new(AtomicUsize::new(0));
+        let abandon = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        let mut spawn = |name: &'static str, body: Box<dyn FnOnce() + Send>| {
+            let stop = Arc::clone(stop);
+            // What a thread held is lost with it, and its offsets would be waited for in vain: so the worker stops.
+            let guarded = move || {
+                if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                    stop.fail(anyhow!("the {name} thread panicked; this is a bug in tagbert"));
+                }
+            };
+            threads.push(thread::Builder::new().name(name.into()).spawn(guarded).context("a thread can't be started")?);
+            anyhow::Ok(())
+        };
+
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let prepare = Prepare {
+                decoder: Decoder::new(&config.input, config.limits.document.as_u64() as usize),
+                tokenizer: model.tokenizer.clone(),
+                upstream: Arc::clone(&upstream),
+                metrics: Arc::clone(metrics),
+                to_infer: to_infer.clone(),
+                to_deliver: to_deliver.clone(),
+            };
+            let to_decode: Receiver<Envelope<()>> = to_decode.clone();
+            spawn("prepare", Box::new(move || to_decode.iter().for_each(|envelope| prepare.pass_on(envelope))))?;
+        }
+        drop(to_infer);
+
+        let batcher = Batcher::new(config.batch.tokens, config.batch.wait);
+        let (waiting, counts, given_up) = (Arc::clone(&upstream), Arc::clone(metrics), Arc::clone(&abandon));
+        spawn(
+            "infer",
+            Box::new(move || infer::run(session, batcher, &ready, &waiting, &to_deliver, &counts, &given_up)),
+        )?;
+
+        let deliver =
+            Deliver { assembler: Assembler::new(model, config.output.document), metrics: Arc::clone(metrics) };
+        let stop = Arc::clone(stop);
+        spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stop)))?;
+
+        Ok(Self { fetched, upstream, abandon, threads })
+    }
+
+    /// Sends a fetched record on its journey.
+    pub fn feed(&self, envelope: Envelope<()>) {
+        self.upstream.fetch_add(1, Ordering::AcqRel);
+        // The receivers are gone only if they panicked, and then the worker stops.
+        drop(self.fetched.send(envelope));
+    }
+
+    /// Gives up what has not been through the model yet. It stays uncommitted, so it is fetched again.
+    pub fn abandon(&self) {
+        self.abandon.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the input, and waits until the threads have finished with what is left.
+    pub fn finish(self) {
+        drop(self.fetched);
+        for thread in self.threads {
+            // A panic has been reported already.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The first stages, which need no order: decode and tokenize.
+struct Prepare {
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    upstream: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    to_infer: Sender<Ready>,
+    to_deliver: Sender<Finished>,
+}
+
+impl Prepare {
+    fn pass_on(&self, envelope: Envelope<()>) {
+        let since = Instant::now();
+        let result = match self.decoder.decode(&envelope.record) {
+            Ok(Decoded::Tombstone) => Err(Outcome::Tombstone(envelope)),
+            Ok(Decoded::Document(document)) => match self.tokenizer.encode(&document.text) {
+                Ok(encoded) => Ok(envelope.map(|()| (document, encoded))),
+                Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
+            },
+            Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
+        };
+        self.metrics.took("decode", since);
+        // Before it is passed on: the model must not wait for a document that it already has.
+        self.upstream.fetch_sub(1, Ordering::AcqRel);
+        match result {
+            Ok(ready) => drop(self.to_infer.send(ready)),
+            Err(outcome) => drop(self.to_deliver.send(Finished::Outcome(outcome))),
+        }
+    }
+}
+
+/// The last stages, in order: assemble, reorder, deliver.
+struct Deliver {
+    assembler: Assembler,
+    metrics: Arc<Metrics>,
+}
+
+impl Deliver {
+    fn run<S: Sink>(&self, finished: &Receiver<Finished>, mut sink: S, stop: &Stop) {
+        let mut reorder = Reorder::default();
+        let mut step = || -> Result<bool> {
+            match finished.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(what) => {
+                    let outcome = self.outcome(what);
+                    let origin = outcome.origin().clone();
+                    reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
+                }
+            }
+            sink.tick()?;
+            Ok(true)
+        };
+        loop {
+            match step() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return stop.fail(error),
+            }
+        }
+    }
+
+    fn outcome(&self, finished: Finished) -> Outcome {
+        match finished {
+            Finished::Outcome(outcome) => outcome,
+            Finished::Tagged(tagged) => {
+                let since = Instant::now();
+                let enriched = self.assembler.assemble(tagged);
+                self.metrics.took("assemble", since);
+                Outcome::Enriched(enriched)
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Reads records from Kafka and commits their offsets. One thread does both: it alone touches the consumer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::statistics::Statistics;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::end::End;
+use crate::envelope::{Envelope, Record};
+use crate::health::Health;
+use crate::kafka;
+use crate::ledger::{Ledger, TopicPartition, Watermark};
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::stop::Stop;
+use crate::telemetry::RecordSpan;
+
+/// How long one poll may wait: it bounds how late a stop or a full budget is noticed.
+const POLL: Duration = Duration::from_millis(50);
+
+/// How often offsets are committed. What a crash may cost is what was done since, done again.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a rebalance waits for what was sent to be acknowledged. The group waits with it.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The consumer and what it feeds.
+pub struct Source {
+    consumer: BaseConsumer<Assignment>,
+    ledger: Arc<Ledger>,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    stop: Arc<Stop>,
+    /// For a bounded run: where to end.
+    end: Option<End>,
+    shutdown: Duration,
+    traced: bool,
+    paused: bool,
+    last_commit: Instant,
+}
+
+/// Follows which partitions are ours. Its methods run inside [`BaseConsumer::poll`], on the source's own thread.
+pub struct Assignment {
+    ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    stop: Arc<Stop>,
+    changed: AtomicBool,
+}
+
+impl ClientContext for Assignment {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.stop.fail(anyhow!("the consumer can't go on: {reason}"));
+        } else {
+            tracing::warn!("consumer: {reason}");
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let ours = self.ledger.positions();
+        let partitions = statistics.topics.values().flat_map(|topic| {
+            topic
+                .partitions
+                .values()
+                .map(|partition| ((Arc::from(topic.topic.as_str()), partition.partition), partition))
+        });
+        let lags = partitions.filter(|(key, _)| ours.contains_key(key)).map(|(key, partition)| {
+            let uncommitted = partition.hi_offset - partition.lo_offset.max(0);
+            let lag = if partition.consumer_lag >= 0 { partition.consumer_lag } else { uncommitted.max(0) };
+            (key, lag)
+        });
+        self.metrics.set_lag(lags.collect());
+    }
+}
+
+impl ConsumerContext for Assignment {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                for (topic, partition) in keys(partitions) {
+                    self.ledger.open(&topic, partition);
+                }
+            }
+            Rebalance::Revoke(partitions) => {
+                let lost = consumer.assignment_lost();
+                let patience = if lost { Duration::ZERO } else { REVOKE_TIMEOUT };
+                let safe = self.ledger.close(&keys(partitions), Instant::now() + patience);
+                // What was lost belongs to another by now: nothing of it may be committed.
+                if !lost
+                    && !safe.is_empty()
+                    && let Err(error) = consumer.commit(&list(&safe), CommitMode::Sync)
+                {
+                    let error = kafka::plain(&error);
+                    tracing::warn!(
+                        "offsets of revoked partitions were not committed, their records are done again: {error}"
+                    );
+                }
+            }
+            Rebalance::Error(error) => tracing::warn!("rebalance: {error}"),
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let (what, partitions) = match rebalance {
+            Rebalance::Assign(partitions) => ("assigned", partitions),
+            Rebalance::Revoke(partitions) => ("revoked", partitions),
+            Rebalance::Error(_) => return,
+        };
+        if let Rebalance::Assign(partitions) = rebalance {
+            // A pause from an earlier assignment would survive.
+            drop(consumer.resume(partitions));
+        }
+        let names: Vec<_> = keys(partitions).iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
+        tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });
+        self.changed.store(true, Ordering::Release);
+        self.health.set_assigned();
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) => self.ledger.committed(&watermarks(offsets)),
+            Err(error) => tracing::warn!("offsets were not committed, trying again: {}", kafka::plain(&error)),
+        }
+    }
+}
+
+impl Source {
+    /// Connects, looks for the topics, and subscribes. With `until_end`, the end offsets are taken now.
+    ///
+    /// # Errors
+    /// When a property is wrong, the cluster can't be reached, or a topic is missing.
+    pub fn connect(
+        config: &Config,
+        until_end: bool,
+        ledger: Arc<Ledger>,
+        budget: Budget,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+        stop: Arc<Stop>,
+    ) -> Result<Self> {
+        let context = Assignment {
+            ledger: Arc::clone(&ledger),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+            stop: Arc::clone(&stop),
+            changed: AtomicBool::new(false),
+        };
+        let consumer: BaseConsumer<Assignment> = kafka::consumer(config)
+            .create_with_context(context)
+            .context("kafka.properties: the consumer can't be made of them")?;
+        kafka::check_topics(config, consumer.client())?;
+        let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
+        let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).context("can't subscribe to the input topics")?;
+        Ok(Self {
+            consumer,
+            ledger,
+            budget,
+            metrics,
+            health,
+            stop,
+            end,
+            shutdown: config.shutdown.timeout,
+            traced: false,
+            paused: false,
+            last_commit: Instant::now(),
+        })
+    }
+
+    /// Traces each record.
+    #[must_use]
+    pub fn traced(mut self, traced: bool) -> Self {
+        self.traced = traced;
+        self
+    }
+
+    /// Feeds the pipeline until a stop is asked for or the end is reached; then drains it, and commits.
+    ///
+    /// # Errors
+    /// When what was done can't be committed at the end.
+    pub fn run(mut self, pipeline: Pipeline) -> Result<()> {
+        while !self.stop.is_requested() && !self.has_ended()? {
+            self.balance_memory()?;
+            self.poll(Some(&pipeline))?;
+            self.commit_now_and_then();
+        }
+        self.health.set_stopping();
+        let result = self.drain(&pipeline);
+        pipeline.finish();
+        let result = result.and_then(|()| self.commit_at_last());
+        close(self.consumer);
+        result
+    }
+
+    fn has_ended(&mut self) -> Result<bool> {
+        let Some(end) = &mut self.end else { return Ok(false) };
+        end.is_reached(&self.consumer, &self.ledger)
+    }
+
+    /// Pauses all partitions when the budget is spent, and resumes them when there is room again. Polling goes on
+    /// meanwhile, so that the group does not take this worker for dead.
+    fn balance_memory(&mut self) -> Result<()> {
+        let changed = self.consumer.context().changed.swap(false, Ordering::AcqRel);
+        if !self.paused && self.budget.is_spent() {
+            self.paused = true;
+            self.pause_all()?;
+        } else if self.paused && self.budget.has_room() {
+            self.paused = false;
+            let partitions = self.consumer.assignment()?;
+            self.consumer.resume(&partitions).context("can't resume fetching")?;
+        } else if self.paused && changed {
+            self.pause_all()?;
+        }
+        Ok(())
+    }
+
+    fn pause_all(&self) -> Result<()> {
+        let partitions = self.consumer.assignment()?;
+        self.consumer.pause(&partitions).context("can't pause fetching")
+    }
+
+    /// Takes one record, if there is one, and feeds it to the pipeline; without a pipeline it is dropped.
+    fn poll(&self, pipeline: Option<&Pipeline>) -> Result<()> {
+        self.health.alive();
+        match self.consumer.poll(POLL) {
+            None => {}
+            Some(Ok(message)) => {
+                let wanted = self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger));
+                if let Some(pipeline) = pipeline.filter(|_| wanted) {
+                    self.feed(pipeline, &message);
+                }
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(anyhow!("the consumer can't go on: {code}"));
+            }
+            Some(Err(error)) => tracing::warn!("consumer: {}", kafka::plain(&error)),
+        }
+        Ok(())
+    }
+
+    fn feed(&self, pipeline: &Pipeline, message: &BorrowedMessage<'_>) {
+        // No origin: it was still in the client's queue when its partition was revoked.
+        let Some(origin) = self.ledger.enter(message.topic(), message.partition(), message.offset()) else { return };
+        let record = Record {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: message.headers().map(rdkafka::message::BorrowedHeaders::detach),
+            timestamp: message.timestamp().to_millis(),
+        };
+        self.metrics.fetched.add(1);
+        let span =
+            if self.traced { RecordSpan::start(&origin, record.headers.as_ref()) } else { RecordSpan::default() };
+        let permit = self.budget.take(record.size());
+        pipeline.feed(Envelope { origin, record, body: (), fetched: Instant::now(), span, permit });
+    }
+
+    fn commit_now_and_then(&mut self) {
+        if self.last_commit.elapsed() < COMMIT_INTERVAL {
+            return;
+        }
+        self.last_commit = Instant::now();
+        let due = self.ledger.to_commit();
+        if !due.is_empty()
+            && let Err(error) = self.consumer.commit(&list(&due), CommitMode::Async)
+        {
+            tracing::warn!("offsets were not committed, trying again: {}", kafka::plain(&error));
+        }
+    }
+
+    /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up.
+    fn drain(&mut self, pipeline: &Pipeline) -> Result<()> {
+        let deadline = Instant::now() + self.shutdown;
+        while !self.ledger.is_drained() && !self.stop.has_failed() {
+            if Instant::now() > deadline {
+                tracing::warn!("shutdown.timeout is over: what is still in flight is given up, and will be read again");
+                break;
+            }
+            self.pause_all()?;
+            self.poll(None)?;
+            self.commit_now_and_then();
+        }
+        pipeline.abandon();
+        Ok(())
+    }
+
+    fn commit_at_last(&self) -> Result<()> {
+        let due = self.ledger.to_commit();
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.consumer.commit(&list(&due), CommitMode::Sync).map_err(|error| {
+            anyhow!("the last offsets were not committed, their records will be read again: {}", kafka::plain(&error))
+        })
+    }
+}
+
+/// Leaves the group. It can take long when the brokers are gone; then the process ends without.
+fn close(consumer: BaseConsumer<Assignment>) {
+    let (closed, wait) = crossbeam_channel::bounded::<()>(0);
+    std::thread::spawn(move || {
+        drop(consumer);
+        drop(closed);
+    });
+    let _ = wait.recv_timeout(Duration::from_secs(10));
+}
+
+/// The partitions of a list.
+fn keys(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
+    partitions.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect()
+}
+
+fn list(watermarks: &[Watermark]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(watermarks.len());
+    for (topic, partition, offset) in watermarks {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("offsets are not negative");
+    }
+    list
+}
+
+fn watermarks(list: &TopicPartitionList) -> Vec<Watermark> {
+    let elements = list.elements();
+    let committed = elements.iter().filter(|element| element.error().is_ok());
+    committed
+        .filter_map(|element| Some((Arc::from(element.topic()), element.partition(), element.offset().to_raw()?)))
+        .collect()
+}

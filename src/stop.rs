@@ -1,0 +1,42 @@
+//! How everything is told to stop, and why.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Set once, by a signal or by the first error that can't be survived.
+#[derive(Debug, Default)]
+pub struct Stop {
+    requested: AtomicBool,
+    failure: Mutex<Option<anyhow::Error>>,
+}
+
+impl Stop {
+    /// Asks for a clean stop.
+    pub fn request(&self) {
+        self.requested.store(true, Ordering::Release);
+    }
+
+    /// Stops because of an error. The first one counts; what follows is its echo.
+    pub fn fail(&self, error: anyhow::Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.request();
+    }
+
+    /// True once a stop was asked for.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+
+    /// True once an error asked for it.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The error, if that was the reason.
+    #[must_use]
+    pub fn take_failure(&self) -> Option<anyhow::Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

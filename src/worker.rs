@@ -1,0 +1,128 @@
+//! The worker: a configuration made into a running line, and brought to a clean stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::health::Health;
+use crate::http;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::model::Model;
+use crate::pipeline::Pipeline;
+use crate::sink::KafkaSink;
+use crate::source::Source;
+use crate::stop::Stop;
+use crate::summary::Summary;
+use crate::telemetry::Telemetry;
+
+/// A worker that is ready to run: model warm, cluster reached, topics found.
+pub struct Worker {
+    config: Config,
+    source: Source,
+    pipeline: Pipeline,
+    telemetry: Telemetry,
+    metrics: Arc<Metrics>,
+    stop: Arc<Stop>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Worker {
+    /// Loads the model, connects, and starts the stages; no record is read yet. With `until_end` the run is bounded.
+    ///
+    /// # Errors
+    /// With the one thing that is wrong.
+    pub fn start(config: Config, until_end: bool) -> Result<Self> {
+        // Few threads: it serves probes, and waits.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let telemetry = {
+            let _inside = runtime.enter();
+            Telemetry::start()?
+        };
+        let stop = Arc::new(Stop::default());
+        let health = Arc::new(Health::default());
+        let ledger = Arc::new(Ledger::default());
+        let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
+        let metrics = Metrics::new(&telemetry.meter(), &budget);
+        runtime.block_on(http::serve(config.http.listen, Arc::clone(&health), telemetry.registry.clone()))?;
+
+        let started = Instant::now();
+        let (model, session) = Model::load(&config.model)?;
+        health.set_warm();
+        let (name, version) = (&model.identity.name, &model.identity.version);
+        tracing::info!("model: {name} {version}, loaded in {} ms", started.elapsed().as_millis());
+
+        let sink = KafkaSink::connect(&config, Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop))?;
+        let source =
+            Source::connect(&config, until_end, ledger, budget, Arc::clone(&metrics), health, Arc::clone(&stop))?
+                .traced(telemetry.traces());
+        let pipeline = Pipeline::start(&config, model, session, sink, &metrics, &stop)?;
+        Ok(Self { config, source, pipeline, telemetry, metrics, stop, runtime })
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// What stops it.
+    #[must_use]
+    pub fn stop(&self) -> Arc<Stop> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Lets SIGTERM and SIGINT stop it cleanly; a second one ends the process at once.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn stop_on_signals(&self) -> Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let _inside = self.runtime.enter();
+        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+        let stop = self.stop();
+        let timeout = humantime(self.config.shutdown.timeout);
+        self.runtime.spawn(async move {
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => ("SIGTERM", 15),
+                    _ = interrupt.recv() => ("SIGINT", 2),
+                }
+            };
+            let (name, _) = next().await;
+            tracing::info!("{name}: draining, for {timeout} at most; again to leave at once");
+            stop.request();
+            let (name, number) = next().await;
+            tracing::warn!("{name} again: leaving at once; what is not committed will be read again");
+            std::process::exit(128 + number);
+        });
+        Ok(())
+    }
+
+    /// Runs until it is stopped, or until the end of a bounded run.
+    ///
+    /// # Errors
+    /// When something failed that can't be survived. Nothing is lost: offsets stay where they are.
+    pub fn run(self) -> Result<Summary> {
+        let started = Instant::now();
+        let result = self.source.run(self.pipeline);
+        let summary = Summary::of(&self.metrics, started.elapsed());
+        {
+            let _inside = self.runtime.enter();
+            self.telemetry.stop();
+        }
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+        match self.stop.take_failure() {
+            Some(error) => Err(error),
+            None => result.map(|()| summary),
+        }
+    }
+}
+
+fn humantime(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f32())
+}
