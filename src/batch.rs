@@ -178,7 +178,9 @@ mod tests {
             let mut waiting: std::collections::BTreeSet<usize> = (0..lengths.len()).collect();
             while let Next::Batch(batch) = batcher.next(now, false) {
                 prop_assert!(batch.contains(waiting.first().unwrap()));
-                batch.iter().for_each(|number| { waiting.remove(number); });
+                for number in &batch {
+                    waiting.remove(number);
+                }
             }
         }
     }

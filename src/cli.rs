@@ -30,7 +30,7 @@ pub enum Command {
     /// Runs until SIGTERM or SIGINT, which drain what is in flight and commit (within `shutdown.timeout`); a second
     /// signal ends the process at once. With --until-end it is a batch job.
     ///
-    /// RUST_LOG filters the log (`info` by default). OTEL_EXPORTER_OTLP_ENDPOINT and the other standard variables of
+    /// `RUST_LOG` filters the log (`info` by default). `OTEL_EXPORTER_OTLP_ENDPOINT` and the other standard variables of
     /// OpenTelemetry turn on the export of metrics and traces.
     Run(Run),
     /// Show the whole line on real documents, with a broker inside the process
@@ -72,7 +72,7 @@ pub struct ConfigArgs {
     /// The configuration, in YAML
     #[arg(short, long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Set a key, such as `batch.tokens=4096`; it beats the environment (TAGBERT__BATCH__TOKENS), which beats the file
+    /// Set a key, such as `batch.tokens=4096`; it beats the environment (`TAGBERT__BATCH__TOKENS`), which beats the file
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }

@@ -18,7 +18,7 @@ pub use schema::schema;
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        None => version::run(),
+        None => Ok(version::run()),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Tag(args)) => tag::run(&args),

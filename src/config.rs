@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use layers::ConfigError;
+pub(crate) use layers::environment;
 
 /// The configuration of `tagbert run`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -310,8 +311,7 @@ impl Config {
 /// librdkafka's secret properties: passwords, keys in PEM form, client secrets, and anything that looks like one.
 fn is_secret(property: &str) -> bool {
     ["password", "secret", ".pem", "sasl.oauthbearer.config", "token"].iter().any(|part| property.contains(part))
-        && !property.ends_with(".url")
-        && !property.ends_with(".location")
+        && !matches!(property.rsplit('.').next(), Some("url" | "location"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// How long any one request to the cluster may take before the worker gives up at its start.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -54,12 +54,30 @@ pub fn consumer(config: &Config) -> ClientConfig {
 #[must_use]
 pub fn producer(config: &Config) -> ClientConfig {
     let mut producer = client(config);
-    if !config.kafka.properties.contains_key("partitioner") {
-        // The Java client's: so that a key goes to the partition where other producers put it.
-        producer.set("partitioner", "murmur2_random");
-    }
+    let mut default = |name: &str, value: &str| {
+        if !config.kafka.properties.contains_key(name) {
+            producer.set(name, value);
+        }
+    };
+    // The Java client's: so that a key goes to the partition where other producers put it.
+    default("partitioner", "murmur2_random");
+    // librdkafka's own limit is below the brokers' default. What is too large is for the broker to say.
+    default("message.max.bytes", &(2 * config.limits.document.as_u64() + (1 << 20)).min(1_000_000_000).to_string());
     producer.set("enable.idempotence", "true");
     producer
+}
+
+/// What the client library says of a configuration that it refuses.
+#[must_use]
+pub fn refused(error: KafkaError) -> anyhow::Error {
+    match error {
+        KafkaError::ClientConfig(_, why, property, _) => {
+            ConfigError::Value { key: format!("kafka.properties.{property}"), why: format!("can't be set: {why}") }
+                .into()
+        }
+        KafkaError::ClientCreation(why) => ConfigError::Value { key: "kafka.properties".into(), why }.into(),
+        other => other.into(),
+    }
 }
 
 /// Passes the client library's log lines on, without those that are of no use to a user.

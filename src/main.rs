@@ -7,8 +7,19 @@ use tagbert::cli::{Cli, Command};
 use tagbert::{commands, telemetry};
 
 fn main() -> ExitCode {
+    keep_onnxruntime_silent();
     let cli = Cli::parse();
     // A service tells what it does; a command tells what went wrong.
     telemetry::log(if matches!(cli.command, Some(Command::Run(_))) { "info" } else { "warn" });
     commands::run(cli)
+}
+
+/// ONNX Runtime reports to its makers, and does so before a program can tell it not to; this variable can.
+#[expect(
+    unsafe_code,
+    reason = "ONNX Runtime reads the environment, and no thread runs yet that could read it meanwhile"
+)]
+fn keep_onnxruntime_silent() {
+    // SAFETY: this is the first statement of `main`, so there is only one thread.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }

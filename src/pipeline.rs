@@ -186,7 +186,7 @@ struct Deliver {
 impl Deliver {
     fn run<S: Sink>(&self, finished: &Receiver<Finished>, mut sink: S, stop: &Stop) {
         let mut reorder = Reorder::default();
-        let mut step = || -> Result<bool> {
+        let mut next = || -> Result<bool> {
             match finished.recv_timeout(TICK) {
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -200,7 +200,7 @@ impl Deliver {
             Ok(true)
         };
         loop {
-            match step() {
+            match next() {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return stop.fail(error),

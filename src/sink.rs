@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -135,9 +135,8 @@ impl KafkaSink {
     /// When a property is unknown or has a wrong value.
     pub fn connect(config: &Config, ledger: Arc<Ledger>, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<Self> {
         let shared = Arc::new(Shared { ledger, metrics, stop, too_large: crossbeam_channel::unbounded() });
-        let producer = kafka::producer(config)
-            .create_with_context(Acknowledge(Arc::clone(&shared)))
-            .context("kafka.properties: the producer can't be made of them")?;
+        let producer =
+            kafka::producer(config).create_with_context(Acknowledge(Arc::clone(&shared))).map_err(kafka::refused)?;
         let Config { output, .. } = config;
         let (output, dead_letters) = (output.topic.clone(), output.dead_letters.clone());
         Ok(Self { producer, shared, output, dead_letters })

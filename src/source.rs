@@ -161,9 +161,8 @@ impl Source {
             stop: Arc::clone(&stop),
             changed: AtomicBool::new(false),
         };
-        let consumer: BaseConsumer<Assignment> = kafka::consumer(config)
-            .create_with_context(context)
-            .context("kafka.properties: the consumer can't be made of them")?;
+        let consumer: BaseConsumer<Assignment> =
+            kafka::consumer(config).create_with_context(context).map_err(kafka::refused)?;
         kafka::check_topics(config, consumer.client())?;
         let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
         let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();

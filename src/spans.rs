@@ -25,15 +25,12 @@ pub fn decode(text: &str, places: &[Option<Place>], logits: &[f32], labels: &[Ar
         }
         word = Some(place.word);
         let (best, score) = softmax(row);
-        let (begins, kind) = match labels[best].split_once('-') {
-            Some((prefix, kind)) => (prefix == "B", kind),
-            None => {
-                open = false;
-                continue;
-            }
+        let Some((prefix, kind)) = labels[best].split_once('-') else {
+            open = false;
+            continue;
         };
         match entities.last_mut() {
-            Some(entity) if open && !begins && entity.kind == kind => {
+            Some(entity) if open && prefix != "B" && entity.kind == kind => {
                 entity.end = place.end;
                 entity.scores += score;
                 entity.words += 1.0;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::cli::ConfigArgs;
@@ -18,8 +18,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         eprintln!("brokers: embedded, so there are no topics to look for");
         return Ok(ExitCode::SUCCESS);
     }
-    let consumer: BaseConsumer =
-        kafka::consumer(&config).create().context("kafka.properties: the consumer can't be made of them")?;
+    let consumer: BaseConsumer = kafka::consumer(&config).create().map_err(kafka::refused)?;
     kafka::check_topics(&config, consumer.client())?;
     eprintln!("topics: all there on {}", config.kafka.brokers);
     Ok(ExitCode::SUCCESS)

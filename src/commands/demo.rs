@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cli::Demo;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::metrics::Metrics;
 use crate::worker::Worker;
 use broker::{Broker, Feeder, Reader};
@@ -25,7 +25,7 @@ use report::Report;
 const SHOWN: usize = 4;
 
 /// Without a document for so long, the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(super) fn run(args: &Demo) -> Result<ExitCode> {
     let corpus = Corpus::read(&args.corpus, args.documents)?;
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
         .as_ref()
         .map(|path| File::create(path).map(BufWriter::new).with_context(|| path.display().to_string()))
         .transpose()?;
-    let mut config = Config::parse(include_str!("../../configs/demo.yaml"), std::env::vars().collect(), &[])?;
+    let mut config = Config::parse(include_str!("../../configs/demo.yaml"), config::environment(), &[])?;
     let broker = Broker::start(&config)?;
     config.kafka.brokers = broker.address();
     let mut feeder = Feeder::connect(&config, &corpus)?;

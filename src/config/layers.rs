@@ -1,6 +1,6 @@
 //! Reading the configuration: defaults < file < environment < `--set`, and what it says of mistakes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use config::{Environment, File, FileFormat};
@@ -60,18 +60,14 @@ impl Config {
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
         let yaml = std::fs::read_to_string(file)
             .map_err(|source| ConfigError::File { path: file.display().to_string(), source })?;
-        Self::parse(&yaml, std::env::vars().collect(), sets)
+        Self::parse(&yaml, environment(), sets)
     }
 
     /// The same for the text of a file and a given environment.
     ///
     /// # Errors
     /// As for [`Config::load`].
-    pub fn parse(
-        yaml: &str,
-        environment: std::collections::HashMap<String, String>,
-        sets: &[String],
-    ) -> Result<Self, ConfigError> {
+    pub fn parse(yaml: &str, environment: HashMap<String, String>, sets: &[String]) -> Result<Self, ConfigError> {
         let mut layers = config::Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml));
         if let Some(brokers) = environment.get("KAFKA_BOOTSTRAP_SERVERS") {
             layers = layers.add_source(File::from_str(
@@ -92,6 +88,13 @@ impl Config {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// The environment, without what is not UTF-8: none of that is ours.
+pub(crate) fn environment() -> HashMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// Every key must be one that the defaults have; below `kafka.properties` any is welcome.

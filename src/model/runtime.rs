@@ -1,5 +1,6 @@
 //! ONNX Runtime itself: its library, loaded when it is first needed, and the device it runs on.
 
+use std::ffi::CStr;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -37,15 +38,21 @@ fn library() -> PathBuf {
     beside.filter(|path| path.exists()).unwrap_or_else(|| LIBRARY.into())
 }
 
-/// The library's version and build, as it says itself.
+/// The library's version.
 ///
 /// # Errors
 /// When the library can't be loaded.
+#[expect(unsafe_code, reason = "ort keeps the version to itself, so the library is asked through its C interface")]
 pub fn version() -> Result<String> {
     environment()?;
-    let info = ort::info();
-    let version = info.split([' ', ',']).find_map(|part| part.strip_prefix("git-branch=rel-"));
-    Ok(version.unwrap_or(info).to_owned())
+    // SAFETY: the environment has loaded the very same library, and checked that it is ONNX Runtime; its interface is
+    // `const OrtApiBase* OrtGetApiBase(void)`, and the version is a string that lives as long as the library.
+    unsafe {
+        let library = libloading::Library::new(library())?;
+        let base = library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase")?;
+        let version = CStr::from_ptr(((*base()).GetVersionString)());
+        Ok(version.to_str()?.to_owned())
+    }
 }
 
 /// A builder of sessions on the device.

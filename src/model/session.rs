@@ -15,7 +15,7 @@ const ATTENTION_MASK: &str = "attention_mask";
 /// A session and the buffers of its inputs. It has one owner, since ONNX Runtime runs it by `&mut`.
 #[derive(Debug)]
 pub struct Session {
-    session: ort::session::Session,
+    inner: ort::session::Session,
     heads: Vec<Head>,
     input_ids: Vec<i64>,
     attention_mask: Vec<i64>,
@@ -44,7 +44,7 @@ impl Session {
             let output = session.outputs().iter().find(|output| output.name() == head.output);
             check_output(head, output.map(ort::value::Outlet::dtype))?;
         }
-        Ok(Self { session, heads: heads.to_vec(), input_ids: Vec::new(), attention_mask: Vec::new() })
+        Ok(Self { inner: session, heads: heads.to_vec(), input_ids: Vec::new(), attention_mask: Vec::new() })
     }
 }
 
@@ -79,7 +79,7 @@ impl Infer for Session {
             self.attention_mask.resize((row + 1) * width, 0);
         }
         let shape = [batch.len(), width];
-        let outputs = self.session.run(ort::inputs! {
+        let outputs = self.inner.run(ort::inputs! {
             INPUT_IDS => TensorRef::from_array_view((shape, self.input_ids.as_slice()))?,
             ATTENTION_MASK => TensorRef::from_array_view((shape, self.attention_mask.as_slice()))?,
         })?;

@@ -1,0 +1,51 @@
+# `make help` lists the targets. All of them set up what is missing first, and
+# work offline once that is there.
+
+DOCUMENTS ?= 1000
+cargo     := cargo --locked
+tagbert   := target/release/tagbert
+
+# The official build of ONNX Runtime reports to its makers unless told not to.
+export ORT_DISABLE_TELEMETRY = 1
+
+# Cargo and the set-up use all cores by themselves, and must not run twice at once.
+.NOTPARALLEL:
+.PHONY: build demo test bench model fmt lint clean help
+
+build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
+	@scripts/setup.sh build
+	$(cargo) build --release
+
+# The worker looks for ONNX Runtime beside itself.
+target/release/libonnxruntime.so: scripts/setup.sh
+	@scripts/setup.sh runtime
+	@install -D .cache/onnxruntime/libonnxruntime.so $@
+
+demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, on an embedded broker
+	@scripts/setup.sh corpus
+	$(tagbert) demo --documents $(DOCUMENTS)
+
+# Not from build: the tests' own dependencies change how shared ones are compiled.
+test: target/release/libonnxruntime.so  ## everything, against a real Apache Kafka too
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+bench: build  ## documents a second: the worker against the model alone
+	@scripts/setup.sh corpus
+	$(cargo) bench --bench worker
+
+model:  ## train models/tagbert-small anew (half an hour)
+	@models/recipe/make-model.sh
+
+fmt:  ## format the code
+	cargo fmt
+
+lint:  ## format, clippy, documentation, licences, scripts
+	@scripts/setup.sh build tools
+	@scripts/lint.sh
+
+clean:  ## remove what was built; .cache/, what was fetched, stays
+	cargo clean
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

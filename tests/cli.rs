@@ -1,0 +1,165 @@
+//! The command line, as its user meets it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+mod support;
+
+use support::tagbert::tagbert;
+
+const TINY: &str = "tests/fixtures/tiny-distilbert";
+
+fn lines(stdout: &[u8]) -> Vec<Value> {
+    std::str::from_utf8(stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn obvious_spam_is_spam_and_names_have_exact_spans() {
+    let input = concat!(
+        r#"{"id":"1","text":"WIN a FREE prize!!! Click here now"}"#,
+        "\n",
+        r#"{"id":"2","text":"Angela Merkel met Tim Cook of Apple in Berlin on Tuesday."}"#,
+        "\n"
+    );
+    let output = tagbert(&["tag"], input.as_bytes());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let records = lines(&output.stdout);
+    assert_eq!(records[0]["id"], "1");
+    assert_eq!(records[0]["tags"]["spam"]["label"], "spam");
+    assert_eq!(records[1]["tags"]["spam"]["label"], "ham");
+    let entities: Vec<_> = records[1]["tags"]["entities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entity| {
+            (
+                entity["type"].as_str().unwrap(),
+                entity["text"].as_str().unwrap(),
+                entity["start"].as_u64().unwrap(),
+                entity["end"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    for expected in [("PER", "Angela Merkel", 0, 13), ("PER", "Tim Cook", 18, 26), ("LOC", "Berlin", 39, 45)] {
+        assert!(entities.contains(&expected), "{expected:?} in {entities:?}");
+    }
+}
+
+#[test]
+fn a_bad_line_is_reported_by_number_and_passed_over() {
+    let input = b"{\"id\":1,\"text\":\"one\"}\n{broken\n\n{\"id\":3,\"text\":\"\xff\"}\n{\"id\":5,\"text\":\"five\"}";
+    let output = tagbert(&["tag", "--model", TINY], input);
+    assert_eq!(output.status.code(), Some(1));
+    let ids: Vec<_> = lines(&output.stdout).into_iter().map(|record| record["id"].clone()).collect();
+    assert_eq!(ids, [1, 5]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let reports: Vec<_> = said.lines().collect();
+    assert_eq!(reports.len(), 2, "{said}");
+    assert!(reports[0].starts_with("line 2: ") && reports[1].starts_with("line 4: "), "{said}");
+}
+
+#[test]
+fn many_lines_come_out_in_the_order_they_went_in() {
+    let text: String =
+        (0..2000).map(|n| format!("{{\"id\":{n},\"text\":\"{}\"}}\n", "word ".repeat(n * 7919 % 97 + 1))).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    fs::write(&input, text).unwrap();
+    let (from, to) = (input.to_str().unwrap(), output.to_str().unwrap());
+    assert!(tagbert(&["tag", "--model", TINY, "--input", from, "--output", to], b"").status.success());
+    let ids: Vec<_> = lines(&fs::read(output).unwrap()).iter().map(|record| record["id"].as_u64().unwrap()).collect();
+    assert!(ids.into_iter().eq(0..2000));
+}
+
+#[test]
+fn plain_text_is_a_document_a_line() {
+    let output = tagbert(&["tag", "--model", TINY, "--format", "text"], "He said \"hi\"\r\n\nZoë 🎉\n".as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    let records = lines(&output.stdout);
+    assert_eq!(records.len(), 2);
+    assert_eq!((&records[0]["id"], &records[0]["document"]["text"]), (&"1".into(), &"He said \"hi\"".into()));
+    assert_eq!((&records[1]["id"], &records[1]["document"]["text"]), (&"3".into(), &"Zoë 🎉".into()));
+}
+
+#[test]
+fn usage_mistakes_exit_with_2_and_others_with_1() {
+    let code = |args: &[&str]| tagbert(args, b"").status.code();
+    assert_eq!(code(&[]), Some(2));
+    assert_eq!(code(&["run"]), Some(2));
+    assert_eq!(code(&["tag", "--no-such-flag"]), Some(2));
+    assert_eq!(code(&["run", "--config", "no/such/file.yaml"]), Some(2));
+    assert_eq!(code(&["demo", "--documents", "none"]), Some(2));
+    assert_eq!(code(&["tag", "--input", "no/such/file"]), Some(1));
+    assert_eq!(code(&["demo", "--corpus", "no/such/file"]), Some(1));
+    assert_eq!(code(&["--help"]), Some(0));
+}
+
+#[test]
+fn version_names_the_parts() {
+    let printed = String::from_utf8(tagbert(&["--version"], b"").stdout).unwrap();
+    assert!(printed.starts_with("tagbert 0."), "{printed}");
+    assert!(printed.contains("\nlibrdkafka 2.") && printed.contains("\nonnxruntime 1."), "{printed}");
+}
+
+#[test]
+fn the_committed_schemas_are_those_of_the_code() {
+    for name in ["config", "document", "record", "dead-letter"] {
+        let generated = String::from_utf8(tagbert(&["schema", name], b"").stdout).unwrap();
+        let file = support::root().join(format!("schemas/{name}.json"));
+        let committed = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(generated, committed, "run: target/release/tagbert schema {name} > schemas/{name}.json");
+    }
+}
+
+/// A copy of the tiny model with one file replaced.
+fn broken_model(folder: &Path, file: &str, with: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
+    let copy = folder.join(file.replace('.', "-"));
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(support::root().join(TINY)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+    }
+    match with(fs::read(copy.join(file)).unwrap()) {
+        Some(bytes) => fs::write(copy.join(file), bytes).unwrap(),
+        None => fs::remove_file(copy.join(file)).unwrap(),
+    }
+    copy
+}
+
+#[test]
+fn a_broken_model_is_one_clear_error() {
+    let replace = |from: &'static str, to: &'static str| {
+        move |bytes: Vec<u8>| Some(String::from_utf8(bytes).unwrap().replacen(from, to, 1).into_bytes())
+    };
+    let refused = |model: &Path, expected: &str| {
+        let output = tagbert(&["tag", "--model", model.to_str().unwrap()], b"{\"text\":\"x\"}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected) && said.lines().count() == 1, "expected {expected:?}, got\n{said}");
+        assert!(output.stdout.is_empty());
+    };
+    let temp = || tempfile::tempdir().unwrap();
+    let folder = temp();
+    refused(&broken_model(folder.path(), "model.onnx", |bytes| Some(bytes[..bytes.len() / 2].to_vec())), "model.onnx");
+    refused(&broken_model(folder.path(), "tokenizer.json", |_| None), "tokenizer.json");
+    refused(
+        &broken_model(folder.path(), "heads.json", replace("\"ham\",", "")),
+        "labels, but output `spam` has 2 logits",
+    );
+    refused(&broken_model(folder.path(), "config.json", replace("distilbert", "t5")), "model_type is `t5`");
+    let folder = temp();
+    refused(
+        &broken_model(folder.path(), "heads.json", replace("\"output\": \"spam\"", "\"output\": \"nope\"")),
+        "no output `nope`",
+    );
+    refused(&broken_model(folder.path(), "tokenizer.json", |_| Some(b"{}".to_vec())), "tokenizer.json");
+    refused(&broken_model(folder.path(), "model.onnx", |_| Some(Vec::new())), "model.onnx");
+    refused(Path::new("no/such/model"), "no/such/model");
+    let folder = temp();
+    refused(
+        &broken_model(folder.path(), "heads.json", replace("text-classification", "token-classification")),
+        "rank 2",
+    );
+}

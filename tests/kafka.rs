@@ -1,0 +1,382 @@
+//! The worker against a real Apache Kafka.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use rdkafka::Message;
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::{Value, json};
+
+mod support;
+
+use support::kafka::Kafka;
+use support::tagbert::{Worker, tagbert};
+
+/// In 2100: the broker deletes what is old.
+const TIMESTAMP: i64 = 4_102_444_800_000;
+const TINY: &str = "tests/fixtures/tiny-distilbert";
+
+/// Topics and a group of a test's own, and the configuration that names them.
+struct Line {
+    name: &'static str,
+    input: String,
+    output: String,
+    dead: String,
+}
+
+impl Line {
+    fn create(name: &'static str, partitions: i32) -> Self {
+        let line = Self { name, input: name.into(), output: format!("{name}.tagged"), dead: format!("{name}.dead") };
+        for (topic, partitions) in [(&line.input, partitions), (&line.output, partitions), (&line.dead, 1)] {
+            Kafka::shared().create_topic(topic, partitions);
+        }
+        line
+    }
+
+    fn yaml(&self, model: &str) -> String {
+        let Self { name, input, output, dead } = self;
+        let brokers = Kafka::shared().brokers();
+        format!(
+            "kafka: {{brokers: '{brokers}', group: {name}}}\n\
+             input: {{topics: [{input}]}}\n\
+             output: {{topic: {output}, dead_letters: {dead}}}\n\
+             model: {{path: {model}}}\n"
+        )
+    }
+
+    /// Writes values with the keys 0, 1, 2 …
+    fn produce(&self, values: &[Vec<u8>]) {
+        let keys: Vec<_> = (0..values.len()).map(|n| n.to_string()).collect();
+        let record = |(key, value)| BaseRecord::<[u8], [u8]>::to(&self.input).key(key).payload(value);
+        let keys = keys.iter().map(String::as_bytes);
+        Kafka::shared().produce(keys.zip(values.iter().map(Vec::as_slice)).map(record));
+    }
+
+    fn tagged(&self) -> Vec<OwnedMessage> {
+        Kafka::shared().read_all(&self.output)
+    }
+
+    fn dead(&self) -> Vec<OwnedMessage> {
+        Kafka::shared().read_all(&self.dead)
+    }
+
+    fn assert_committed_to_the_end(&self) {
+        let ends: Vec<_> = Kafka::shared().end_offsets(&self.input).into_iter().map(Some).collect();
+        let committed = Kafka::shared().committed(self.name, &self.input);
+        // A partition without a record needs no offset.
+        let committed: Vec<_> = committed.into_iter().map(|offset| offset.or(Some(0))).collect();
+        assert_eq!(committed, ends);
+    }
+}
+
+fn document(text: &str) -> Vec<u8> {
+    json!({ "id": "1", "body": text }).to_string().into_bytes()
+}
+
+fn value(record: &OwnedMessage) -> Value {
+    serde_json::from_slice(record.payload().expect("a value")).expect("JSON")
+}
+
+fn header(record: &OwnedMessage, name: &str) -> Option<String> {
+    let value = tagbert::headers::last(record.headers()?, name)?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+#[test]
+fn two_workers_lose_nothing_keep_the_order_and_commit_to_the_end() {
+    let line = Line::create("two-workers", 4);
+    let texts: Vec<_> = support::corpus().take(3000).map(|document| document.text()).collect();
+    let cut = texts.iter().map(|text| text.chars().take(200).collect::<String>());
+    let values: Vec<_> = cut.map(|text| document(&text)).collect();
+    line.produce(&values);
+    // So little in flight that the work is not over before the second worker has its share.
+    let yaml = line.yaml("models/tagbert-small") + "limits: {in_flight: 2MiB}\n";
+
+    let mut first = Worker::start(&yaml, &[]);
+    first.wait_until("the first has tagged something", |_| !line.tagged().is_empty());
+    let mut second = Worker::start(&yaml, &["--until-end"]);
+    second.wait_for_log("assigned: two-workers/");
+    first.terminate();
+    first.wait_for_success();
+    second.wait_for_success();
+
+    let mut last_seen: HashMap<(i32, i64), i64> = HashMap::new();
+    let mut times: BTreeMap<usize, usize> = BTreeMap::new();
+    for record in line.tagged() {
+        let number: usize = std::str::from_utf8(record.key().unwrap()).unwrap().parse().unwrap();
+        let tagged = value(&record);
+        assert_eq!(tagged["document"]["body"], texts[number].chars().take(200).collect::<String>());
+        let (partition, offset) = (&tagged["source"]["partition"], &tagged["source"]["offset"]);
+        let (partition, offset) = (partition.as_i64().unwrap(), offset.as_i64().unwrap());
+        let previous = last_seen.insert((record.partition(), partition), offset);
+        assert!(previous.is_none_or(|previous| previous < offset), "{partition}: {offset} after {previous:?}");
+        *times.entry(number).or_default() += 1;
+    }
+    assert_eq!(times.len(), values.iter().filter(|value| !value.is_empty()).count() - line.dead().len());
+    assert!(times.len() > 2900, "nearly all have a text");
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn bad_input_goes_to_the_dead_letters_as_it_was_and_the_stream_goes_on() {
+    let line = Line::create("bad-input", 1);
+    let bad: [(&str, Vec<u8>); 7] = [
+        ("NotJson", b"{not json".to_vec()),
+        ("NotUtf8", b"{\"body\":\"\xff\xfe\"}".to_vec()),
+        ("TextMissing", br#"{"id":"1","title":"x"}"#.to_vec()),
+        ("TextNotAString", br#"{"id":"1","body":{"a":1}}"#.to_vec()),
+        ("TextEmpty", br#"{"id":"1","body":"  "}"#.to_vec()),
+        ("NotJson", br#"{"id":"1","body":"lone \ud800 surrogate"}"#.to_vec()),
+        ("DocumentTooLarge", document(&"x".repeat(20_000))),
+    ];
+    let odd = [
+        "x".repeat(15_000),
+        "\u{0}\u{1}\u{7f}\u{feff}\u{200b}".into(),
+        "שלום עולם مرحبا".into(),
+        "👩‍👩‍👧‍👦🏳️‍🌈 e\u{301}\u{301}\u{301}".into(),
+        "\r\n\t\u{2028}x".into(),
+    ];
+    let mut values: Vec<_> = bad.iter().map(|(_, value)| value.clone()).collect();
+    values.extend(odd.iter().map(|text| document(text)));
+    let headers = || OwnedHeaders::new().insert(Header { key: "mine", value: Some("kept") });
+    let record = |value| {
+        BaseRecord::<[u8], [u8]>::to(&line.input).key(b"key").payload(value).timestamp(TIMESTAMP).headers(headers())
+    };
+    Kafka::shared().produce(values.iter().map(|value| record(value)));
+    Kafka::shared().produce([record(values[0].as_slice()).headers(header_that_is_not_utf8())]);
+    let tombstone = BaseRecord::<[u8], [u8]>::to(&line.input).key(b"gone").headers(headers());
+    Kafka::shared().produce([tombstone, record(document("the end").as_slice())]);
+
+    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end", "--set", "limits.document=16KiB"]);
+    worker.wait_for_success();
+
+    let dead = line.dead();
+    assert_eq!(dead.len(), bad.len() + 1);
+    for (offset, ((class, bytes), letter)) in bad.iter().zip(&dead).enumerate() {
+        assert_eq!((letter.key(), letter.payload()), (Some(&b"key"[..]), Some(bytes.as_slice())));
+        assert_eq!(letter.timestamp().to_millis(), Some(TIMESTAMP));
+        let header = |name| header(letter, name).unwrap();
+        assert_eq!(header("mine"), "kept");
+        assert_eq!(header("__connect.errors.topic"), line.input);
+        assert_eq!(header("__connect.errors.partition"), "0");
+        assert_eq!(header("__connect.errors.offset"), offset.to_string());
+        assert_eq!(header("__connect.errors.stage"), "decode");
+        assert_eq!(header("__connect.errors.exception.class.name"), *class);
+        assert!(!header("__connect.errors.exception.message").is_empty());
+    }
+    let odd_header = dead.last().unwrap();
+    assert_eq!(header(odd_header, "__connect.errors.exception.class.name").as_deref(), Some("InvalidHeaderName"));
+    assert_eq!(tagbert::headers::first_name_not_utf8(odd_header.headers().unwrap()), Some(&b"bad\xff"[..]));
+
+    let tagged = line.tagged();
+    let texts: Vec<_> = tagged
+        .iter()
+        .filter(|record| record.payload().is_some())
+        .map(|record| value(record)["document"]["body"].clone())
+        .collect();
+    let expected: Vec<Value> = odd.iter().map(|text| json!(text)).chain([json!("the end")]).collect();
+    assert_eq!(texts, expected);
+    let gone = tagged.iter().find(|record| record.payload().is_none()).expect("the tombstone");
+    assert_eq!((gone.key(), header(gone, "mine").as_deref()), (Some(&b"gone"[..]), Some("kept")));
+    assert_eq!(tagged[0].timestamp().to_millis(), Some(TIMESTAMP));
+    assert!(worker.stdout().contains("15 in = 6 out + 8 dead letters + 1 tombstones"), "{}", worker.stdout());
+    line.assert_committed_to_the_end();
+}
+
+#[expect(unsafe_code, reason = "the client library can't write a header name that is not UTF-8")]
+fn header_that_is_not_utf8() -> OwnedHeaders {
+    let headers = OwnedHeaders::new();
+    let native = std::ptr::from_ref(headers.as_borrowed()).cast_mut().cast();
+    // SAFETY: a reference to borrowed headers is librdkafka's pointer; name and value are copied.
+    let result =
+        unsafe { rdkafka::bindings::rd_kafka_header_add(native, c"bad\xff".as_ptr(), -1, c"1".as_ptr().cast(), 1) };
+    assert_eq!(result, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+    headers
+}
+
+#[test]
+fn the_enriched_record_is_what_the_readme_says() {
+    let line = Line::create("enriched", 1);
+    let original = r#"{ "id": 7, "subject": "Hello",  "body": "Angela Merkel met Tim Cook in Berlin.", "n": 1.50 }"#;
+    let record = BaseRecord::<[u8], [u8]>::to(&line.input).payload(original.as_bytes()).timestamp(TIMESTAMP);
+    Kafka::shared().produce([record]);
+    Worker::start(&line.yaml("models/tagbert-small"), &["--until-end"]).wait_for_success();
+    let tagged = line.tagged();
+    let text = std::str::from_utf8(tagged[0].payload().unwrap()).unwrap();
+    assert!(text.contains(original), "the document is kept byte for byte: {text}");
+    let record = value(&tagged[0]);
+    assert_eq!(record["id"], 7);
+    assert_eq!(record["source"], json!({ "topic": line.input, "partition": 0, "offset": 0, "timestamp": TIMESTAMP }));
+    assert_eq!(record["model"]["name"], "tagbert-small");
+    assert_eq!(record["truncated"], false);
+    for head in ["topic", "spam"] {
+        let score = record["tags"][head]["score"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&score));
+    }
+    let full = "Hello\nAngela Merkel met Tim Cook in Berlin.";
+    for entity in record["tags"]["entities"].as_array().unwrap() {
+        let span = entity["start"].as_u64().unwrap() as usize..entity["end"].as_u64().unwrap() as usize;
+        assert_eq!(entity["text"], full[span], "all of the text is ASCII, so code points are bytes");
+    }
+}
+
+#[test]
+fn a_bounded_run_ends_behind_transaction_markers_and_a_second_one_has_nothing_to_do() {
+    let line = Line::create("bounded", 3);
+    let producer: BaseProducer = Kafka::shared().client().set("transactional.id", "bounded").create().unwrap();
+    let timeout = Duration::from_secs(30);
+    producer.init_transactions(timeout).unwrap();
+    for (partition, commit) in [(0, true), (1, false), (0, true)] {
+        producer.begin_transaction().unwrap();
+        let text = document(if commit { "committed" } else { "aborted" });
+        producer.send(BaseRecord::<[u8], [u8]>::to(&line.input).partition(partition).payload(&text)).unwrap();
+        if commit {
+            producer.commit_transaction(timeout).unwrap();
+        } else {
+            producer.flush(timeout).unwrap();
+            producer.abort_transaction(timeout).unwrap();
+        }
+    }
+    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end"]);
+    worker.wait_for_success();
+    assert!(worker.stdout().starts_with("records    2 in = 2 out + 0 dead letters\n"), "{}", worker.stdout());
+    assert_eq!(line.tagged().len(), 2, "what was aborted is no document");
+    line.assert_committed_to_the_end();
+
+    let mut again = Worker::start(&line.yaml(TINY), &["--until-end"]);
+    again.wait_for_success();
+    assert!(again.stdout().starts_with("records    0 in"), "{}", again.stdout());
+    assert_eq!(line.tagged().len(), 2);
+}
+
+#[test]
+fn little_memory_in_flight_pauses_the_stream_and_loses_nothing() {
+    let line = Line::create("backpressure", 2);
+    let values: Vec<_> = (0..400).map(|n| document(&format!("{n} {}", "word ".repeat(1000)))).collect();
+    line.produce(&values);
+    let limits = ["--until-end", "--set", "limits.in_flight=64KiB", "--set", "limits.document=64KiB"];
+    Worker::start(&line.yaml(TINY), &limits).wait_for_success();
+    let tagged = line.tagged();
+    let keys: HashSet<_> = tagged.iter().map(|record| record.key().unwrap().to_vec()).collect();
+    assert_eq!((tagged.len(), keys.len()), (400, 400));
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn a_result_that_the_output_topic_refuses_for_its_size_becomes_a_dead_letter() {
+    let line = Line::create("too-large", 1);
+    let large = document(&"word ".repeat(199_950));
+    line.produce(&[document("small"), large.clone(), document("small again")]);
+    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    assert_eq!(line.tagged().len(), 2);
+    let dead = line.dead();
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].payload(), Some(large.as_slice()));
+    assert_eq!(header(&dead[0], "__connect.errors.stage").as_deref(), Some("sink"));
+    assert_eq!(header(&dead[0], "__connect.errors.exception.class.name").as_deref(), Some("RecordTooLarge"));
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn probes_and_metrics_tell_how_the_worker_is() {
+    let line = Line::create("probes", 2);
+    line.produce(&(0..50).map(|n| document(&format!("document {n}"))).collect::<Vec<_>>());
+    line.produce(&[b"broken".to_vec()]);
+    let mut worker = Worker::start(&line.yaml(TINY), &[]);
+    worker.wait_for_log("http: listening on ");
+    worker.wait_until("ready", |worker| worker.get("/readyz").0 == 200);
+    assert_eq!(worker.get("/livez"), (200, "ok\n".into()));
+    assert_eq!(worker.get("/").0, 404);
+    worker.wait_until("all is done", |worker| worker.metric("tagbert_records_out_total") == Some(50.0));
+    worker.wait_until("the dead letter", |worker| worker.metric("tagbert_dead_letters_total") == Some(1.0));
+    worker.wait_until("nothing is left", |worker| worker.metric("tagbert_lag") == Some(0.0));
+    assert_eq!(worker.metric("tagbert_records_in_total"), Some(51.0));
+    assert_eq!(worker.metric("tagbert_in_flight_bytes"), Some(0.0));
+    let (_, metrics) = worker.get("/metrics");
+    for series in [
+        r#"tagbert_dead_letters_total{stage="decode""#,
+        r#"tagbert_lag{"#,
+        r#"topic="probes""#,
+        "tagbert_batch_rows_bucket",
+        "tagbert_tokens_total",
+        "tagbert_tokens_computed_total",
+        "tagbert_padding_waste",
+        r#"tagbert_stage_duration_seconds_count{"#,
+        r#"stage="infer""#,
+        r#"stage="total""#,
+    ] {
+        assert!(metrics.contains(series), "no {series} in\n{metrics}");
+    }
+    worker.terminate();
+    worker.wait_for_success();
+    assert!(!worker.log().contains("document 1"), "no text of a document is logged");
+}
+
+#[test]
+fn what_cannot_work_is_said_in_one_line_before_the_first_record() {
+    let line = Line::create("refused", 1);
+    let expect = |yaml: &str, set: &str, code: i32, expected: &str| {
+        let mut worker = Worker::start(yaml, &["--set", set]);
+        let status = worker.wait();
+        let log = worker.log();
+        assert_eq!(status.code(), Some(code), "{set}: {log}");
+        let said: Vec<_> = log.lines().filter(|line| line.starts_with("tagbert: ")).collect();
+        assert!(said.len() == 1 && said[0].contains(expected), "{set}: expected {expected}, got\n{log}");
+    };
+    let yaml = line.yaml(TINY);
+    expect(&yaml, "input.topics=no-such-topic", 1, "there is no topic `no-such-topic`");
+    expect(&yaml, "output.topic=no-such-topic", 1, "output.topic");
+    expect(&yaml, "output.dead_letters=no-such-topic", 1, "output.dead_letters");
+    expect(&yaml, "kafka.brokers=127.0.0.1:1", 1, "kafka.brokers");
+    expect(&yaml, "kafka.brokers=embedded", 2, "tagbert demo");
+    expect(&yaml, "kafka.properties.no.such.property=1", 2, "no.such.property");
+    expect(&yaml, "model.path=no/such/model", 1, "no/such/model");
+    expect(&yaml, "batch.tokenz=1", 2, "did you mean `batch.tokens`?");
+    expect("kafka: [", "batch.tokens=1", 2, "config.yaml");
+    assert!(line.tagged().is_empty() && line.dead().is_empty());
+}
+
+#[test]
+fn check_connects_and_masks_secrets() {
+    let line = Line::create("check", 1);
+    let config = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("check.yaml");
+    std::fs::write(&config, line.yaml(TINY)).unwrap();
+    let check = |set: &str| tagbert(&["check", "--config", config.to_str().unwrap(), "--set", set], b"");
+    let good = check("kafka.properties.sasl.password=hunter2");
+    assert!(good.status.success(), "{good:?}");
+    let printed = String::from_utf8(good.stdout).unwrap();
+    assert!(printed.contains("********") && !printed.contains("hunter2"), "{printed}");
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap()["kafka"]["group"], "check");
+    let missing = check("input.topics=nowhere");
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no topic `nowhere`"));
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once_and_loses_nothing() {
+    let line = Line::create("second-signal", 1);
+    // Minutes of work.
+    line.produce(&vec![document(&"word ".repeat(600)); 3000]);
+    let mut worker = Worker::start(&line.yaml("models/tagbert-small"), &[]);
+    worker.wait_until("something is done", |_| !line.tagged().is_empty());
+    worker.terminate();
+    worker.wait_for_log("draining");
+    worker.terminate();
+    assert_eq!(worker.wait().code(), Some(143));
+    let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap_or(0);
+    assert!(committed <= line.tagged().len() as i64, "nothing is committed that is not written");
+}
+
+#[test]
+fn a_drain_ends_in_time_and_gives_up_the_rest() {
+    let line = Line::create("drain", 1);
+    line.produce(&vec![document(&"word ".repeat(600)); 3000]);
+    let mut worker = Worker::start(&line.yaml("models/tagbert-small"), &["--set", "shutdown.timeout=1s"]);
+    worker.wait_until("something is done", |_| !line.tagged().is_empty());
+    worker.terminate();
+    worker.wait_for_success();
+    assert!(worker.log().contains("shutdown.timeout is over"), "{}", worker.log());
+    let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap();
+    assert_eq!(committed, line.tagged().len() as i64, "what is written is committed, and nothing else");
+}

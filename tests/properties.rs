@@ -1,0 +1,89 @@
+//! What must hold for any text: the decoder, the tokenizer, the model and the spans, one after the other.
+
+use std::sync::{LazyLock, Mutex};
+
+use proptest::prelude::*;
+use tagbert::config::{self, Input};
+use tagbert::decode::{Decoded, Decoder};
+use tagbert::envelope::Record;
+use tagbert::model::{Infer, Model, Session};
+use tagbert::tags::Tag;
+
+mod support;
+
+static MODEL: LazyLock<(std::sync::Arc<Model>, Mutex<Session>)> = LazyLock::new(|| {
+    let path = support::root().join("tests/fixtures/tiny-distilbert");
+    let (model, session) = Model::load(&config::Model { path, device: config::Device::Cpu, max_tokens: 64 }).unwrap();
+    (model, Mutex::new(session))
+});
+
+/// Takes a record's value through all stages; gives the tags' entities with the text, or `None` for a dead letter.
+fn tag(value: Vec<u8>) -> Option<(String, Vec<tagbert::tags::Entity>)> {
+    let (model, session) = &*MODEL;
+    let decoder = Decoder::new(&Input::default(), 1 << 20);
+    let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
+    let Decoded::Document(document) = decoder.decode(&record).ok()? else { return None };
+    let encoded = model.tokenizer.encode(&document.text).ok()?;
+    assert!(encoded.ids.len() <= 64 && encoded.places.len() == encoded.ids.len());
+    let logits = session.lock().unwrap().infer(&[&encoded.ids]).unwrap().remove(0);
+    let mut entities = Vec::new();
+    for (head, logits) in model.heads.iter().zip(&logits) {
+        match Tag::read(head, &document.text, &encoded, logits) {
+            Tag::Entities(found) => entities.extend(found),
+            Tag::Label(label) => assert!((0.0..=1.0).contains(&label.score)),
+        }
+    }
+    Some((document.text, entities))
+}
+
+fn check(value: Vec<u8>) {
+    let Some((text, entities)) = tag(value) else { return };
+    let code_points: Vec<char> = text.chars().collect();
+    let mut last = 0;
+    for entity in entities {
+        let (start, end) = (entity.start as usize, entity.end as usize);
+        assert!(last <= start && start < end && end <= code_points.len(), "{entity:?} in {text:?}");
+        assert_eq!(entity.text, code_points[start..end].iter().collect::<String>());
+        last = end;
+    }
+}
+
+fn nasty() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        any::<char>().prop_map(String::from),
+        "\\PC{0,12}",
+        "[\u{0}-\u{1f}\u{7f}\u{200b}-\u{200f}\u{202a}-\u{202e}\u{feff}]{1,6}",
+        "[\u{300}-\u{36f}]{1,8}",
+        "[אבגדهوي一二三ก-ฮ]{1,6}",
+        Just("👩‍👩‍👧‍👦".to_owned()),
+        Just("[CLS] [SEP] [PAD] [MASK] [UNK]".to_owned()),
+        Just("ﬁ ß İ ǅ".to_owned()),
+        Just("\r\n".to_owned()),
+        "[a-z]{100,130}",
+    ];
+    prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_text_is_tagged_with_exact_spans_or_refused(text in nasty()) {
+        check(serde_json::json!({ "id": 1, "body": text }).to_string().into_bytes());
+    }
+
+    #[test]
+    fn any_escapes_are_tagged_or_refused(escapes in prop::collection::vec(any::<u16>(), 0..40)) {
+        let body: String = escapes.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        check(format!(r#"{{"body":"{body}"}}"#).into_bytes());
+    }
+}
+
+#[test]
+fn a_hundred_thousand_characters_without_a_space_are_tagged() {
+    for text in
+        ["x".repeat(100_000), "é".repeat(100_000), "漢".repeat(100_000), "🎉".repeat(100_000), "!".repeat(100_000)]
+    {
+        check(serde_json::json!({ "body": text }).to_string().into_bytes());
+    }
+}

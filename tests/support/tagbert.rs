@@ -1,0 +1,149 @@
+//! The `tagbert` binary as its user runs it: a process with a configuration file.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a worker may take for anything, on a machine that is busy with other things.
+const TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Runs a command to its end.
+pub fn tagbert(args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let stdin = stdin.to_vec();
+    // From a thread of its own: the output may have to be read before the input is taken.
+    let writer = thread::spawn(move || input.write_all(&stdin));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join();
+    output
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tagbert"));
+    // The caller's own settings must not reach in.
+    for (name, _) in std::env::vars() {
+        if ["TAGBERT__", "OTEL_", "KAFKA_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).current_dir(super::root());
+    command
+}
+
+/// A running worker; dropping it kills it.
+pub struct Worker {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Worker {
+    /// Starts `tagbert run` with a configuration of these lines of YAML, and further arguments.
+    pub fn start(yaml: &str, args: &[&str]) -> Self {
+        Self::start_with(yaml, args, &[])
+    }
+
+    /// The same with environment variables.
+    pub fn start_with(yaml: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let name = format!("worker-{}-{:?}", std::process::id(), Instant::now()).replace([' ', '{', '}', ':', ','], "");
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let (config, log) = (directory.join("config.yaml"), directory.join("log"));
+        fs::write(&config, yaml).unwrap();
+        let mut all = vec!["run", "--config", config.to_str().unwrap(), "--set", "http.listen=127.0.0.1:0"];
+        all.extend(args);
+        let child = command(&all)
+            .envs(environment.iter().copied())
+            .stdout(File::create(directory.join("stdout")).unwrap())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// What it has printed.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.log.with_file_name("stdout")).unwrap()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it ends.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the worker did not end:\n{}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until it ends, and expects that it went well.
+    pub fn wait_for_success(&mut self) {
+        let status = self.wait();
+        assert!(status.success(), "{status}:\n{}", self.log());
+    }
+
+    /// Waits until it says something.
+    pub fn wait_for_log(&mut self, text: &str) {
+        self.wait_until(text, |worker| worker.log().contains(text));
+    }
+
+    /// Waits until something holds.
+    pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + TIMEOUT;
+        while !holds(self) {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "never: {what}\n{ended:?}\n{}", self.log());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Status and body of a GET at its HTTP port.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let log = self.log();
+        let (_, rest) = log.split_once("http: listening on ").unwrap_or_else(|| panic!("no HTTP port:\n{log}"));
+        let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: tagbert\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    /// The value of a metric, summed over its series.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics");
+        let series =
+            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).reduce(|a, b| a + b)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,125 @@
+//! Traces and metrics reach a receiver that speaks OpenTelemetry's own protocol over gRPC.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use rdkafka::Message;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
+use tonic::{Request, Response, Status};
+
+mod support;
+
+use support::kafka::Kafka;
+use support::tagbert::Worker;
+
+#[derive(Clone, Default)]
+struct Received {
+    spans: Arc<Mutex<Vec<Span>>>,
+    metrics: Arc<Mutex<Vec<String>>>,
+    services: Arc<Mutex<Vec<String>>>,
+}
+
+#[tonic::async_trait]
+impl TraceService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        for resource in request.into_inner().resource_spans {
+            let attributes = resource.resource.unwrap().attributes;
+            let service =
+                attributes.into_iter().find(|attribute| attribute.key == "service.name").unwrap().value.unwrap();
+            if let Some(any_value::Value::StringValue(name)) = service.value {
+                self.services.lock().unwrap().push(name);
+            }
+            self.spans.lock().unwrap().extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
+        }
+        Ok(Response::default())
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+        let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
+        self.metrics.lock().unwrap().extend(names);
+        Ok(Response::default())
+    }
+}
+
+#[test]
+fn traces_go_on_through_the_worker_and_metrics_are_exported() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let received = Received::default();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let server = tonic::transport::Server::builder()
+        .add_service(TraceServiceServer::new(received.clone()))
+        .add_service(MetricsServiceServer::new(received.clone()));
+    runtime.spawn(server.serve(address));
+
+    let kafka = Kafka::shared();
+    for topic in ["traced", "traced.tagged", "traced.dead"] {
+        kafka.create_topic(topic, 1);
+    }
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = OwnedHeaders::new()
+        .insert(Header { key: "traceparent", value: Some(parent) })
+        .insert(Header { key: "mine", value: Some("kept") });
+    let records = [
+        BaseRecord::<[u8], [u8]>::to("traced").payload(br#"{"body":"traced"}"#).headers(headers),
+        BaseRecord::<[u8], [u8]>::to("traced").payload(br#"{"body":"alone"}"#),
+        BaseRecord::<[u8], [u8]>::to("traced").payload(b"broken"),
+    ];
+    kafka.produce(records);
+    let yaml = format!(
+        "kafka: {{brokers: '{}', group: traced}}\ninput: {{topics: [traced]}}\n\
+         output: {{topic: traced.tagged, dead_letters: traced.dead}}\nmodel: {{path: tests/fixtures/tiny-distilbert}}\n",
+        kafka.brokers()
+    );
+    let endpoint = format!("http://{address}");
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let mut worker = Worker::start_with(&yaml, &["--until-end"], &environment);
+    worker.wait_for_success();
+
+    let spans = received.spans.lock().unwrap().clone();
+    assert_eq!(spans.len(), 3, "{}", worker.log());
+    let offset = |span: &Span| {
+        let attribute = span.attributes.iter().find(|attribute| attribute.key == "messaging.kafka.offset").unwrap();
+        match attribute.value.as_ref().unwrap().value {
+            Some(any_value::Value::IntValue(offset)) => offset,
+            ref other => panic!("{other:?}"),
+        }
+    };
+    let spans: HashMap<i64, Span> = spans.into_iter().map(|span| (offset(&span), span)).collect();
+    assert_eq!(spans[&0].name, "process traced");
+    assert_eq!(hex::encode(&spans[&0].trace_id), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(hex::encode(&spans[&0].parent_span_id), "b7ad6b7169203331");
+    assert!(spans[&1].parent_span_id.is_empty());
+    assert_eq!(spans[&2].status.as_ref().unwrap().code, 2, "a dead letter is an error");
+
+    let tagged = kafka.read_all("traced.tagged");
+    let headers = tagged[0].headers().unwrap();
+    let expected = format!("00-0af7651916cd43dd8448eb211c80319c-{}-01", hex::encode(&spans[&0].span_id));
+    assert_eq!(tagbert::headers::last(headers, "traceparent"), Some(expected.as_bytes()));
+    assert_eq!(tagbert::headers::last(headers, "mine"), Some(&b"kept"[..]));
+    assert_eq!(tagbert::headers::iter(headers).count(), 2);
+
+    let metrics = received.metrics.lock().unwrap();
+    assert!(metrics.iter().any(|name| name == "tagbert.records.out"), "{metrics:?}");
+    assert!(received.services.lock().unwrap().iter().all(|name| name == "tagbert"));
+}
