@@ -22,7 +22,7 @@ target/release/libonnxruntime.so: scripts/setup.sh
 	@install -D .cache/onnxruntime/libonnxruntime.so $@
 
 demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, on an embedded broker
-	@scripts/setup.sh corpus
+	@scripts/setup.sh corpus kafka
 	$(tagbert) demo --documents $(DOCUMENTS)
 
 # Not from build: the tests' own dependencies change how shared ones are compiled.
@@ -30,8 +30,8 @@ test: target/release/libonnxruntime.so  ## everything, against a real Apache Kaf
 	@scripts/setup.sh test
 	@scripts/test.sh
 
-bench: build  ## documents a second: the worker against the model alone
-	@scripts/setup.sh corpus
+bench: build  ## documents a second: the worker against ONNX Runtime alone
+	@scripts/setup.sh corpus kafka
 	$(cargo) bench --bench worker
 
 model:  ## train models/tagbert-small anew (half an hour)

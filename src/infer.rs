@@ -1,6 +1,6 @@
 //! The thread that owns the model's session: it batches what waits, and runs it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -12,12 +12,13 @@ use crate::metrics::Metrics;
 use crate::model::{Infer, Logits};
 use crate::pipeline::Finished;
 use crate::record::Tagged;
+use crate::stop::Stop;
 use crate::tokenize::Encoded;
 
 /// A document that is ready for the model.
 pub type Ready = Envelope<(Document, Encoded)>;
 
-/// Runs the model until no more documents come, or until `abandon` is set.
+/// Runs the model until no more documents come, or the work is abandoned.
 pub(crate) fn run<I: Infer>(
     mut model: I,
     mut batcher: Batcher<Ready>,
@@ -25,9 +26,9 @@ pub(crate) fn run<I: Infer>(
     upstream: &AtomicUsize,
     finished: &Sender<Finished>,
     metrics: &Metrics,
-    abandon: &AtomicBool,
+    stop: &Stop,
 ) {
-    while !abandon.load(Ordering::Relaxed) {
+    while !stop.is_abandoned() {
         while let Ok(document) = documents.try_recv() {
             wait_for(&mut batcher, document);
         }

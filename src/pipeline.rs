@@ -10,7 +10,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,6 @@ use crate::model::{Infer, Model};
 use crate::record::{Assembler, Tagged};
 use crate::reorder::Reorder;
 use crate::stop::Stop;
-use crate::tokenize::Tokenizer;
 
 /// How long the sink may be left alone.
 const TICK: Duration = Duration::from_millis(100);
@@ -60,7 +59,6 @@ pub(crate) enum Finished {
 pub struct Pipeline {
     fetched: Sender<Envelope<()>>,
     upstream: Arc<AtomicUsize>,
-    abandon: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -81,7 +79,6 @@ impl Pipeline {
         let (to_infer, ready) = unbounded();
         let (to_deliver, finished) = unbounded();
         let upstream = Arc::new(AtomicUsize::new(0));
-        let abandon = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         let mut spawn = |name: &'static str, body: Box<dyn FnOnce() + Send>| {
             let stop = Arc::clone(stop);
@@ -98,9 +95,10 @@ impl Pipeline {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             let prepare = Prepare {
                 decoder: Decoder::new(&config.input, config.limits.document.as_u64() as usize),
-                tokenizer: model.tokenizer.clone(),
+                model: Arc::clone(&model),
                 upstream: Arc::clone(&upstream),
                 metrics: Arc::clone(metrics),
+                stop: Arc::clone(stop),
                 to_infer: to_infer.clone(),
                 to_deliver: to_deliver.clone(),
             };
@@ -110,10 +108,10 @@ impl Pipeline {
         drop(to_infer);
 
         let batcher = Batcher::new(config.batch.tokens, config.batch.wait);
-        let (waiting, counts, given_up) = (Arc::clone(&upstream), Arc::clone(metrics), Arc::clone(&abandon));
+        let (waiting, counts, stopping) = (Arc::clone(&upstream), Arc::clone(metrics), Arc::clone(stop));
         spawn(
             "infer",
-            Box::new(move || infer::run(session, batcher, &ready, &waiting, &to_deliver, &counts, &given_up)),
+            Box::new(move || infer::run(session, batcher, &ready, &waiting, &to_deliver, &counts, &stopping)),
         )?;
 
         let deliver =
@@ -121,7 +119,7 @@ impl Pipeline {
         let stop = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stop)))?;
 
-        Ok(Self { fetched, upstream, abandon, threads })
+        Ok(Self { fetched, upstream, threads })
     }
 
     /// Sends a fetched record on its journey.
@@ -129,11 +127,6 @@ impl Pipeline {
         self.upstream.fetch_add(1, Ordering::AcqRel);
         // The receivers are gone only if they panicked, and then the worker stops.
         drop(self.fetched.send(envelope));
-    }
-
-    /// Gives up what has not been through the model yet. It stays uncommitted, so it is fetched again.
-    pub fn abandon(&self) {
-        self.abandon.store(true, Ordering::Relaxed);
     }
 
     /// Ends the input, and waits until the threads have finished with what is left.
@@ -149,19 +142,23 @@ impl Pipeline {
 /// The first stages, which need no order: decode and tokenize.
 struct Prepare {
     decoder: Decoder,
-    tokenizer: Tokenizer,
+    model: Arc<Model>,
     upstream: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
+    stop: Arc<Stop>,
     to_infer: Sender<Ready>,
     to_deliver: Sender<Finished>,
 }
 
 impl Prepare {
     fn pass_on(&self, envelope: Envelope<()>) {
+        if self.stop.is_abandoned() {
+            return;
+        }
         let since = Instant::now();
         let result = match self.decoder.decode(&envelope.record) {
             Ok(Decoded::Tombstone) => Err(Outcome::Tombstone(envelope)),
-            Ok(Decoded::Document(document)) => match self.tokenizer.encode(&document.text) {
+            Ok(Decoded::Document(document)) => match self.model.tokenizer.encode(&document.text) {
                 Ok(encoded) => Ok(envelope.map(|()| (document, encoded))),
                 Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
             },
@@ -190,6 +187,7 @@ impl Deliver {
             match finished.recv_timeout(TICK) {
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
                 Err(RecvTimeoutError::Timeout) => {}
+                Ok(_) if stop.is_abandoned() => {}
                 Ok(what) => {
                     let outcome = self.outcome(what);
                     let origin = outcome.origin().clone();

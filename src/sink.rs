@@ -154,8 +154,8 @@ impl KafkaSink {
                 Ok(()) => return Ok(()),
                 // The broker is slow: wait, and by that slow everything down that comes before.
                 Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
-                    if self.shared.stop.has_failed() {
-                        bail!("the output broker takes nothing more");
+                    if self.shared.stop.is_abandoned() {
+                        bail!("the output broker took nothing more");
                     }
                     message = back;
                     thread::sleep(Duration::from_millis(5));

@@ -123,13 +123,13 @@ impl ConsumerContext for Assignment {
             Rebalance::Error(_) => return,
         };
         if let Rebalance::Assign(partitions) = rebalance {
+            self.health.set_assigned();
             // A pause from an earlier assignment would survive.
             drop(consumer.resume(partitions));
         }
         let names: Vec<_> = keys(partitions).iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
         tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });
         self.changed.store(true, Ordering::Release);
-        self.health.set_assigned();
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
@@ -192,24 +192,33 @@ impl Source {
     /// Feeds the pipeline until a stop is asked for or the end is reached; then drains it, and commits.
     ///
     /// # Errors
-    /// When what was done can't be committed at the end.
+    /// When what was done can't be committed at the end. What fails earlier is told to [`Stop`].
     pub fn run(mut self, pipeline: Pipeline) -> Result<()> {
-        while !self.stop.is_requested() && !self.has_ended()? {
-            self.balance_memory()?;
-            self.poll(Some(&pipeline))?;
-            self.commit_now_and_then();
+        if let Err(error) = self.feed_until_stopped(&pipeline).and_then(|()| self.drain()) {
+            self.stop.fail(error);
         }
-        self.health.set_stopping();
-        let result = self.drain(&pipeline);
+        self.stop.abandon();
         pipeline.finish();
-        let result = result.and_then(|()| self.commit_at_last());
+        let committed = self.commit_at_last();
         close(self.consumer);
-        result
+        committed
     }
 
-    fn has_ended(&mut self) -> Result<bool> {
-        let Some(end) = &mut self.end else { return Ok(false) };
-        end.is_reached(&self.consumer, &self.ledger)
+    fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
+        while !self.stop.is_requested() && !self.has_ended() {
+            self.balance_memory()?;
+            self.poll(Some(pipeline))?;
+            self.commit_now_and_then();
+        }
+        Ok(())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let Some(end) = &mut self.end else { return false };
+        end.is_reached(&self.consumer, &self.ledger).unwrap_or_else(|error| {
+            tracing::warn!("whether the end is reached can't be told now: {error:#}");
+            false
+        })
     }
 
     /// Pauses all partitions when the budget is spent, and resumes them when there is room again. Polling goes on
@@ -283,18 +292,18 @@ impl Source {
     }
 
     /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up.
-    fn drain(&mut self, pipeline: &Pipeline) -> Result<()> {
+    fn drain(&mut self) -> Result<()> {
+        self.health.set_stopping();
         let deadline = Instant::now() + self.shutdown;
-        while !self.ledger.is_drained() && !self.stop.has_failed() {
+        while !self.ledger.is_drained() && !self.stop.is_abandoned() {
             if Instant::now() > deadline {
                 tracing::warn!("shutdown.timeout is over: what is still in flight is given up, and will be read again");
-                break;
+                return Ok(());
             }
             self.pause_all()?;
             self.poll(None)?;
             self.commit_now_and_then();
         }
-        pipeline.abandon();
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub struct Stop {
     requested: AtomicBool,
+    abandoned: AtomicBool,
     failure: Mutex<Option<anyhow::Error>>,
 }
 
@@ -19,19 +20,25 @@ impl Stop {
     /// Stops because of an error. The first one counts; what follows is its echo.
     pub fn fail(&self, error: anyhow::Error) {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.abandon();
         self.request();
+    }
+
+    /// Ends the drain: what is still in flight is given up. It stays uncommitted, so it is read again.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+    }
+
+    /// True when no stage should do anything more.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
     }
 
     /// True once a stop was asked for.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
-    }
-
-    /// True once an error asked for it.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// The error, if that was the reason.
