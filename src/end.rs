@@ -25,8 +25,6 @@ pub struct End {
     offsets: HashMap<TopicPartition, i64>,
     prober: ClientConfig,
     last_look: Instant,
-    /// The positions of our partitions at the last look.
-    seen: HashMap<TopicPartition, Option<i64>>,
 }
 
 impl End {
@@ -51,7 +49,7 @@ impl End {
         }
         let mut prober = kafka::consumer(config);
         prober.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
-        Ok(Self { offsets, prober, last_look: Instant::now(), seen: HashMap::new() })
+        Ok(Self { offsets, prober, last_look: Instant::now() })
     }
 
     /// False for a record that came after the run began. It also proves that its partition was read to its end.
@@ -64,47 +62,50 @@ impl End {
         wanted
     }
 
-    /// Whether every partition was read up to its end.
+    /// Whether every partition was read up to its end. With `idle`, no record has come for a while: then it asks the
+    /// cluster what it can't see by itself.
     ///
     /// # Errors
     /// When the cluster does not answer.
-    pub fn is_reached<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, ledger: &Ledger) -> Result<bool> {
+    pub fn is_reached<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        ledger: &Ledger,
+        idle: bool,
+    ) -> Result<bool> {
         if self.last_look.elapsed() < INTERVAL {
             return Ok(false);
         }
         self.last_look = Instant::now();
         let ours = ledger.positions();
-        let seen = std::mem::replace(&mut self.seen, ours);
-        let mut unknown = TopicPartitionList::new();
-        let mut reached = true;
-        for (key, &end) in &self.offsets {
-            match self.seen.get(key) {
-                Some(Some(position)) if *position >= end => {}
-                // It has not moved since the last look: perhaps there is nothing more to read.
-                Some(Some(position)) if seen.get(key) == Some(&Some(*position)) => {
-                    reached &= self.is_read_up(key, Offset::Offset(*position), ledger)?;
-                }
-                Some(Some(_)) => reached = false,
-                // Another worker's, or nothing read of it yet.
-                Some(None) | None => drop(unknown.add_partition(&key.0, key.1)),
-            }
+        let position = |key: &TopicPartition| ours.get(key).copied().flatten();
+        let open = self.offsets.iter().filter(|&(key, &end)| position(key).is_none_or(|position| position < end));
+        let (begun, unknown): (Vec<_>, Vec<_>) = open.map(|(key, _)| key).partition(|key| position(key).is_some());
+        if !begun.is_empty() && !idle {
+            return Ok(false);
         }
-        if unknown.count() == 0 {
+        let mut reached = true;
+        for key in begun {
+            reached &= self.is_read_up(key, position(key).map_or(Offset::Beginning, Offset::Offset), ledger)?;
+        }
+        // Another worker's, or nothing was read of it yet.
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in unknown {
+            asked.add_partition(topic, *partition);
+        }
+        if asked.count() == 0 {
             return Ok(reached);
         }
         let committed = consumer
-            .committed_offsets(unknown, kafka::REQUEST_TIMEOUT)
+            .committed_offsets(asked, kafka::REQUEST_TIMEOUT)
             .context("the group's committed offsets can't be read")?;
         for element in committed.elements() {
             let key = (Arc::from(element.topic()), element.partition());
             let committed = element.offset().to_raw().filter(|&offset| offset >= 0);
-            if committed.is_some_and(|committed| committed >= self.offsets[&key]) {
-                continue;
+            if committed.is_none_or(|committed| committed < self.offsets[&key]) {
+                let position = committed.map_or(Offset::Beginning, Offset::Offset);
+                reached &= idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
             }
-            // Ours for a whole interval, and not a record of it.
-            let silent = self.seen.contains_key(&key) && seen.contains_key(&key);
-            let position = committed.map_or(Offset::Beginning, Offset::Offset);
-            reached &= silent && self.is_read_up(&key, position, ledger)?;
         }
         Ok(reached)
     }

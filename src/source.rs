@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How often offsets are committed. What a crash may cost is what was done since, done again.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A source that got no record for so long may be at the end of a bounded run, and should look.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// How long a rebalance waits for what was sent to be acknowledged. The group waits with it.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,6 +51,7 @@ pub struct Source {
     traced: bool,
     paused: bool,
     last_commit: Instant,
+    last_record: Instant,
 }
 
 /// Follows which partitions are ours. Its methods run inside [`BaseConsumer::poll`], on the source's own thread.
@@ -179,6 +183,7 @@ impl Source {
             traced: false,
             paused: false,
             last_commit: Instant::now(),
+            last_record: Instant::now(),
         })
     }
 
@@ -215,7 +220,8 @@ impl Source {
 
     fn has_ended(&mut self) -> bool {
         let Some(end) = &mut self.end else { return false };
-        end.is_reached(&self.consumer, &self.ledger).unwrap_or_else(|error| {
+        let idle = !self.paused && self.last_record.elapsed() > IDLE;
+        end.is_reached(&self.consumer, &self.ledger, idle).unwrap_or_else(|error| {
             tracing::warn!("whether the end is reached can't be told now: {error:#}");
             false
         })
@@ -244,7 +250,7 @@ impl Source {
     }
 
     /// Takes one record, if there is one, and feeds it to the pipeline; without a pipeline it is dropped.
-    fn poll(&self, pipeline: Option<&Pipeline>) -> Result<()> {
+    fn poll(&mut self, pipeline: Option<&Pipeline>) -> Result<()> {
         self.health.alive();
         match self.consumer.poll(POLL) {
             None => {}
@@ -252,6 +258,7 @@ impl Source {
                 let wanted = self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger));
                 if let Some(pipeline) = pipeline.filter(|_| wanted) {
                     self.feed(pipeline, &message);
+                    self.last_record = Instant::now();
                 }
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {

