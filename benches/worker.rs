@@ -99,15 +99,9 @@ fn end_to_end(corpus: &[&str], round: usize) -> Duration {
     let worker = Worker::start(config, false).expect("the worker starts");
     let (metrics, stop) = (worker.metrics(), worker.stop());
     let running = std::thread::spawn(move || worker.run());
-    let wait_until = |holds: &dyn Fn() -> bool| {
-        while !holds() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Instant::now()
-    };
-    let first = wait_until(&|| metrics.fetched.get() > 0 || running.is_finished());
-    let last = wait_until(&|| metrics.done() as usize == corpus.len() || running.is_finished());
+    while metrics.done() as usize != corpus.len() && !running.is_finished() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     stop.request();
-    running.join().expect("no panic").expect("the worker ends well");
-    last - first
+    running.join().expect("no panic").expect("the worker ends well").elapsed
 }

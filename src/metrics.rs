@@ -33,8 +33,9 @@ impl Count {
 /// The worker's figures since it started.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Records fetched.
-    pub fetched: Count,
+    fetched: Count,
+    /// When the first record was fetched, and the last acknowledged.
+    span: Mutex<Option<(Instant, Instant)>>,
     /// Enriched records acknowledged.
     pub enriched: Count,
     /// Tombstones passed on and acknowledged.
@@ -61,6 +62,7 @@ impl Metrics {
     pub fn new(meter: &Meter, budget: &Budget) -> Arc<Self> {
         let metrics = Arc::new(Self {
             fetched: Count::default(),
+            span: Mutex::default(),
             enriched: Count::default(),
             tombstones: Count::default(),
             dead_letters: Default::default(),
@@ -89,7 +91,7 @@ impl Metrics {
     fn observe(self: &Arc<Self>, meter: &Meter, budget: &Budget) {
         type Read = fn(&Metrics) -> u64;
         let counters: [(&'static str, &'static str, Read); 6] = [
-            ("tagbert.records.in", "Records fetched", |m| m.fetched.get()),
+            ("tagbert.records.in", "Records fetched", Metrics::fetched),
             ("tagbert.records.out", "Enriched records acknowledged", |m| m.enriched.get()),
             ("tagbert.tombstones", "Tombstones passed on and acknowledged", |m| m.tombstones.get()),
             ("tagbert.batches", "Batches that the model ran", |m| m.batches.get()),
@@ -137,6 +139,27 @@ impl Metrics {
             .build();
     }
 
+    /// A record was fetched.
+    pub fn fetch(&self) {
+        if self.fetched.get() == 0 {
+            *self.span.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Instant::now()));
+        }
+        self.fetched.add(1);
+    }
+
+    /// Records fetched.
+    #[must_use]
+    pub fn fetched(&self) -> u64 {
+        self.fetched.get()
+    }
+
+    /// From the first record fetched to the last acknowledged: what waiting for the group or for work takes is no work.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        let span = self.span.lock().unwrap_or_else(PoisonError::into_inner);
+        span.map_or(Duration::ZERO, |(first, last)| last - first)
+    }
+
     /// A stage began at `since` and is done.
     pub fn took(&self, stage: &'static str, since: Instant) {
         self.durations.record(since.elapsed().as_secs_f64(), &[KeyValue::new("stage", stage)]);
@@ -155,6 +178,9 @@ impl Metrics {
     /// The output broker acknowledged what came of a record that was fetched at `fetched`.
     pub fn acknowledged(&self, fetched: Instant) {
         self.took("total", fetched);
+        if let Some((_, last)) = &mut *self.span.lock().unwrap_or_else(PoisonError::into_inner) {
+            *last = Instant::now();
+        }
         let micros = u64::try_from(fetched.elapsed().as_micros()).unwrap_or(u64::MAX);
         // It grows as needed; only times beyond its largest (centuries) are an error.
         let _ = self.latency.lock().unwrap_or_else(PoisonError::into_inner).record(micros);

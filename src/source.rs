@@ -278,7 +278,7 @@ impl Source {
             headers: message.headers().map(rdkafka::message::BorrowedHeaders::detach),
             timestamp: message.timestamp().to_millis(),
         };
-        self.metrics.fetched.add(1);
+        self.metrics.fetch();
         let span =
             if self.traced { RecordSpan::start(&origin, record.headers.as_ref()) } else { RecordSpan::default() };
         let permit = self.budget.take(record.size());

@@ -16,7 +16,7 @@ pub struct Summary {
     pub tombstones: u64,
     /// Dead letters acknowledged.
     pub dead_letters: u64,
-    /// How long it ran.
+    /// From the first record fetched to the last acknowledged.
     pub elapsed: Duration,
     batches: u64,
     rows: u64,
@@ -27,15 +27,15 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Reads the figures after `elapsed`.
+    /// Reads the figures.
     #[must_use]
-    pub fn of(metrics: &Metrics, elapsed: Duration) -> Self {
+    pub fn of(metrics: &Metrics) -> Self {
         Self {
-            fetched: metrics.fetched.get(),
+            fetched: metrics.fetched(),
             enriched: metrics.enriched.get(),
             tombstones: metrics.tombstones.get(),
             dead_letters: metrics.dead_letters(),
-            elapsed,
+            elapsed: metrics.busy(),
             batches: metrics.batches.get(),
             rows: metrics.rows.get(),
             tokens: metrics.tokens.get(),
@@ -71,7 +71,10 @@ impl fmt::Display for Summary {
         }
         writeln!(f)?;
         let (rate, tokens_rate) = (self.rate(), *tokens as f64 / seconds);
-        writeln!(f, "speed      {rate:.1} documents/s, {tokens_rate:.0} tokens/s, {seconds:.1} s in all")?;
+        writeln!(
+            f,
+            "speed      {rate:.1} documents/s, {tokens_rate:.0} tokens/s, {seconds:.1} s from the first to the last"
+        )?;
         let fill = *rows as f64 / (*batches).max(1) as f64;
         let waste = 100.0 * self.padding_waste;
         writeln!(f, "batches    {batches}, {fill:.1} documents each, padding waste {waste:.1} %")?;

@@ -108,9 +108,8 @@ impl Worker {
     /// # Errors
     /// When something failed that can't be survived. Nothing is lost: offsets stay where they are.
     pub fn run(self) -> Result<Summary> {
-        let started = Instant::now();
         let result = self.source.run(self.pipeline);
-        let summary = Summary::of(&self.metrics, started.elapsed());
+        let summary = Summary::of(&self.metrics);
         {
             let _inside = self.runtime.enter();
             self.telemetry.stop();

@@ -100,14 +100,13 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
 /// One line that is written over on a terminal, and a line now and then elsewhere.
 struct Progress {
     total: usize,
-    started: Instant,
     shown: Option<Instant>,
     terminal: bool,
 }
 
 impl Progress {
     fn new(total: usize) -> Self {
-        Self { total, started: Instant::now(), shown: None, terminal: stderr().is_terminal() }
+        Self { total, shown: None, terminal: stderr().is_terminal() }
     }
 
     fn show(&mut self, metrics: &Metrics, report: &Report) {
@@ -117,7 +116,7 @@ impl Progress {
         }
         self.shown = Some(Instant::now());
         let done = self.total - report.missing();
-        let rate = done as f64 / self.started.elapsed().as_secs_f64();
+        let rate = done as f64 / metrics.busy().as_secs_f64().max(1e-9);
         let lag = report.fed - done;
         let fill = metrics.rows.get() as f64 / metrics.batches.get().max(1) as f64;
         let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
