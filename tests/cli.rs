@@ -20,7 +20,7 @@ fn obvious_spam_is_spam_and_names_have_exact_spans() {
     let input = concat!(
         r#"{"id":"1","text":"WIN a FREE prize!!! Click here now"}"#,
         "\n",
-        r#"{"id":"2","text":"Angela Merkel met Tim Cook of Apple in Berlin on Tuesday."}"#,
+        r#"{"id":"2","text":"Tony Blair will visit Washington to meet George Bush."}"#,
         "\n"
     );
     let output = tagbert(&["tag"], input.as_bytes());
@@ -42,9 +42,8 @@ fn obvious_spam_is_spam_and_names_have_exact_spans() {
             )
         })
         .collect();
-    for expected in [("PER", "Angela Merkel", 0, 13), ("PER", "Tim Cook", 18, 26), ("LOC", "Berlin", 39, 45)] {
-        assert!(entities.contains(&expected), "{expected:?} in {entities:?}");
-    }
+    let expected = [("PER", "Tony Blair", 0, 10), ("LOC", "Washington", 22, 32), ("PER", "George Bush", 41, 52)];
+    assert_eq!(entities, expected);
 }
 
 #[test]

