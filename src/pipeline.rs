@@ -218,3 +218,6 @@ impl Deliver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
