@@ -96,7 +96,7 @@ fn end_to_end(corpus: &[&str], round: usize) -> Duration {
     (config.output.topic, config.output.dead_letters) = (tagged, dead);
     config.http.listen.set_port(0);
 
-    let worker = Worker::start(config, false).expect("the worker starts");
+    let worker = Worker::start(&config, false).expect("the worker starts");
     let (metrics, stop) = (worker.metrics(), worker.stop());
     let running = std::thread::spawn(move || worker.run());
     while metrics.done() as usize != corpus.len() && !running.is_finished() {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub struct Batcher<T> {
     budget: usize,
     wait: Duration,
+    /// In order of arrival; they move to `waiting` as there is room.
+    backlog: VecDeque<(T, Arrival)>,
     /// By (tokens, arrival): neighbours have like lengths, and no two have the same key.
     waiting: BTreeMap<(usize, u64), T>,
     /// In order of arrival; those that left in a batch are passed over when they reach the front.
@@ -18,6 +20,10 @@ pub struct Batcher<T> {
     arrived: u64,
     tokens: usize,
 }
+
+/// How many batches' worth of documents are looked at together. More would pad less; but then documents far behind go
+/// first, and wait in the reorder buffer for those before them: work that a crash or a rebalance throws away.
+const WINDOW: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
@@ -41,26 +47,42 @@ impl<T> Batcher<T> {
     /// Batches of at most `budget` tokens; no document waits for others longer than `wait`.
     #[must_use]
     pub fn new(budget: usize, wait: Duration) -> Self {
-        Self { budget, wait, waiting: BTreeMap::new(), arrivals: VecDeque::new(), arrived: 0, tokens: 0 }
+        Self {
+            budget,
+            wait,
+            backlog: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            arrivals: VecDeque::new(),
+            arrived: 0,
+            tokens: 0,
+        }
     }
 
     /// Adds a document of `tokens` tokens.
     pub fn push(&mut self, document: T, tokens: usize, now: Instant) {
-        self.waiting.insert((tokens, self.arrived), document);
-        self.arrivals.push_back(Arrival { number: self.arrived, tokens, at: now });
+        self.backlog.push_back((document, Arrival { number: self.arrived, tokens, at: now }));
         self.arrived += 1;
-        self.tokens += tokens;
+    }
+
+    fn fill_window(&mut self) {
+        while self.tokens < WINDOW * self.budget {
+            let Some((document, arrival)) = self.backlog.pop_front() else { break };
+            self.waiting.insert((arrival.tokens, arrival.number), document);
+            self.arrivals.push_back(arrival);
+            self.tokens += arrival.tokens;
+        }
     }
 
     /// True when nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.backlog.is_empty()
     }
 
     /// The next batch: at once when the budget is full, when the oldest document has waited long enough, or when
     /// `more_coming` says that nothing else is on its way: waiting would be in vain.
     pub fn next(&mut self, now: Instant, more_coming: bool) -> Next<T> {
+        self.fill_window();
         let Some(oldest) = self.oldest() else { return Next::Idle };
         let due = oldest.at + self.wait;
         if self.tokens < self.budget && more_coming && now < due {
@@ -145,6 +167,18 @@ mod tests {
         let mut batcher = batcher(24, &[8, 100, 7, 99, 8], now);
         assert_eq!(batcher.next(now, false), Next::Batch(vec![7, 8, 8]));
         assert_eq!(batcher.next(now, false), Next::Batch(vec![100]), "longer than the budget: alone");
+    }
+
+    #[test]
+    fn only_the_first_batches_worth_is_looked_at() {
+        let now = Instant::now();
+        let mut lengths = vec![10; WINDOW];
+        lengths[0] = 9;
+        lengths.push(9);
+        let mut batcher = batcher(10, &lengths, now);
+        batcher.budget = 20;
+        batcher.next(now, false);
+        assert!(matches!(batcher.next(now, false), Next::Batch(batch) if batch.len() == 2));
     }
 
     proptest! {

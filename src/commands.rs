@@ -39,6 +39,6 @@ fn config(args: &crate::cli::ConfigArgs) -> anyhow::Result<Config> {
     let config = Config::load(&args.config, &args.set);
     Ok(config.map_err(|error| match error {
         ConfigError::File { .. } => error,
-        other => ConfigError::In { file: args.config.display().to_string(), source: Box::new(other) },
+        other => ConfigError::In { file: args.config.display().to_string(), error: Box::new(other) },
     })?)
 }

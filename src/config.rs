@@ -4,7 +4,7 @@
 
 mod layers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -235,14 +235,15 @@ impl Default for Shutdown {
 }
 
 /// Properties that would break a promise, or that tagbert sets by another name.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 9] = [
     ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
     ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),
     ("transactional.id", "transactions are tagbert's own affair"),
     ("isolation.level", "aborted records must never be read as documents"),
     ("enable.idempotence", "without it a retry could break the order, or write a record twice"),
-    ("enable.partition.eof", "tagbert needs it to know the end of a partition"),
+    ("delivery.report.only.error", "offsets are committed when results are acknowledged, so it must hear of that"),
     ("bootstrap.servers", "set `kafka.brokers` instead"),
+    ("metadata.broker.list", "set `kafka.brokers` instead"),
     ("group.id", "set `kafka.group` instead"),
 ];
 
@@ -264,9 +265,18 @@ impl Config {
         if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
             return refuse("input.topics", "names no topic".into());
         }
-        for pointer in self.input.text.iter().chain([&self.input.id]) {
-            if !pointer.is_empty() && !pointer.starts_with('/') {
-                return refuse("input", format!("`{pointer}` is no JSON pointer: it must start with `/`"));
+        let mut topics = HashSet::new();
+        if let Some(twice) = self.input.topics.iter().find(|topic| !topics.insert(*topic)) {
+            return refuse("input.topics", format!("names `{twice}` twice"));
+        }
+        let pointers = self.input.text.iter().map(|pointer| ("input.text", pointer));
+        for (key, pointer) in pointers.chain([("input.id", &self.input.id)]) {
+            let escaped = pointer.replace("~0", "").replace("~1", "");
+            if !pointer.starts_with('/') || escaped.contains('~') {
+                return refuse(
+                    key,
+                    format!("`{pointer}` is no JSON pointer (RFC 6901), such as `/body` or `/mail/text`"),
+                );
             }
         }
         if self.input.text.is_empty() {
@@ -310,7 +320,9 @@ impl Config {
 
 /// librdkafka's secret properties: passwords, keys in PEM form, client secrets, and anything that looks like one.
 fn is_secret(property: &str) -> bool {
-    ["password", "secret", ".pem", "sasl.oauthbearer.config", "token"].iter().any(|part| property.contains(part))
+    ["password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config", "token"]
+        .iter()
+        .any(|part| property.contains(part))
         && !matches!(property.rsplit('.').next(), Some("url" | "location"))
 }
 

@@ -59,12 +59,13 @@ pub fn headers(own: Option<OwnedHeaders>, origin: &Origin, rejection: &Rejection
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::Stage;
+    use crate::envelope::{Lease, Stage};
 
     #[test]
     fn a_dead_letter_says_where_it_came_from_and_why_it_is_here() {
         let own = OwnedHeaders::new().insert(Header { key: "mine", value: Some("1") });
-        let origin = Origin { topic: "documents".into(), partition: 3, offset: 42, epoch: 0, seq: 0 };
+        let origin =
+            Origin { topic: "documents".into(), partition: 3, offset: 42, epoch: 0, seq: 0, lease: Lease::default() };
         let rejection = Rejection { stage: Stage::Decode, class: "NotJson", message: "syntax error".into() };
         let headers = headers(Some(own), &origin, &rejection);
         let value = |name: &str| crate::headers::last(&headers, name).map(String::from_utf8_lossy);

@@ -1,21 +1,24 @@
 //! From bytes to a document: the id and the text to tag, found by JSON pointers.
 
-use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
 
 use crate::config;
 use crate::envelope::{Record, Rejection, Stage};
 
 /// What is to be tagged, as the record's value has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Document {
-    /// The value at `input.id`; null where there is none.
-    pub id: Value,
+    /// The value at `input.id`, as it was written; null where there is none.
+    pub id: Box<RawValue>,
     /// The values at `input.text`, joined by newlines.
     pub text: String,
 }
 
 /// What a record holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Decoded {
     /// A document.
     Document(Document),
@@ -44,7 +47,7 @@ impl Decoder {
     /// With the class of what is wrong; the message never holds any of the document's text.
     pub fn decode(&self, record: &Record) -> Result<Decoded, Rejection> {
         if let Some(name) = record.headers.as_ref().and_then(crate::headers::first_name_not_utf8) {
-            let name = String::from_utf8_lossy(name);
+            let name = String::from_utf8_lossy(&name[..name.len().min(64)]);
             return Err(reject("InvalidHeaderName", format!("the name of header {name:?} is not UTF-8")));
         }
         let Some(bytes) = &record.value else { return Ok(Decoded::Tombstone) };
@@ -55,28 +58,33 @@ impl Decoder {
         if let Err(error) = std::str::from_utf8(bytes) {
             return Err(reject("NotUtf8", format!("the value is not UTF-8: {error}")));
         }
-        let value: Value = serde_json::from_slice(bytes)
+        let value: &RawValue = serde_json::from_slice(bytes)
             .map_err(|error| reject("NotJson", format!("the value is not JSON: {}", without_text(&error))))?;
-        let text = self.text(&value)?;
-        let id = value.pointer(&self.id).cloned().unwrap_or_default();
+        let text = self.text(value)?;
+        let id = at(value, &self.id).map_or_else(|| RawValue::NULL.to_owned(), RawValue::to_owned);
         Ok(Decoded::Document(Document { id, text }))
     }
 
-    fn text(&self, value: &Value) -> Result<String, Rejection> {
-        if !value.is_object() {
+    fn text(&self, value: &RawValue) -> Result<String, Rejection> {
+        if !value.get().starts_with('{') {
             return Err(reject("NotAnObject", "the value is not a JSON object".into()));
         }
         let mut texts = Vec::with_capacity(self.text.len());
+        let mut found = false;
         for pointer in &self.text {
-            match value.pointer(pointer) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) if text.is_empty() => {}
-                Some(Value::String(text)) => texts.push(text.as_str()),
-                Some(_) => return Err(reject("TextNotAString", format!("the value at `{pointer}` is not a string"))),
+            let Some(raw) = at(value, pointer) else { continue };
+            found = true;
+            match serde_json::from_str::<Option<String>>(raw.get()) {
+                Ok(text) => texts.extend(text.filter(|text| !text.is_empty())),
+                Err(_) if raw.get().starts_with('"') => {
+                    let why = format!("the string at `{pointer}` has an escape that is no character");
+                    return Err(reject("NotJson", why));
+                }
+                Err(_) => return Err(reject("TextNotAString", format!("the value at `{pointer}` is not a string"))),
             }
         }
         let named = || self.text.join("`, `");
-        if texts.is_empty() && self.text.iter().all(|pointer| value.pointer(pointer).is_none()) {
+        if !found {
             return Err(reject("TextMissing", format!("there is no value at `{}`", named())));
         }
         if texts.iter().all(|text| text.trim().is_empty()) {
@@ -84,6 +92,20 @@ impl Decoder {
         }
         Ok(texts.join("\n"))
     }
+}
+
+/// The value that a JSON pointer (RFC 6901) leads to, as it is written. Only the objects on the way are read; so neither
+/// depth nor numbers elsewhere matter.
+fn at<'a>(value: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
+    let steps = pointer.strip_prefix('/').map(|steps| steps.split('/')).into_iter().flatten();
+    steps.map(|step| step.replace("~1", "/").replace("~0", "~")).try_fold(value, |value, step| {
+        if value.get().starts_with('[') {
+            let elements: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
+            return elements.get(step.parse::<usize>().ok()?).copied();
+        }
+        let mut fields: HashMap<Cow<str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
+        fields.remove(step.as_str())
+    })
 }
 
 /// What `serde_json` says, but for the parts of the document that some of its messages quote.
@@ -101,10 +123,8 @@ fn reject(class: &'static str, message: String) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
     use super::*;
+    use proptest::prelude::*;
 
     fn decode(value: impl Into<Vec<u8>>) -> Result<Decoded, Rejection> {
         let record = Record { key: None, value: Some(value.into()), headers: None, timestamp: None };
@@ -115,12 +135,41 @@ mod tests {
         decode(value).expect_err("is rejected").class
     }
 
+    /// The id, as it is written, and the text.
+    fn parts(value: &str) -> (String, String) {
+        match decode(value) {
+            Ok(Decoded::Document(document)) => (document.id.get().to_owned(), document.text),
+            other => panic!("{value}: {other:?}"),
+        }
+    }
+
+    fn both(id: &str, text: &str) -> (String, String) {
+        (id.into(), text.into())
+    }
+
     #[test]
     fn texts_are_joined_by_a_newline() {
-        let document = |id, text: &str| Ok(Decoded::Document(Document { id, text: text.into() }));
-        assert_eq!(decode(r#"{"id":"7","subject":"Hi","body":"there"}"#), document(json!("7"), "Hi\nthere"));
-        assert_eq!(decode(r#"{"id":7,"body":"there","subject":null}"#), document(json!(7), "there"));
-        assert_eq!(decode(r#"{"subject":"","body":"there"}"#), document(Value::Null, "there"));
+        assert_eq!(parts(r#"{"id":"7","subject":"Hi","body":"there"}"#), both("\"7\"", "Hi\nthere"));
+        assert_eq!(parts(r#"{"id":7,"body":"there","subject":null}"#), both("7", "there"));
+        assert_eq!(parts(r#" {"subject":"","body":"there"}"#), both("null", "there"));
+    }
+
+    #[test]
+    fn an_id_stays_as_it_was_and_nothing_else_matters() {
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let value = format!(r#"{{"id":123456789012345678901234567890.10,"n":1e400,"deep":{deep},"body":"x"}}"#);
+        assert_eq!(parts(&value), both("123456789012345678901234567890.10", "x"));
+    }
+
+    #[test]
+    fn pointers_lead_through_objects_and_arrays() {
+        let value: &RawValue = serde_json::from_str(r#"{"a/b":[1,{"c~d":"é\u0041"}],"é":{"":2}}"#).unwrap();
+        let found = |pointer| at(value, pointer).map(RawValue::get);
+        assert_eq!(found("/a~1b/1/c~0d"), Some(r#""é\u0041""#));
+        assert_eq!(found("/é/"), Some("2"));
+        assert_eq!(found("/a~1b/7"), None);
+        assert_eq!(found("/a~1b/0/x"), None);
+        assert_eq!(found(""), Some(value.get()));
     }
 
     #[test]
@@ -139,7 +188,7 @@ mod tests {
     #[test]
     fn a_null_value_is_a_tombstone() {
         let record = Record { key: Some(vec![1]), value: None, headers: None, timestamp: None };
-        assert_eq!(Decoder::new(&config::Input::default(), 10).decode(&record), Ok(Decoded::Tombstone));
+        assert!(matches!(Decoder::new(&config::Input::default(), 10).decode(&record), Ok(Decoded::Tombstone)));
     }
 
     proptest! {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -23,6 +25,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// tell, by another of the same job.
 pub struct End {
     offsets: HashMap<TopicPartition, i64>,
+    /// Where a partition without a committed offset is read from.
+    start: Offset,
     prober: ClientConfig,
     last_look: Instant,
 }
@@ -49,7 +53,9 @@ impl End {
         }
         let mut prober = kafka::consumer(config);
         prober.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
-        Ok(Self { offsets, prober, last_look: Instant::now() })
+        let reset = config.kafka.properties.get("auto.offset.reset").map(String::as_str);
+        let start = if matches!(reset, Some("latest" | "largest" | "end")) { Offset::End } else { Offset::Beginning };
+        Ok(Self { offsets, start, prober, last_look: Instant::now() })
     }
 
     /// False for a record that came after the run began. It also proves that its partition was read to its end.
@@ -86,7 +92,7 @@ impl End {
         }
         let mut reached = true;
         for key in begun {
-            reached &= self.is_read_up(key, position(key).map_or(Offset::Beginning, Offset::Offset), ledger)?;
+            reached &= self.is_read_up(key, position(key).map_or(self.start, Offset::Offset), ledger)?;
         }
         // Another worker's, or nothing was read of it yet.
         let mut asked = TopicPartitionList::new();
@@ -103,11 +109,36 @@ impl End {
             let key = (Arc::from(element.topic()), element.partition());
             let committed = element.offset().to_raw().filter(|&offset| offset >= 0);
             if committed.is_none_or(|committed| committed < self.offsets[&key]) {
-                let position = committed.map_or(Offset::Beginning, Offset::Offset);
+                let position = committed.map_or(self.start, Offset::Offset);
                 reached &= idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
             }
         }
         Ok(reached)
+    }
+
+    /// Whether the group's offsets are committed up to the end: the proof that nothing was left out.
+    ///
+    /// # Errors
+    /// When they are not, or can't be read.
+    pub fn check_committed<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in self.offsets.keys() {
+            asked.add_partition(topic, *partition);
+        }
+        if asked.count() == 0 {
+            return Ok(());
+        }
+        let committed = consumer
+            .committed_offsets(asked, kafka::REQUEST_TIMEOUT)
+            .context("the group's committed offsets can't be read")?;
+        let behind = committed.elements().into_iter().filter(|element| {
+            let end = self.offsets[&(Arc::from(element.topic()), element.partition())];
+            element.offset().to_raw().is_none_or(|committed| committed < end)
+        });
+        match behind.count() {
+            0 => Ok(()),
+            count => bail!("stopped before the end: {count} partitions are not done; run it again to go on"),
+        }
     }
 
     fn is_read_up(&self, key: &TopicPartition, position: Offset, ledger: &Ledger) -> Result<bool> {
@@ -121,7 +152,8 @@ impl End {
     /// Whether no record is left between `position` and the end: the markers that transactions leave count as offsets,
     /// but no consumer ever sees them, so that the position alone would never reach the end.
     fn only_markers_left(&self, (topic, partition): &TopicPartition, position: Offset) -> Result<bool> {
-        let consumer: BaseConsumer = self.prober.create().context("a second consumer can't be made")?;
+        let consumer: BaseConsumer<Quiet> =
+            self.prober.create_with_context(Quiet).context("a second consumer can't be made")?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, *partition, position)?;
         consumer.assign(&assignment)?;
@@ -133,3 +165,13 @@ impl End {
         }
     }
 }
+
+/// The prober says nothing: what it meets is what it is there to find out.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Quiet {}

@@ -1,6 +1,7 @@
 //! The one type that flows: an [`Envelope`] holds a record, what is known of it so far, and its share of memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rdkafka::message::OwnedHeaders;
@@ -21,6 +22,25 @@ pub struct Origin {
     pub epoch: u64,
     /// Its place within that assignment: 0, 1, 2 … without the gaps that offsets have.
     pub seq: u64,
+    /// Whether that assignment still holds.
+    pub lease: Lease,
+}
+
+/// An assignment of a partition, as seen by its records: once it is over, work on them is in vain.
+#[derive(Clone, Debug, Default)]
+pub struct Lease(Arc<AtomicBool>);
+
+impl Lease {
+    /// Ends it: another worker has the partition.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// True once it was ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A Kafka record as it was fetched. Nothing in it is changed on the way.
@@ -37,10 +57,13 @@ pub struct Record {
 }
 
 impl Record {
-    /// Bytes of key and value.
+    /// Bytes of key, value and headers.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len)
+        let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().flat_map(crate::headers::iter);
+        let headers = headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        bytes(&self.key) + bytes(&self.value) + headers.sum::<usize>()
     }
 }
 

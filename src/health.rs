@@ -8,23 +8,12 @@ use std::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// The state that the probes see.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Health {
     warm: AtomicBool,
     assigned: AtomicBool,
     stopping: AtomicBool,
-    last_poll: Mutex<Instant>,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            warm: AtomicBool::new(false),
-            assigned: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            last_poll: Mutex::new(Instant::now()),
-        }
-    }
+    last_poll: Mutex<Option<Instant>>,
 }
 
 impl Health {
@@ -45,7 +34,7 @@ impl Health {
 
     /// The source polls.
     pub fn alive(&self) {
-        *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Why the worker is not ready, if it isn't.
@@ -70,9 +59,10 @@ impl Health {
     /// # Errors
     /// With the reason.
     pub fn live(&self) -> Result<(), &'static str> {
-        let silent = self.last_poll.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        let loading = !self.warm.load(Ordering::Acquire);
-        if loading || silent < SILENCE { Ok(()) } else { Err("the source has not polled for a minute") }
+        let last_poll = *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the first poll the worker loads and connects, and gives up by itself if it can't.
+        let hangs = last_poll.is_some_and(|last_poll| last_poll.elapsed() > SILENCE);
+        if hangs { Err("the source has not polled for a minute") } else { Ok(()) }
     }
 }
 

@@ -39,7 +39,7 @@ pub fn consumer(config: &Config) -> ClientConfig {
     if config.kafka.properties.get("group.protocol").map(String::as_str) != Some("consumer") {
         default("partition.assignment.strategy", "cooperative-sticky");
     }
-    // librdkafka prefetches 64 MB a partition unless told otherwise.
+    // librdkafka prefetches 64 MB unless told otherwise.
     default("queued.max.messages.kbytes", &(config.limits.in_flight.as_u64() / 4096).clamp(1024, 65536).to_string());
     default("statistics.interval.ms", "1000");
     consumer
@@ -61,8 +61,8 @@ pub fn producer(config: &Config) -> ClientConfig {
     };
     // The Java client's: so that a key goes to the partition where other producers put it.
     default("partitioner", "murmur2_random");
-    // librdkafka's own limit is below the brokers' default. What is too large is for the broker to say.
-    default("message.max.bytes", &(2 * config.limits.document.as_u64() + (1 << 20)).min(1_000_000_000).to_string());
+    // What is too large is for the broker to say: what it gave as input, it may take as a dead letter.
+    default("message.max.bytes", "1000000000");
     producer.set("enable.idempotence", "true");
     producer
 }
@@ -83,7 +83,8 @@ pub fn refused(error: KafkaError) -> anyhow::Error {
 /// Passes the client library's log lines on, without those that are of no use to a user.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     // Properties are for consumer and producer alike; that one ignores the other's is as it should be.
-    if facility == "CONFWARN" {
+    // Commits that fail are the source's to report.
+    if facility == "CONFWARN" || facility == "COMMITFAIL" {
         tracing::debug!(target: "librdkafka", "{facility}: {message}");
     } else if level as i32 <= RDKafkaLogLevel::Error as i32 {
         tracing::error!(target: "librdkafka", "{facility}: {message}");

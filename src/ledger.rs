@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::envelope::Origin;
+use crate::envelope::{Lease, Origin};
 
 /// A partition of a topic.
 pub type TopicPartition = (Arc<str>, i32);
@@ -29,6 +29,7 @@ struct State {
 #[derive(Debug)]
 struct Partition {
     epoch: u64,
+    lease: Lease,
     /// Records in flight, oldest first; `first` is the sequence number of the front.
     entries: VecDeque<Entry>,
     first: u64,
@@ -62,6 +63,7 @@ impl Ledger {
         let epoch = state.epochs;
         let opened = Partition {
             epoch,
+            lease: Lease::default(),
             entries: VecDeque::new(),
             first: 0,
             unacknowledged: 0,
@@ -81,7 +83,7 @@ impl Ledger {
         let seq = open.first + open.entries.len() as u64;
         open.entries.push_back(Entry { offset, acknowledged: false });
         open.position = Some(offset + 1);
-        Some(Origin { topic: key.0, partition, offset, epoch: open.epoch, seq })
+        Some(Origin { topic: key.0, partition, offset, epoch: open.epoch, seq, lease: open.lease.clone() })
     }
 
     /// The partition was read up to `offset`, its end for now.
@@ -146,6 +148,7 @@ impl Ledger {
         for partition in partitions {
             if let Some(open) = state.partitions.get_mut(partition) {
                 open.closing = true;
+                open.lease.end();
             }
         }
         let busy = |state: &State| {

@@ -36,6 +36,7 @@ pub mod model;
 pub mod pipeline;
 pub mod record;
 pub mod reorder;
+pub mod signals;
 pub mod sink;
 pub mod source;
 pub mod spans;

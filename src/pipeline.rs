@@ -152,7 +152,8 @@ struct Prepare {
 
 impl Prepare {
     fn pass_on(&self, envelope: Envelope<()>) {
-        if self.stop.is_abandoned() {
+        if self.stop.is_abandoned() || envelope.origin.lease.is_over() {
+            self.upstream.fetch_sub(1, Ordering::AcqRel);
             return;
         }
         let since = Instant::now();

@@ -31,7 +31,8 @@ pub struct Tagged {
 #[schemars(title = "Enriched record")]
 pub struct EnrichedRecord<'a> {
     /// The document's id, as it was; null where it has none.
-    id: &'a Value,
+    #[schemars(with = "Value")]
+    id: &'a RawValue,
     /// One tag for each head of the model, by the head's name.
     tags: Tags<'a>,
     /// The original document, byte for byte (`output.document: keep`).

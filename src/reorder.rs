@@ -55,9 +55,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::envelope::Lease;
 
     fn origin(partition: i32, epoch: u64, seq: u64) -> Origin {
-        Origin { topic: "documents".into(), partition, offset: 7, epoch, seq }
+        Origin { topic: "documents".into(), partition, offset: 7, epoch, seq, lease: Lease::default() }
     }
 
     proptest! {

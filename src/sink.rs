@@ -35,8 +35,8 @@ struct Shared {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     stop: Arc<Stop>,
-    /// Results that the output topic refused for their size; the sink makes dead letters of their records.
-    too_large: (crossbeam_channel::Sender<Sent>, crossbeam_channel::Receiver<Sent>),
+    /// What the broker refused, with what to send instead.
+    again: (crossbeam_channel::Sender<Sent>, crossbeam_channel::Receiver<Sent>),
 }
 
 /// A record whose result was sent and is not acknowledged yet. It holds its share of the budget until then.
@@ -50,23 +50,47 @@ struct Sent {
     record: Arc<Record>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Enriched,
     Tombstone,
-    DeadLetter(Stage),
+    DeadLetter(Rejection),
+    /// A dead letter without the record's key, value and headers, since with them it was refused as well.
+    BareDeadLetter(Rejection),
 }
 
 impl Sent {
-    fn new<T>(envelope: Envelope<T>, kind: Kind) -> (Self, T) {
+    fn new<T>(envelope: Envelope<T>, kind: impl FnOnce(&T) -> Kind) -> (Self, T) {
         let Envelope { origin, record, body, fetched, span, permit } = envelope;
+        let kind = kind(&body);
         (Self { origin, kind, fetched, span, _permit: permit, record: Arc::new(record) }, body)
     }
 
-    /// What is too large once enriched may still fit as it was.
-    fn may_be_redirected(&self, error: &KafkaError) -> bool {
-        let too_large = [RDKafkaErrorCode::MessageSizeTooLarge, RDKafkaErrorCode::InvalidMessageSize];
-        self.kind == Kind::Enriched && error.rdkafka_error_code().is_some_and(|code| too_large.contains(&code))
+    /// What to send instead, if it is the record that the broker refuses: it would do so again and again.
+    fn instead(&mut self, error: RDKafkaErrorCode) -> Option<Kind> {
+        let class = match error {
+            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize => "RecordTooLarge",
+            RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::InvalidTimestamp
+            | RDKafkaErrorCode::InvalidDifferentRecord => "RecordRefused",
+            _ => return None,
+        };
+        match std::mem::replace(&mut self.kind, Kind::Tombstone) {
+            Kind::Enriched | Kind::Tombstone => {
+                let message = format!("the output topic refused the result: {error}");
+                let rejection = Rejection { stage: Stage::Sink, class, message };
+                self.span.reject(&rejection);
+                Some(Kind::DeadLetter(rejection))
+            }
+            Kind::DeadLetter(rejection) => {
+                let bytes = self.record.size();
+                let message = format!(
+                    "{}; the record's own {bytes} bytes are left out, since the dead-letter topic refused them: {error}",
+                    rejection.message
+                );
+                Some(Kind::BareDeadLetter(Rejection { message, ..rejection }))
+            }
+            Kind::BareDeadLetter(_) => None,
+        }
     }
 }
 
@@ -100,31 +124,31 @@ impl ProducerContext for Acknowledge {
 impl Shared {
     fn acknowledged(&self, sent: &Sent) {
         let metrics = &self.metrics;
-        let count: &Count = match sent.kind {
+        let count: &Count = match &sent.kind {
             Kind::Enriched => &metrics.enriched,
             Kind::Tombstone => &metrics.tombstones,
-            Kind::DeadLetter(stage) => metrics.dead_letters_of(stage),
+            Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => metrics.dead_letters_of(rejection.stage),
         };
         count.add(1);
         metrics.acknowledged(sent.fetched);
         self.ledger.acknowledge(&sent.origin);
     }
 
-    /// Too large: a dead letter. Given up by a stop: nothing to say. Else the worker stops, with the offset uncommitted:
-    /// the record is read again by whoever comes next.
-    fn refused(&self, sent: Sent, error: &KafkaError) {
-        if sent.may_be_redirected(error) {
-            drop(self.too_large.0.send(sent));
+    /// Something else is sent instead, if that can help. Given up by a stop: nothing to say. Else the worker stops, with
+    /// the offset uncommitted: the record is read again by whoever comes next.
+    fn refused(&self, mut sent: Sent, error: &KafkaError) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        if let Some(kind) = sent.instead(code) {
+            sent.kind = kind;
+            drop(self.again.0.send(sent));
             return;
         }
-        let given_up = [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight];
-        if error.rdkafka_error_code().is_some_and(|code| given_up.contains(&code)) {
+        if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
             return;
         }
         let Origin { topic, partition, offset, .. } = &sent.origin;
-        let what = if matches!(sent.kind, Kind::DeadLetter(_)) { "dead letter" } else { "result" };
         let error = kafka::plain(error);
-        self.stop.fail(anyhow::anyhow!("the {what} of {topic}/{partition}@{offset} can't be delivered: {error}"));
+        self.stop.fail(anyhow::anyhow!("what came of {topic}/{partition}@{offset} can't be delivered: {error}"));
     }
 }
 
@@ -134,7 +158,7 @@ impl KafkaSink {
     /// # Errors
     /// When a property is unknown or has a wrong value.
     pub fn connect(config: &Config, ledger: Arc<Ledger>, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<Self> {
-        let shared = Arc::new(Shared { ledger, metrics, stop, too_large: crossbeam_channel::unbounded() });
+        let shared = Arc::new(Shared { ledger, metrics, stop, again: crossbeam_channel::unbounded() });
         let producer =
             kafka::producer(config).create_with_context(Acknowledge(Arc::clone(&shared))).map_err(kafka::refused)?;
         let Config { output, .. } = config;
@@ -142,12 +166,19 @@ impl KafkaSink {
         Ok(Self { producer, shared, output, dead_letters })
     }
 
-    fn send(&self, topic: &str, value: Option<&[u8]>, headers: Option<OwnedHeaders>, sent: Sent) -> Result<()> {
-        let record = Arc::clone(&sent.record);
+    fn send(
+        &self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+        sent: Sent,
+    ) -> Result<()> {
+        let timestamp = sent.record.timestamp;
         let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(sent));
-        message.key = record.key.as_deref();
+        message.key = key;
         message.payload = value;
-        message.timestamp = record.timestamp;
+        message.timestamp = timestamp;
         message.headers = headers;
         loop {
             match self.producer.send(message) {
@@ -168,10 +199,25 @@ impl KafkaSink {
         }
     }
 
-    fn send_dead_letter(&self, sent: Sent, rejection: &Rejection) -> Result<()> {
+    fn send_result(&self, value: Option<&[u8]>, sent: Sent) -> Result<()> {
         let record = Arc::clone(&sent.record);
-        let headers = dead_letter::headers(record.headers.clone(), &sent.origin, rejection);
-        self.send(&self.dead_letters, record.value.as_deref(), Some(headers), sent)
+        let headers = sent.span.propagate(record.headers.clone());
+        self.send(&self.output, record.key.as_deref(), value, headers, sent)
+    }
+
+    fn send_dead_letter(&self, sent: Sent) -> Result<()> {
+        let record = Arc::clone(&sent.record);
+        match &sent.kind {
+            Kind::DeadLetter(rejection) => {
+                let headers = dead_letter::headers(record.headers.clone(), &sent.origin, rejection);
+                self.send(&self.dead_letters, record.key.as_deref(), record.value.as_deref(), Some(headers), sent)
+            }
+            Kind::BareDeadLetter(rejection) => {
+                let headers = dead_letter::headers(None, &sent.origin, rejection);
+                self.send(&self.dead_letters, None, None, Some(headers), sent)
+            }
+            Kind::Enriched | Kind::Tombstone => Ok(()),
+        }
     }
 }
 
@@ -183,32 +229,22 @@ impl Sink for KafkaSink {
         }
         match outcome {
             Outcome::Enriched(envelope) => {
-                let (sent, value) = Sent::new(envelope, Kind::Enriched);
-                let headers = sent.span.propagate(sent.record.headers.clone());
-                self.send(&self.output, Some(&value), headers, sent)
+                let (sent, value) = Sent::new(envelope, |_| Kind::Enriched);
+                self.send_result(Some(&value), sent)
             }
             Outcome::Tombstone(envelope) => {
-                let (sent, ()) = Sent::new(envelope, Kind::Tombstone);
-                let headers = sent.span.propagate(sent.record.headers.clone());
-                self.send(&self.output, None, headers, sent)
+                let (sent, ()) = Sent::new(envelope, |()| Kind::Tombstone);
+                self.send_result(None, sent)
             }
             Outcome::DeadLetter(mut envelope) => {
                 envelope.span.reject(&envelope.body);
-                let kind = Kind::DeadLetter(envelope.body.stage);
-                let (sent, rejection) = Sent::new(envelope, kind);
-                self.send_dead_letter(sent, &rejection)
+                let (sent, _) = Sent::new(envelope, |rejection| Kind::DeadLetter(rejection.clone()));
+                self.send_dead_letter(sent)
             }
         }
     }
 
     fn tick(&mut self) -> Result<()> {
-        for mut sent in self.shared.too_large.1.try_iter() {
-            let message = format!("the enriched record is larger than topic {} accepts", self.output);
-            let rejection = Rejection { stage: Stage::Sink, class: "RecordTooLarge", message };
-            sent.kind = Kind::DeadLetter(Stage::Sink);
-            sent.span.reject(&rejection);
-            self.send_dead_letter(sent, &rejection)?;
-        }
-        Ok(())
+        self.shared.again.1.try_iter().try_for_each(|sent| self.send_dead_letter(sent))
     }
 }

@@ -31,6 +31,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// How often offsets are committed. What a crash may cost is what was done since, done again.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the last commit, and then leaving the group, may take each.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A source that got no record for so long may be at the end of a bounded run, and should look.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -197,16 +200,15 @@ impl Source {
     /// Feeds the pipeline until a stop is asked for or the end is reached; then drains it, and commits.
     ///
     /// # Errors
-    /// When what was done can't be committed at the end. What fails earlier is told to [`Stop`].
+    /// When what was done can't be committed at the end, or a bounded run is not complete. What fails earlier is told to
+    /// [`Stop`].
     pub fn run(mut self, pipeline: Pipeline) -> Result<()> {
         if let Err(error) = self.feed_until_stopped(&pipeline).and_then(|()| self.drain()) {
             self.stop.fail(error);
         }
         self.stop.abandon();
         pipeline.finish();
-        let committed = self.commit_at_last();
-        close(self.consumer);
-        committed
+        self.finish()
     }
 
     fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
@@ -298,41 +300,51 @@ impl Source {
         }
     }
 
-    /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up.
+    /// Fetches nothing more, and waits until all in flight is acknowledged. After a stop, what takes too long is given up;
+    /// a bounded run has the time that it takes.
     fn drain(&mut self) -> Result<()> {
-        self.health.set_stopping();
-        let deadline = Instant::now() + self.shutdown;
+        let mut deadline = None;
         while !self.ledger.is_drained() && !self.stop.is_abandoned() {
-            if Instant::now() > deadline {
-                tracing::warn!("shutdown.timeout is over: what is still in flight is given up, and will be read again");
-                return Ok(());
+            if self.stop.is_requested() {
+                self.health.set_stopping();
+                if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + self.shutdown) {
+                    tracing::warn!(
+                        "shutdown.timeout is over: what is still in flight is given up, and will be read again"
+                    );
+                    return Ok(());
+                }
             }
             self.pause_all()?;
             self.poll(None)?;
             self.commit_now_and_then();
         }
+        self.health.set_stopping();
         Ok(())
     }
 
-    fn commit_at_last(&self) -> Result<()> {
-        let due = self.ledger.to_commit();
-        if due.is_empty() {
-            return Ok(());
+    /// Commits, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
+    /// with patience.
+    fn finish(self) -> Result<()> {
+        let Self { consumer, ledger, end, .. } = self;
+        let (tell, told) = crossbeam_channel::unbounded();
+        std::thread::spawn(move || {
+            let due = ledger.to_commit();
+            let committed = if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) };
+            let committed = committed.map_err(|error| anyhow!("{}", kafka::plain(&error)));
+            drop(tell.send(committed.context("the last offsets were not committed, their records will be read again")));
+            drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
+            drop(consumer);
+        });
+        let mut results = Ok(());
+        for _ in 0..2 {
+            let answer = told.recv_timeout(FINISH_TIMEOUT);
+            let answer = answer.unwrap_or_else(|_| Err(anyhow!("no answer from the brokers to the last commit")));
+            results = results.and(answer);
         }
-        self.consumer.commit(&list(&due), CommitMode::Sync).map_err(|error| {
-            anyhow!("the last offsets were not committed, their records will be read again: {}", kafka::plain(&error))
-        })
+        // What is left is leaving the group: the channel closes when that is done.
+        let _ = told.recv_timeout(FINISH_TIMEOUT);
+        results
     }
-}
-
-/// Leaves the group. It can take long when the brokers are gone; then the process ends without.
-fn close(consumer: BaseConsumer<Assignment>) {
-    let (closed, wait) = crossbeam_channel::bounded::<()>(0);
-    std::thread::spawn(move || {
-        drop(consumer);
-        drop(closed);
-    });
-    let _ = wait.recv_timeout(Duration::from_secs(10));
 }
 
 /// The partitions of a list.

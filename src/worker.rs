@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::pipeline::Pipeline;
+use crate::signals;
 use crate::sink::KafkaSink;
 use crate::source::Source;
 use crate::stop::Stop;
@@ -21,7 +22,6 @@ use crate::telemetry::Telemetry;
 
 /// A worker that is ready to run: model warm, cluster reached, topics found.
 pub struct Worker {
-    config: Config,
     source: Source,
     pipeline: Pipeline,
     telemetry: Telemetry,
@@ -35,7 +35,7 @@ impl Worker {
     ///
     /// # Errors
     /// With the one thing that is wrong.
-    pub fn start(config: Config, until_end: bool) -> Result<Self> {
+    pub fn start(config: &Config, until_end: bool) -> Result<Self> {
         // Few threads: it serves probes, and waits.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let telemetry = {
@@ -43,6 +43,8 @@ impl Worker {
             Telemetry::start()?
         };
         let stop = Arc::new(Stop::default());
+        // First of all: the first process of a container would not hear them otherwise.
+        signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout)?;
         let health = Arc::new(Health::default());
         let ledger = Arc::new(Ledger::default());
         let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
@@ -55,12 +57,12 @@ impl Worker {
         let (name, version) = (&model.identity.name, &model.identity.version);
         tracing::info!("model: {name} {version}, loaded in {} ms", started.elapsed().as_millis());
 
-        let sink = KafkaSink::connect(&config, Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop))?;
+        let sink = KafkaSink::connect(config, Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop))?;
         let source =
-            Source::connect(&config, until_end, ledger, budget, Arc::clone(&metrics), health, Arc::clone(&stop))?
+            Source::connect(config, until_end, ledger, budget, Arc::clone(&metrics), health, Arc::clone(&stop))?
                 .traced(telemetry.traces());
-        let pipeline = Pipeline::start(&config, model, session, sink, &metrics, &stop)?;
-        Ok(Self { config, source, pipeline, telemetry, metrics, stop, runtime })
+        let pipeline = Pipeline::start(config, model, session, sink, &metrics, &stop)?;
+        Ok(Self { source, pipeline, telemetry, metrics, stop, runtime })
     }
 
     /// What it counts.
@@ -73,34 +75,6 @@ impl Worker {
     #[must_use]
     pub fn stop(&self) -> Arc<Stop> {
         Arc::clone(&self.stop)
-    }
-
-    /// Lets SIGTERM and SIGINT stop it cleanly; a second one ends the process at once.
-    ///
-    /// # Errors
-    /// When the system refuses a handler.
-    pub fn stop_on_signals(&self) -> Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let _inside = self.runtime.enter();
-        let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-        let stop = self.stop();
-        let timeout = humantime(self.config.shutdown.timeout);
-        self.runtime.spawn(async move {
-            let mut next = async || {
-                tokio::select! {
-                    _ = terminate.recv() => ("SIGTERM", 15),
-                    _ = interrupt.recv() => ("SIGINT", 2),
-                }
-            };
-            let (name, _) = next().await;
-            tracing::info!("{name}: draining, for {timeout} at most; again to leave at once");
-            stop.request();
-            let (name, number) = next().await;
-            tracing::warn!("{name} again: leaving at once; what is not committed will be read again");
-            std::process::exit(128 + number);
-        });
-        Ok(())
     }
 
     /// Runs until it is stopped, or until the end of a bounded run.
@@ -120,8 +94,4 @@ impl Worker {
             None => result.map(|()| summary),
         }
     }
-}
-
-fn humantime(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f32())
 }

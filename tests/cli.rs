@@ -83,6 +83,17 @@ fn plain_text_is_a_document_a_line() {
 }
 
 #[test]
+fn a_file_is_not_emptied_by_tagging_it_into_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("documents");
+    fs::write(&file, "\u{feff}{\"id\":1,\"text\":\"one\"}\n").unwrap();
+    let file = file.to_str().unwrap();
+    assert_eq!(tagbert(&["tag", "--model", TINY, "--input", file, "--output", file], b"").status.code(), Some(1));
+    let output = tagbert(&["tag", "--model", TINY, "--input", file], b"");
+    assert!(output.status.success() && lines(&output.stdout).len() == 1, "a byte order mark is no text: {output:?}");
+}
+
+#[test]
 fn usage_mistakes_exit_with_2_and_others_with_1() {
     let code = |args: &[&str]| tagbert(args, b"").status.code();
     assert_eq!(code(&[]), Some(2));

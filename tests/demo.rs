@@ -34,3 +34,15 @@ fn more_than_the_embedded_broker_remembers_is_streamed_without_loss() {
         tagged.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap()).collect();
     assert_eq!((tagged.lines().count(), ids.len()), (1497, 1497));
 }
+
+#[test]
+fn an_error_on_the_way_ends_the_demo() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = folder.path().join("corpus");
+    let document = json!({ "id": 1, "body": "one", "attachment": "x".repeat(100_000) });
+    fs::write(&corpus, format!("{document}\n").repeat(20)).unwrap();
+    let done = tagbert(&["demo", "--corpus", corpus.to_str().unwrap(), "--output", "/dev/full"], b"");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(said.contains("tagbert: --output: No space left on device"), "{said}");
+}

@@ -389,3 +389,49 @@ fn a_drain_ends_in_time_and_gives_up_the_rest() {
     let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap();
     assert_eq!(committed, line.tagged().len() as i64, "what is written is committed, and nothing else");
 }
+
+#[test]
+fn a_bounded_run_takes_the_time_it_needs_and_says_so_when_it_was_cut_short() {
+    let line = Line::create("bounded-backlog", 2);
+    line.produce(&vec![document(&"word ".repeat(300)); 200]);
+    let arguments = ["--until-end", "--set", "shutdown.timeout=100ms"];
+    let mut cut_short = Worker::start(&line.yaml("models/tagbert-small"), &arguments);
+    cut_short.wait_until("something is done", |_| !line.tagged().is_empty());
+    cut_short.terminate();
+    assert_eq!(cut_short.wait().code(), Some(1));
+    assert!(cut_short.log().contains("stopped before the end"), "{}", cut_short.log());
+
+    Worker::start(&line.yaml("models/tagbert-small"), &arguments).wait_for_success();
+    let keys: HashSet<_> = line.tagged().iter().map(|record| record.key().unwrap().to_vec()).collect();
+    assert_eq!(keys.len(), 200);
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn a_record_that_even_the_dead_letter_topic_refuses_leaves_its_coordinates_there() {
+    let line = Line { dead: "poison.small".into(), ..Line::create("poison", 1) };
+    Kafka::shared().create_topic_with(&line.dead, 1, &[("max.message.bytes", "2000")]);
+    line.produce(&[document("before"), vec![b'x'; 5000], document("after")]);
+    let batches = ["--until-end", "--set", "kafka.properties.batch.size=1500"];
+    Worker::start(&line.yaml(TINY), &batches).wait_for_success();
+    assert_eq!(line.tagged().len(), 2);
+    let dead = line.dead();
+    assert_eq!((dead.len(), dead[0].key(), dead[0].payload()), (1, None, None));
+    assert_eq!(header(&dead[0], "__connect.errors.offset").as_deref(), Some("1"));
+    let message = header(&dead[0], "__connect.errors.exception.message").unwrap();
+    assert!(message.contains("not JSON") && message.contains("left out"), "{message}");
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn a_result_that_a_compacted_topic_refuses_becomes_a_dead_letter() {
+    let line = Line { output: "compacted.tagged.only".into(), ..Line::create("compacted", 1) };
+    Kafka::shared().create_topic_with(&line.output, 1, &[("cleanup.policy", "compact")]);
+    let text = document("no key");
+    Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).payload(&text)]);
+    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    let dead = line.dead();
+    assert_eq!((dead.len(), dead[0].payload()), (1, Some(text.as_slice())));
+    assert_eq!(header(&dead[0], "__connect.errors.exception.class.name").as_deref(), Some("RecordRefused"));
+    line.assert_committed_to_the_end();
+}

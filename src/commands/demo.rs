@@ -5,13 +5,12 @@ mod corpus;
 mod report;
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write, stderr};
+use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::cli::Demo;
 use crate::config::{self, Config};
@@ -40,61 +39,49 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
     let mut feeder = Feeder::connect(&config, &corpus)?;
     let reader = Reader::connect(&config)?;
 
-    let worker = Worker::start(config, false)?;
-    worker.stop_on_signals()?;
+    let worker = Worker::start(&config, false)?;
     let (metrics, stop) = (worker.metrics(), worker.stop());
-    let running = AtomicBool::new(true);
+    let work = thread::spawn(move || worker.run());
     let mut report = Report::new(&corpus);
     let mut progress = Progress::new(corpus.documents.len());
-
-    let summary = thread::scope(|scope| {
-        let work = scope.spawn(|| {
-            let summary = worker.run();
-            running.store(false, Ordering::Release);
-            summary
-        });
-        let mut last_news = Instant::now();
-        while !report.is_complete() && running.load(Ordering::Acquire) && !stop.is_requested() {
-            feeder.feed(&mut report)?;
-            let Some(record) = reader.next()? else {
-                if last_news.elapsed() > PATIENCE {
-                    stop.fail(anyhow!("no document came out for {} s", PATIENCE.as_secs()));
-                }
-                progress.show(&metrics, &report);
-                continue;
-            };
+    let mut last_news = Instant::now();
+    let mut turn = |report: &mut Report| -> Result<()> {
+        feeder.feed(report)?;
+        if let Some(record) = reader.next()? {
             last_news = Instant::now();
-            let tagged = report.note(&record)?;
-            if let (Some(output), Some(tagged)) = (&mut output, &tagged) {
-                writeln!(output, "{tagged}").context("--output")?;
+            if let Some(tagged) = report.note(&record)? {
+                if let Some(output) = &mut output {
+                    writeln!(output, "{tagged}").context("--output")?;
+                }
+                if report.out <= SHOWN {
+                    progress.clear();
+                    writeln!(stdout(), "{}", report::for_people(&tagged))?;
+                }
             }
-            if report.out <= SHOWN
-                && let Some(tagged) = &tagged
-            {
-                progress.clear();
-                println!("{}", report::for_people(tagged));
-            }
-            progress.show(&metrics, &report);
         }
-        let interrupted = stop.is_requested();
-        stop.request();
-        let summary = work.join().map_err(|_| anyhow!("the worker panicked"))??;
-        if interrupted {
-            bail!("interrupted");
+        progress.show(&metrics, report);
+        ensure!(last_news.elapsed() < PATIENCE, "no document came out for {} s", PATIENCE.as_secs());
+        Ok(())
+    };
+    while !report.is_complete() && !work.is_finished() && !stop.is_requested() {
+        if let Err(error) = turn(&mut report) {
+            stop.fail(error);
         }
-        Ok(summary)
-    })?;
+    }
+    progress.clear();
+    let interrupted = stop.is_requested();
+    stop.request();
+    let summary = work.join().map_err(|_| anyhow!("the worker panicked"))??;
+    ensure!(!interrupted, "interrupted");
     if let Some(output) = &mut output {
         output.flush().context("--output")?;
     }
-    progress.clear();
-    println!("{summary}");
-    println!("{report}");
-    if report.is_complete() && report.repeated == 0 && summary.given_up() == 0 {
-        println!("every document is accounted for");
-        return Ok(ExitCode::SUCCESS);
-    }
-    bail!("{} documents are missing, {} came more than once", report.missing(), report.repeated)
+    writeln!(stdout(), "{summary}\n{report}")?;
+    let (missing, repeated) = (report.missing(), report.repeated);
+    ensure!(missing == 0 && repeated == 0, "{missing} documents are missing, {repeated} came more than once");
+    ensure!(summary.given_up() == 0, "{} documents were given up", summary.given_up());
+    writeln!(stdout(), "every document is accounted for")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// One line that is written over on a terminal, and a line now and then elsewhere.

@@ -1,5 +1,6 @@
 //! `tagbert run`.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -14,11 +15,10 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         let why = "is `embedded`: that broker is empty, and only `tagbert demo` has one".into();
         return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
     }
-    let worker = Worker::start(config, args.until_end)?;
-    worker.stop_on_signals()?;
+    let worker = Worker::start(&config, args.until_end)?;
     let summary = worker.run()?;
     if args.until_end {
-        println!("{summary}");
+        writeln!(std::io::stdout(), "{summary}")?;
     } else {
         tracing::info!(
             fetched = summary.fetched,

@@ -1,32 +1,37 @@
 //! `tagbert tag`: the pipeline between two files.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use serde_json::json;
 
 use crate::budget::Budget;
 use crate::cli::{Format, Tag};
 use crate::config::{Config, Input, Model as ModelConfig};
-use crate::envelope::{Envelope, Origin, Outcome, Record};
+use crate::envelope::{Envelope, Lease, Origin, Outcome, Record};
 use crate::metrics::Metrics;
 use crate::model::Model;
 use crate::pipeline::{Pipeline, Sink};
 use crate::stop::Stop;
 use crate::telemetry::RecordSpan;
 
+/// What some programs put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let input = Input { text: vec!["/text".into()], ..Input::default() };
     let model = ModelConfig { path: args.model.clone(), ..ModelConfig::default() };
     let config = Config { input, model, ..Config::default() };
     let (model, session) = Model::load(&config.model)?;
+    ensure!(!is_same_file(&args.input, &args.output), "--output is the file of --input, which it would empty first");
     let lines = open(&args.input)?;
     let refused = Arc::new(AtomicBool::new(false));
     let sink = Lines { output: create(&args.output)?, refused: Arc::clone(&refused) };
@@ -42,6 +47,7 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     for (number, line) in lines.split(b'\n').enumerate() {
         let line = line.with_context(|| args.input.display().to_string())?;
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let line = if number == 0 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
         if line.trim_ascii().is_empty() {
             continue;
         }
@@ -53,7 +59,14 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
         }
         let value = value(line, number, args.format);
         let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
-        let origin = Origin { topic: Arc::clone(&topic), partition: 0, offset: number as i64, epoch: 0, seq };
+        let origin = Origin {
+            topic: Arc::clone(&topic),
+            partition: 0,
+            offset: number as i64,
+            epoch: 0,
+            seq,
+            lease: Lease::default(),
+        };
         let permit = budget.take(record.size());
         pipeline.feed(Envelope {
             origin,
@@ -108,6 +121,11 @@ impl Sink for Lines {
 
 fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| path.metadata().ok().filter(Metadata::is_file).map(|file| (file.dev(), file.ino()));
+    !is_standard(one) && !is_standard(other) && file(one).is_some_and(|one| file(other) == Some(one))
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>> {

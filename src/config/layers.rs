@@ -13,15 +13,15 @@ use super::Config;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     File {
         /// The file.
         path: String,
         /// The reason.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// It is not YAML, or a value has the wrong type.
-    #[error("{0}")]
+    #[error(transparent)]
     Parse(#[from] config::ConfigError),
     /// A key that does not exist.
     #[error("unknown key `{key}`{}", nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
@@ -40,16 +40,16 @@ pub enum ConfigError {
         why: String,
     },
     /// Any of these, with the file that the configuration came from.
-    #[error("{file}: {source}")]
+    #[error("{file}: {error}")]
     In {
         /// The file.
         file: String,
         /// What is wrong; it may also stand in the environment, or on the command line.
-        source: Box<ConfigError>,
+        error: Box<ConfigError>,
     },
-    /// A `--set` that is not KEY=VALUE.
-    #[error("--set {0}: expected KEY=VALUE")]
-    Set(String),
+    /// A `--set` that is not KEY=VALUE. What it is instead may be a secret, so it is not shown.
+    #[error("--set: expected KEY=VALUE, KEY being a dotted name such as batch.tokens")]
+    Set,
 }
 
 impl Config {
@@ -59,7 +59,7 @@ impl Config {
     /// When a layer can't be read, names an unknown key, or has a value that can't be used.
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
         let yaml = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::File { path: file.display().to_string(), source })?;
+            .map_err(|error| ConfigError::File { path: file.display().to_string(), error })?;
         Self::parse(&yaml, environment(), sets)
     }
 
@@ -68,26 +68,46 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`].
     pub fn parse(yaml: &str, environment: HashMap<String, String>, sets: &[String]) -> Result<Self, ConfigError> {
-        let mut layers = config::Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml));
-        if let Some(brokers) = environment.get("KAFKA_BOOTSTRAP_SERVERS") {
-            layers = layers.add_source(File::from_str(
-                &Value::from_iter([("kafka", Value::from_iter([("brokers", brokers.as_str())]))]).to_string(),
-                FileFormat::Yaml,
-            ));
+        let usual =
+            environment.get("KAFKA_BOOTSTRAP_SERVERS").map(|brokers| ("kafka.brokers".to_owned(), brokers.clone()));
+        let ours = Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment));
+        let sets = sets.iter().map(|set| {
+            let (key, value) = set.split_once('=').ok_or(ConfigError::Set)?;
+            Ok((key.to_owned(), value.to_owned()))
+        });
+        let sets = sets.collect::<Result<Vec<_>, ConfigError>>()?;
+        let layers = [
+            config::Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml)).build()?,
+            overrides(usual)?,
+            config::Config::builder().add_source(ours).build()?,
+            overrides(sets)?,
+        ];
+        let mut merged = config::Config::builder();
+        let mut properties = BTreeMap::new();
+        for layer in layers {
+            let tree: Value = layer.clone().try_deserialize()?;
+            refuse_unknown_keys(&tree)?;
+            // Dotted names may be written flat or nested; one layer must beat another either way.
+            if let Some(given) = tree.pointer("/kafka/properties") {
+                let why = |why| ConfigError::Value { key: "kafka.properties".into(), why };
+                flatten(given, "", &mut properties).map_err(why)?;
+            }
+            merged = merged.add_source(layer);
         }
-        layers = layers.add_source(
-            Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment)),
-        );
-        for set in sets {
-            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
-            layers = layers.set_override(key, value)?;
-        }
-        let merged = layers.build()?;
-        refuse_unknown_keys(&merged.clone().try_deserialize()?)?;
-        let config: Self = merged.try_deserialize()?;
+        let mut config: Self = merged.build()?.try_deserialize()?;
+        config.kafka.properties = properties;
         config.validate()?;
         Ok(config)
     }
+}
+
+/// A layer of single keys.
+fn overrides(keys: impl IntoIterator<Item = (String, String)>) -> Result<config::Config, ConfigError> {
+    let mut layer = config::Config::builder();
+    for (key, value) in keys {
+        layer = layer.set_override(key, value).map_err(|_| ConfigError::Set)?;
+    }
+    Ok(layer.build()?)
 }
 
 /// The environment, without what is not UTF-8: none of that is ours.
@@ -142,22 +162,24 @@ pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D:
 }
 
 /// librdkafka's dotted names, written flat (`{"sasl.password": …}`) or nested (`TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD`).
-pub(super) fn properties<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
-    fn flatten(value: Value, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
-        match value {
-            Value::Object(nested) => {
-                let dot = if name.is_empty() { "" } else { "." };
-                nested.into_iter().try_for_each(|(key, value)| flatten(value, &format!("{name}{dot}{key}"), into))?;
-            }
-            Value::String(text) => drop(into.insert(name.to_owned(), text)),
-            Value::Bool(_) | Value::Number(_) => drop(into.insert(name.to_owned(), value.to_string())),
-            Value::Null | Value::Array(_) => {
-                return Err(format!("property `{name}` must be text, a number or a boolean"));
-            }
+fn flatten(value: &Value, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
+    match value {
+        Value::Object(nested) => {
+            let dot = if name.is_empty() { "" } else { "." };
+            nested.iter().try_for_each(|(key, value)| flatten(value, &format!("{name}{dot}{key}"), into))?;
         }
-        Ok(())
+        Value::Null if name.is_empty() => {}
+        _ if name.is_empty() => return Err("must be a map of librdkafka's properties".into()),
+        Value::String(text) => drop(into.insert(name.to_owned(), text.clone())),
+        Value::Bool(_) | Value::Number(_) => drop(into.insert(name.to_owned(), value.to_string())),
+        Value::Null | Value::Array(_) => {
+            return Err(format!("has `{name}`, which must be text, a number or a boolean"));
+        }
     }
-    let mut flat = BTreeMap::new();
-    flatten(Value::deserialize(from)?, "", &mut flat).map_err(serde::de::Error::custom)?;
-    Ok(flat)
+    Ok(())
+}
+
+/// Any tree: what it means is known only when all layers are.
+pub(super) fn properties<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    serde::de::IgnoredAny::deserialize(from).map(|_| BTreeMap::new())
 }

@@ -61,6 +61,16 @@ fn any_property_passes_flat_or_nested() {
 }
 
 #[test]
+fn a_property_of_a_later_layer_wins_however_it_is_written() {
+    let yaml = "kafka: {properties: {linger.ms: 20, sasl: {password: old}}}";
+    let environment =
+        [("TAGBERT__KAFKA__PROPERTIES__LINGER__MS", "7"), ("TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD", "new")];
+    let config = parse(yaml, &environment, &["kafka.properties.linger.ms=5"]).unwrap();
+    assert_eq!(config.kafka.properties["linger.ms"], "5");
+    assert_eq!(config.kafka.properties["sasl.password"], "new");
+}
+
+#[test]
 fn properties_that_break_a_promise_are_refused_with_the_reason() {
     for (key, why) in REFUSED {
         let error = parse("", &[], &[&format!("kafka.properties.{key}=false")]).unwrap_err();
@@ -84,6 +94,10 @@ fn values_that_cannot_work_are_refused_by_name() {
         ("http.listen=everywhere", "http.listen"),
         ("output.document=maybe", "output.document"),
         ("no-value", "KEY=VALUE"),
+        ("a b=c", "KEY=VALUE"),
+        ("input.topics=a,a", "twice"),
+        ("input.text=/a~2", "JSON pointer"),
+        ("kafka.properties=x", "must be a map"),
     ] {
         let error = parse("", &[], &[set]).unwrap_err();
         assert!(error.contains(expected), "{set}: {error}");
@@ -93,8 +107,13 @@ fn values_that_cannot_work_are_refused_by_name() {
 
 #[test]
 fn secrets_are_masked() {
-    let sets =
-        ["sasl.password=hunter2", "ssl.key.pem=hunter2", "sasl.oauthbearer.client.secret=hunter2", "client.id=me"];
+    let sets = [
+        "sasl.password=hunter2",
+        "sasl.oauthbearer.assertion.private.key.passphrase=hunter2",
+        "ssl.key.pem=hunter2",
+        "sasl.oauthbearer.client.secret=hunter2",
+        "client.id=me",
+    ];
     let sets: Vec<_> = sets.iter().map(|set| format!("kafka.properties.{set}")).collect();
     let masked = Config::parse("", HashMap::new(), &sets).unwrap().masked();
     assert!(!masked.contains("hunter2") && masked.contains("\"client.id\": \"me\""), "{masked}");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::budget::Budget;
 use crate::config::Device;
-use crate::envelope::{Origin, Record, Stage};
+use crate::envelope::{Lease, Origin, Record, Stage};
 use crate::model::Logits;
 use crate::telemetry::RecordSpan;
 
@@ -66,7 +66,14 @@ fn run(texts: &[String], poison: &str, room: usize) -> Run {
     let pipeline = Pipeline::start(&config, model, fake, sink, &metrics, &stop).unwrap();
     for (number, text) in texts.iter().enumerate() {
         let (partition, place) = ((number % 2) as i32, number / 2);
-        let origin = Origin { topic: "t".into(), partition, offset: 3 * place as i64, epoch: 1, seq: place as u64 };
+        let origin = Origin {
+            topic: "t".into(),
+            partition,
+            offset: 3 * place as i64,
+            epoch: 1,
+            seq: place as u64,
+            lease: Lease::default(),
+        };
         let value = json!({ "id": number, "body": text }).to_string().into_bytes();
         let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
         let permit = budget.take(record.size());

@@ -56,7 +56,11 @@ pub(super) struct Feeder<'a> {
 
 impl<'a> Feeder<'a> {
     pub(super) fn connect(config: &Config, corpus: &'a Corpus) -> Result<Self> {
-        let producer = client(config).set("linger.ms", "5").create().context("the demo's producer")?;
+        let producer = client(config)
+            .set("linger.ms", "5")
+            .set("message.max.bytes", "1000000000")
+            .create()
+            .context("the demo's producer")?;
         Ok(Self { producer, topic: config.input.topics[0].clone(), corpus, fed: [0; PARTITIONS] })
     }
 
