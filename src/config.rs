@@ -49,6 +49,7 @@ pub struct Kafka {
     pub group: String,
     /// Any property of librdkafka, for consumer and producer alike, such as `security.protocol` or `sasl.password`.
     #[serde(deserialize_with = "layers::properties")]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub properties: BTreeMap<String, String>,
 }
 
