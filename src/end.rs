@@ -16,6 +16,9 @@ use crate::config::Config;
 use crate::kafka;
 use crate::ledger::{Ledger, TopicPartition};
 
+/// How long a look may take: the consumer is not polled meanwhile. The next look asks again.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether the end is reached: it costs requests.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -90,9 +93,10 @@ impl End {
         if !begun.is_empty() && !idle {
             return Ok(false);
         }
-        let mut reached = true;
         for key in begun {
-            reached &= self.is_read_up(key, position(key).map_or(self.start, Offset::Offset), ledger)?;
+            if !self.is_read_up(key, position(key).map_or(self.start, Offset::Offset), ledger)? {
+                return Ok(false);
+            }
         }
         // Another worker's, or nothing was read of it yet.
         let mut asked = TopicPartitionList::new();
@@ -100,20 +104,22 @@ impl End {
             asked.add_partition(topic, *partition);
         }
         if asked.count() == 0 {
-            return Ok(reached);
+            return Ok(true);
         }
-        let committed = consumer
-            .committed_offsets(asked, kafka::REQUEST_TIMEOUT)
-            .context("the group's committed offsets can't be read")?;
+        let committed =
+            consumer.committed_offsets(asked, LOOK_TIMEOUT).context("the group's committed offsets can't be read")?;
         for element in committed.elements() {
             let key = (Arc::from(element.topic()), element.partition());
             let committed = element.offset().to_raw().filter(|&offset| offset >= 0);
             if committed.is_none_or(|committed| committed < self.offsets[&key]) {
                 let position = committed.map_or(self.start, Offset::Offset);
-                reached &= idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
+                let read_up = idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
+                if !read_up {
+                    return Ok(false);
+                }
             }
         }
-        Ok(reached)
+        Ok(true)
     }
 
     /// Whether the group's offsets are committed up to the end: the proof that nothing was left out.
@@ -157,7 +163,7 @@ impl End {
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, *partition, position)?;
         consumer.assign(&assignment)?;
-        match consumer.poll(kafka::REQUEST_TIMEOUT) {
+        match consumer.poll(LOOK_TIMEOUT) {
             Some(Ok(message)) => Ok(message.offset() >= self.offsets[&(Arc::clone(topic), *partition)]),
             Some(Err(KafkaError::PartitionEOF(_))) => Ok(true),
             Some(Err(error)) => bail!("{topic}/{partition}: {}", kafka::plain(&error)),

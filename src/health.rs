@@ -27,6 +27,12 @@ impl Health {
         self.assigned.store(true, Ordering::Release);
     }
 
+    /// Whether the group has told this worker its partitions.
+    #[must_use]
+    pub fn is_assigned(&self) -> bool {
+        self.assigned.load(Ordering::Acquire)
+    }
+
     /// The worker drains, and takes nothing more.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -48,7 +54,7 @@ impl Health {
         if !self.warm.load(Ordering::Acquire) {
             return Err("the model is not loaded yet");
         }
-        if !self.assigned.load(Ordering::Acquire) {
+        if !self.is_assigned() {
             return Err("no partitions are assigned yet");
         }
         Ok(())

@@ -1,14 +1,15 @@
 //! Writes outcomes to the output topics, and tells the ledger what the broker acknowledged.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
 use crate::budget::Permit;
@@ -25,6 +26,9 @@ use crate::telemetry::RecordSpan;
 /// The sink of `tagbert run`: an idempotent producer.
 pub struct KafkaSink {
     producer: ThreadedProducer<Acknowledge>,
+    /// For what was refused: it makes batches of one. Seldom needed, so made when it is.
+    loner: OnceCell<ThreadedProducer<Acknowledge>>,
+    config: ClientConfig,
     shared: Arc<Shared>,
     output: String,
     dead_letters: String,
@@ -35,7 +39,7 @@ struct Shared {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     stop: Arc<Stop>,
-    /// What the broker refused, with what to send instead.
+    /// What the broker refused, to be sent again, alone.
     again: (crossbeam_channel::Sender<Sent>, crossbeam_channel::Receiver<Sent>),
 }
 
@@ -48,6 +52,11 @@ struct Sent {
     _permit: Permit,
     /// As it was fetched, in case the result is refused.
     record: Arc<Record>,
+    timestamp: Option<i64>,
+    /// The value that the broker refused, while it is tried again.
+    value: Option<Vec<u8>>,
+    /// Sent in a batch of its own, so that a refusal is meant for it and for no neighbour.
+    alone: bool,
 }
 
 enum Kind {
@@ -62,18 +71,15 @@ impl Sent {
     fn new<T>(envelope: Envelope<T>, kind: impl FnOnce(&T) -> Kind) -> (Self, T) {
         let Envelope { origin, record, body, fetched, span, permit } = envelope;
         let kind = kind(&body);
-        (Self { origin, kind, fetched, span, _permit: permit, record: Arc::new(record) }, body)
+        let timestamp = record.timestamp;
+        let record = Arc::new(record);
+        (Self { origin, kind, fetched, span, _permit: permit, record, timestamp, value: None, alone: false }, body)
     }
 
-    /// What to send instead, if it is the record that the broker refuses: it would do so again and again.
+    /// What to send instead, after the broker refused this one, alone, for what it is: it would do so again and again.
     fn instead(&mut self, error: RDKafkaErrorCode) -> Option<Kind> {
-        let class = match error {
-            RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize => "RecordTooLarge",
-            RDKafkaErrorCode::InvalidRecord
-            | RDKafkaErrorCode::InvalidTimestamp
-            | RDKafkaErrorCode::InvalidDifferentRecord => "RecordRefused",
-            _ => return None,
-        };
+        let class = if is_size(error) { "RecordTooLarge" } else { "RecordRefused" };
+        let timestamp = if error == RDKafkaErrorCode::InvalidTimestamp { self.timestamp.take() } else { None };
         match std::mem::replace(&mut self.kind, Kind::Tombstone) {
             Kind::Enriched | Kind::Tombstone => {
                 let message = format!("the output topic refused the result: {error}");
@@ -81,17 +87,31 @@ impl Sent {
                 self.span.reject(&rejection);
                 Some(Kind::DeadLetter(rejection))
             }
+            // Without its timestamp it may pass.
+            letter @ Kind::DeadLetter(_) if timestamp.is_some() => Some(letter),
             Kind::DeadLetter(rejection) => {
                 let bytes = self.record.size();
                 let message = format!(
                     "{}; the record's own {bytes} bytes are left out, since the dead-letter topic refused them: {error}",
                     rejection.message
                 );
+                self.timestamp = None;
                 Some(Kind::BareDeadLetter(Rejection { message, ..rejection }))
             }
             Kind::BareDeadLetter(_) => None,
         }
     }
+}
+
+/// Whether the broker refuses the record for what it is, or for what another record of its batch is.
+fn is_refusal(error: RDKafkaErrorCode) -> bool {
+    let others =
+        [RDKafkaErrorCode::InvalidRecord, RDKafkaErrorCode::InvalidTimestamp, RDKafkaErrorCode::InvalidDifferentRecord];
+    is_size(error) || others.contains(&error)
+}
+
+fn is_size(error: RDKafkaErrorCode) -> bool {
+    matches!(error, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
 }
 
 struct Acknowledge(Arc<Shared>);
@@ -116,7 +136,7 @@ impl ProducerContext for Acknowledge {
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
         match result {
             Ok(_) => self.0.acknowledged(&sent),
-            Err((error, _)) => self.0.refused(*sent, error),
+            Err((error, message)) => self.0.refused(*sent, error, message.payload()),
         }
     }
 }
@@ -134,14 +154,23 @@ impl Shared {
         self.ledger.acknowledge(&sent.origin);
     }
 
-    /// Something else is sent instead, if that can help. Given up by a stop: nothing to say. Else the worker stops, with
-    /// the offset uncommitted: the record is read again by whoever comes next.
-    fn refused(&self, mut sent: Sent, error: &KafkaError) {
+    /// Refused for what it is: tried alone, and then something else instead. (Brokers refuse whole batches.) Given up by a
+    /// stop: nothing to say. Else the worker stops, with the offset uncommitted: the record is read again by whoever
+    /// comes next.
+    fn refused(&self, mut sent: Sent, error: &KafkaError, value: Option<&[u8]>) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        if let Some(kind) = sent.instead(code) {
-            sent.kind = kind;
-            drop(self.again.0.send(sent));
-            return;
+        if is_refusal(code) {
+            if !sent.alone {
+                sent.alone = true;
+                sent.value = value.map(<[u8]>::to_vec);
+                drop(self.again.0.send(sent));
+                return;
+            }
+            if let Some(kind) = sent.instead(code) {
+                sent.kind = kind;
+                drop(self.again.0.send(sent));
+                return;
+            }
         }
         if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
             return;
@@ -159,11 +188,12 @@ impl KafkaSink {
     /// When a property is unknown or has a wrong value.
     pub fn connect(config: &Config, ledger: Arc<Ledger>, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<Self> {
         let shared = Arc::new(Shared { ledger, metrics, stop, again: crossbeam_channel::unbounded() });
-        let producer =
-            kafka::producer(config).create_with_context(Acknowledge(Arc::clone(&shared))).map_err(kafka::refused)?;
+        let mut client = kafka::producer(config);
+        let producer = client.create_with_context(Acknowledge(Arc::clone(&shared))).map_err(kafka::refused)?;
+        client.set("batch.num.messages", "1").set("linger.ms", "0");
         let Config { output, .. } = config;
         let (output, dead_letters) = (output.topic.clone(), output.dead_letters.clone());
-        Ok(Self { producer, shared, output, dead_letters })
+        Ok(Self { producer, loner: OnceCell::new(), config: client, shared, output, dead_letters })
     }
 
     fn send(
@@ -174,14 +204,15 @@ impl KafkaSink {
         headers: Option<OwnedHeaders>,
         sent: Sent,
     ) -> Result<()> {
-        let timestamp = sent.record.timestamp;
+        let timestamp = sent.timestamp;
+        let producer = if sent.alone { self.loner()? } else { &self.producer };
         let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(sent));
         message.key = key;
         message.payload = value;
         message.timestamp = timestamp;
         message.headers = headers;
         loop {
-            match self.producer.send(message) {
+            match producer.send(message) {
                 Ok(()) => return Ok(()),
                 // The broker is slow: wait, and by that slow everything down that comes before.
                 Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
@@ -192,11 +223,19 @@ impl KafkaSink {
                     thread::sleep(Duration::from_millis(5));
                 }
                 Err((error, back)) => {
-                    self.shared.refused(*back.delivery_opaque, &error);
+                    self.shared.refused(*back.delivery_opaque, &error, value);
                     return Ok(());
                 }
             }
         }
+    }
+
+    fn loner(&self) -> Result<&ThreadedProducer<Acknowledge>> {
+        if self.loner.get().is_none() {
+            let loner = self.config.create_with_context(Acknowledge(Arc::clone(&self.shared)))?;
+            let _ = self.loner.set(loner);
+        }
+        self.loner.get().context("a second producer can't be made")
     }
 
     fn send_result(&self, value: Option<&[u8]>, sent: Sent) -> Result<()> {
@@ -217,6 +256,16 @@ impl KafkaSink {
                 self.send(&self.dead_letters, None, None, Some(headers), sent)
             }
             Kind::Enriched | Kind::Tombstone => Ok(()),
+        }
+    }
+
+    fn send_again(&self, mut sent: Sent) -> Result<()> {
+        match sent.kind {
+            Kind::Enriched | Kind::Tombstone => {
+                let value = sent.value.take();
+                self.send_result(value.as_deref(), sent)
+            }
+            Kind::DeadLetter(_) | Kind::BareDeadLetter(_) => self.send_dead_letter(sent),
         }
     }
 }
@@ -245,6 +294,6 @@ impl Sink for KafkaSink {
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.shared.again.1.try_iter().try_for_each(|sent| self.send_dead_letter(sent))
+        self.shared.again.1.try_iter().try_for_each(|sent| self.send_again(sent))
     }
 }

@@ -220,8 +220,12 @@ impl Source {
         Ok(())
     }
 
+    /// Whether a bounded run is over: all was read, and nothing is in flight. Until then partitions may still come and go.
     fn has_ended(&mut self) -> bool {
         let Some(end) = &mut self.end else { return false };
+        if !self.health.is_assigned() || !self.ledger.is_drained() {
+            return false;
+        }
         let idle = !self.paused && self.last_record.elapsed() > IDLE;
         end.is_reached(&self.consumer, &self.ledger, idle).unwrap_or_else(|error| {
             tracing::warn!("whether the end is reached can't be told now: {error:#}");
@@ -300,25 +304,19 @@ impl Source {
         }
     }
 
-    /// Fetches nothing more, and waits until all in flight is acknowledged. After a stop, what takes too long is given up;
-    /// a bounded run has the time that it takes.
+    /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up.
     fn drain(&mut self) -> Result<()> {
-        let mut deadline = None;
+        self.health.set_stopping();
+        let deadline = Instant::now() + self.shutdown;
         while !self.ledger.is_drained() && !self.stop.is_abandoned() {
-            if self.stop.is_requested() {
-                self.health.set_stopping();
-                if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + self.shutdown) {
-                    tracing::warn!(
-                        "shutdown.timeout is over: what is still in flight is given up, and will be read again"
-                    );
-                    return Ok(());
-                }
+            if Instant::now() > deadline {
+                tracing::warn!("shutdown.timeout is over: what is still in flight is given up, and will be read again");
+                return Ok(());
             }
             self.pause_all()?;
             self.poll(None)?;
             self.commit_now_and_then();
         }
-        self.health.set_stopping();
         Ok(())
     }
 

@@ -275,9 +275,7 @@ fn a_result_that_the_output_topic_refuses_for_its_size_becomes_a_dead_letter() {
     Kafka::shared().create_topic_with(&line.output, 1, &[("max.message.bytes", "20000")]);
     let large = document(&"word ".repeat(10_000));
     line.produce(&[document("small"), large.clone(), document("small again")]);
-    // A broker refuses a whole batch for its size: batches must not be larger than the topic's limit.
-    let batches = ["--until-end", "--set", "kafka.properties.batch.size=16000"];
-    Worker::start(&line.yaml(TINY), &batches).wait_for_success();
+    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
     assert_eq!(line.tagged().len(), 2);
     let dead = line.dead();
     assert_eq!(dead.len(), 1);
@@ -413,8 +411,7 @@ fn a_record_that_even_the_dead_letter_topic_refuses_leaves_its_coordinates_there
     let line = Line { dead: "poison.small".into(), ..Line::create("poison", 1) };
     Kafka::shared().create_topic_with(&line.dead, 1, &[("max.message.bytes", "2000")]);
     line.produce(&[document("before"), vec![b'x'; 5000], document("after")]);
-    let batches = ["--until-end", "--set", "kafka.properties.batch.size=1500"];
-    Worker::start(&line.yaml(TINY), &batches).wait_for_success();
+    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
     assert_eq!(line.tagged().len(), 2);
     let dead = line.dead();
     assert_eq!((dead.len(), dead[0].key(), dead[0].payload()), (1, None, None));
@@ -429,10 +426,44 @@ fn a_result_that_a_compacted_topic_refuses_becomes_a_dead_letter() {
     let line = Line { output: "compacted.tagged.only".into(), ..Line::create("compacted", 1) };
     Kafka::shared().create_topic_with(&line.output, 1, &[("cleanup.policy", "compact")]);
     let text = document("no key");
+    line.produce(&vec![document("with a key"); 100]);
     Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).payload(&text)]);
+    line.produce(&vec![document("with a key"); 100]);
     Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    assert_eq!(line.tagged().len(), 200, "its neighbours are none the worse for it");
     let dead = line.dead();
     assert_eq!((dead.len(), dead[0].payload()), (1, Some(text.as_slice())));
     assert_eq!(header(&dead[0], "__connect.errors.exception.class.name").as_deref(), Some("RecordRefused"));
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn a_timestamp_that_the_output_refuses_costs_no_neighbour_and_no_bytes() {
+    let line = Line { input: "future.input".into(), ..Line::create("future", 1) };
+    Kafka::shared().create_topic_with(&line.input, 1, &[("message.timestamp.after.max.ms", "9223372036854775807")]);
+    let texts: Vec<_> = (0..20).map(|n| document(&format!("number {n}"))).collect();
+    let in_a_month = a_minute_ago() + 30 * 24 * 3_600_000;
+    Kafka::shared().produce(texts.iter().enumerate().map(|(n, text)| {
+        let timestamp = if n == 5 { in_a_month } else { a_minute_ago() };
+        BaseRecord::<[u8], [u8]>::to(&line.input).key(b"k").payload(text).timestamp(timestamp)
+    }));
+    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    assert_eq!(line.tagged().len(), 19);
+    let dead = line.dead();
+    assert_eq!((dead.len(), dead[0].payload()), (1, Some(texts[5].as_slice())));
+}
+
+#[test]
+fn two_bounded_workers_share_the_job_and_both_end_well() {
+    let line = Line::create("bounded-two", 4);
+    line.produce(&(0..300).map(|n| document(&format!("{n} {}", "word ".repeat(100)))).collect::<Vec<_>>());
+    let yaml = line.yaml("models/tagbert-small");
+    let mut first = Worker::start(&yaml, &["--until-end"]);
+    first.wait_for_log("assigned: bounded-two/");
+    let mut second = Worker::start(&yaml, &["--until-end"]);
+    first.wait_for_success();
+    second.wait_for_success();
+    let keys: HashSet<_> = line.tagged().iter().map(|record| record.key().unwrap().to_vec()).collect();
+    assert_eq!(keys.len(), 300);
     line.assert_committed_to_the_end();
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::BaseProducer;
 
 use crate::cli::ConfigArgs;
 use crate::kafka;
@@ -19,6 +20,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let consumer: BaseConsumer = kafka::consumer(&config).create().map_err(kafka::refused)?;
+    let _: BaseProducer = kafka::producer(&config).create().map_err(kafka::refused)?;
     kafka::check_topics(&config, consumer.client())?;
     eprintln!("topics: all there on {}", config.kafka.brokers);
     Ok(ExitCode::SUCCESS)
