@@ -22,7 +22,7 @@ target/release/libonnxruntime.so: scripts/setup.sh
 	@install -D .cache/onnxruntime/libonnxruntime.so $@
 
 demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, on an embedded broker
-	@scripts/setup.sh corpus kafka
+	@scripts/setup.sh corpus
 	$(tagbert) demo --documents $(DOCUMENTS)
 
 # Not from build: the tests' own dependencies change how shared ones are compiled.
@@ -34,7 +34,7 @@ bench: build  ## documents a second: the worker against ONNX Runtime alone
 	@scripts/setup.sh corpus kafka
 	$(cargo) bench --bench worker
 
-model:  ## train models/tagbert-small anew (half an hour)
+model:  ## train models/tagbert-small anew (an hour)
 	@models/recipe/make-model.sh
 
 fmt:  ## format the code

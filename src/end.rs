@@ -10,6 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::config::Config;
@@ -99,18 +100,7 @@ impl End {
             }
         }
         // Another worker's, or nothing was read of it yet.
-        let mut asked = TopicPartitionList::new();
-        for (topic, partition) in unknown {
-            asked.add_partition(topic, *partition);
-        }
-        if asked.count() == 0 {
-            return Ok(true);
-        }
-        let committed =
-            consumer.committed_offsets(asked, LOOK_TIMEOUT).context("the group's committed offsets can't be read")?;
-        for element in committed.elements() {
-            let key = (Arc::from(element.topic()), element.partition());
-            let committed = element.offset().to_raw().filter(|&offset| offset >= 0);
+        for (key, committed) in committed_offsets(consumer, unknown, LOOK_TIMEOUT)? {
             if committed.is_none_or(|committed| committed < self.offsets[&key]) {
                 let position = committed.map_or(self.start, Offset::Offset);
                 let read_up = idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
@@ -127,20 +117,9 @@ impl End {
     /// # Errors
     /// When they are not, or can't be read.
     pub fn check_committed<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
-        let mut asked = TopicPartitionList::new();
-        for (topic, partition) in self.offsets.keys() {
-            asked.add_partition(topic, *partition);
-        }
-        if asked.count() == 0 {
-            return Ok(());
-        }
-        let committed = consumer
-            .committed_offsets(asked, kafka::REQUEST_TIMEOUT)
-            .context("the group's committed offsets can't be read")?;
-        let behind = committed.elements().into_iter().filter(|element| {
-            let end = self.offsets[&(Arc::from(element.topic()), element.partition())];
-            element.offset().to_raw().is_none_or(|committed| committed < end)
-        });
+        let committed = committed_offsets(consumer, self.offsets.keys(), kafka::REQUEST_TIMEOUT)?;
+        let behind =
+            committed.iter().filter(|(key, committed)| committed.is_none_or(|committed| committed < self.offsets[key]));
         match behind.count() {
             0 => Ok(()),
             count => bail!("stopped before the end: {count} partitions are not done; run it again to go on"),
@@ -170,6 +149,25 @@ impl End {
             None => Ok(false),
         }
     }
+}
+
+/// What the group has committed of the partitions; `None` where it has not yet.
+fn committed_offsets<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    timeout: Duration,
+) -> Result<Vec<(TopicPartition, Option<i64>)>> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        asked.add_partition(topic, *partition);
+    }
+    if asked.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let answer = consumer.committed_offsets(asked, timeout).context("the group's committed offsets can't be read")?;
+    let offset = |element: &TopicPartitionListElem<'_>| element.offset().to_raw().filter(|&offset| offset >= 0);
+    let elements = answer.elements();
+    Ok(elements.iter().map(|one| ((Arc::from(one.topic()), one.partition()), offset(one))).collect())
 }
 
 /// The prober says nothing: what it meets is what it is there to find out.

@@ -163,13 +163,11 @@ impl Shared {
             if !sent.alone {
                 sent.alone = true;
                 sent.value = value.map(<[u8]>::to_vec);
-                drop(self.again.0.send(sent));
-                return;
+                return drop(self.again.0.send(sent));
             }
             if let Some(kind) = sent.instead(code) {
                 sent.kind = kind;
-                drop(self.again.0.send(sent));
-                return;
+                return drop(self.again.0.send(sent));
             }
         }
         if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
@@ -238,34 +236,23 @@ impl KafkaSink {
         self.loner.get().context("a second producer can't be made")
     }
 
-    fn send_result(&self, value: Option<&[u8]>, sent: Sent) -> Result<()> {
+    /// Sends what its kind says; `value` is that of an enriched record.
+    fn send_kind(&self, sent: Sent, value: Option<&[u8]>) -> Result<()> {
         let record = Arc::clone(&sent.record);
-        let headers = sent.span.propagate(record.headers.clone());
-        self.send(&self.output, record.key.as_deref(), value, headers, sent)
-    }
-
-    fn send_dead_letter(&self, sent: Sent) -> Result<()> {
-        let record = Arc::clone(&sent.record);
+        let own = record.headers.clone();
         match &sent.kind {
+            Kind::Enriched | Kind::Tombstone => {
+                let headers = sent.span.propagate(own);
+                self.send(&self.output, record.key.as_deref(), value, headers, sent)
+            }
             Kind::DeadLetter(rejection) => {
-                let headers = dead_letter::headers(record.headers.clone(), &sent.origin, rejection);
+                let headers = dead_letter::headers(own, &sent.origin, rejection);
                 self.send(&self.dead_letters, record.key.as_deref(), record.value.as_deref(), Some(headers), sent)
             }
             Kind::BareDeadLetter(rejection) => {
                 let headers = dead_letter::headers(None, &sent.origin, rejection);
                 self.send(&self.dead_letters, None, None, Some(headers), sent)
             }
-            Kind::Enriched | Kind::Tombstone => Ok(()),
-        }
-    }
-
-    fn send_again(&self, mut sent: Sent) -> Result<()> {
-        match sent.kind {
-            Kind::Enriched | Kind::Tombstone => {
-                let value = sent.value.take();
-                self.send_result(value.as_deref(), sent)
-            }
-            Kind::DeadLetter(_) | Kind::BareDeadLetter(_) => self.send_dead_letter(sent),
         }
     }
 }
@@ -279,21 +266,24 @@ impl Sink for KafkaSink {
         match outcome {
             Outcome::Enriched(envelope) => {
                 let (sent, value) = Sent::new(envelope, |_| Kind::Enriched);
-                self.send_result(Some(&value), sent)
+                self.send_kind(sent, Some(&value))
             }
             Outcome::Tombstone(envelope) => {
                 let (sent, ()) = Sent::new(envelope, |()| Kind::Tombstone);
-                self.send_result(None, sent)
+                self.send_kind(sent, None)
             }
             Outcome::DeadLetter(mut envelope) => {
                 envelope.span.reject(&envelope.body);
                 let (sent, _) = Sent::new(envelope, |rejection| Kind::DeadLetter(rejection.clone()));
-                self.send_dead_letter(sent)
+                self.send_kind(sent, None)
             }
         }
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.shared.again.1.try_iter().try_for_each(|sent| self.send_again(sent))
+        self.shared.again.1.try_iter().try_for_each(|mut sent| {
+            let value = sent.value.take();
+            self.send_kind(sent, value.as_deref())
+        })
     }
 }
