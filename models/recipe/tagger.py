@@ -20,6 +20,7 @@ KINDS = ["PER", "ORG", "LOC", "MISC"]
 TAGS = ["O"] + [f"{place}-{kind}" for kind in KINDS for place in "BI"]
 HEADS = {"topic": TOPICS, "spam": SPAM, "entities": TAGS}
 IGNORED = -100
+CLS, SEP, MASK = 2, 3, 4  # vocabulary.py puts the special tokens first
 
 
 class Tagger(nn.Module):
@@ -34,7 +35,9 @@ class Tagger(nn.Module):
         self.entities = nn.Linear(config.dim, len(TAGS))
 
     def forward(self, input_ids, attention_mask):
-        states = self.distilbert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.read(self.distilbert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask)
+
+    def read(self, states, attention_mask):
         states = self.dropout(states)
         weights = attention_mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(dim=1) / weights.sum(dim=1)
