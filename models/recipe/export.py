@@ -1,6 +1,9 @@
-"""Stage 4: export the trained tagger to ONNX, fuse, quantise, and lay it out.
+"""Stage 6: export a trained tagger to ONNX, fuse, quantise, and lay it out.
 
     python models/recipe/export.py [--weights FOLDER] [--to FOLDER]
+
+The fp32 graph goes to .cache/model/NAME-fp32, a model directory too: the
+evaluation shows it beside the int8 model that ships.
 """
 
 import argparse
@@ -10,12 +13,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import onnx
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 
+import quantise
 import tagger
 
 OPSET = 17
@@ -57,28 +59,15 @@ def fuse(path, fused, config):
     return optimized.get_fused_operator_statistics()
 
 
-def quantise(fused, path):
-    """Weights to int8, one scale a channel; the small heads stay float."""
-    heads = [f"/{head}/{kind}" for head in tagger.HEADS for kind in ("MatMul", "Gemm_MatMul")]
-    quantize_dynamic(
-        fused,
-        path,
-        op_types_to_quantize=["MatMul", "Attention", "Gather"],
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=heads,
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # shapes behind fused nodes are not inferred
-    )
-
-
 def lay_out(weights, graph, folder):
-    """Everything but the card, as Hugging Face lays models out."""
+    """Everything but the card, as Hugging Face lays models out. Calibration comes after."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights / "config.json", folder / "config.json")
-    shutil.copyfile(tagger.WORK / "tokenizer.json", folder / "tokenizer.json")
+    shutil.copyfile(tagger.tokenizer_of(weights), folder / "tokenizer.json")
     about_tokenizer = {
         "tokenizer_class": "DistilBertTokenizer",
-        "do_lower_case": True,
+        "do_lower_case": False,
+        "strip_accents": True,
         "model_max_length": tagger.MAX_TOKENS,
         "cls_token": "[CLS]",
         "sep_token": "[SEP]",
@@ -87,7 +76,7 @@ def lay_out(weights, graph, folder):
         "mask_token": "[MASK]",
     }
     tagger.write_json(about_tokenizer, folder / "tokenizer_config.json")
-    tagger.write_json(tagger.manifest(tagger.MODEL.name), folder / "heads.json")
+    tagger.write_json(tagger.manifest(folder.name.removesuffix("-fp32")), folder / "heads.json")
     os.replace(shutil.copy(graph, folder / "model.onnx.new"), folder / "model.onnx")
 
 
@@ -98,11 +87,12 @@ def main():
     options = parser.parse_args()
     model = tagger.load(options.weights, attention="eager")
     with tempfile.TemporaryDirectory(dir=tagger.WORK) as folder:
-        traced = Path(folder) / "traced.onnx"
+        traced, fp32, int8 = (Path(folder) / f"{name}.onnx" for name in ("traced", "fp32", "int8"))
         export(model, traced)
-        statistics = fuse(traced, tagger.WORK / "fp32.onnx", model.distilbert.config)
-    quantise(tagger.WORK / "fp32.onnx", tagger.WORK / "int8.onnx")
-    lay_out(options.weights, tagger.WORK / "int8.onnx", options.to)
+        statistics = fuse(traced, fp32, model.distilbert.config)
+        quantise.int8(fp32, int8)
+        lay_out(options.weights, fp32, tagger.WORK / f"{options.to.name}-fp32")
+        lay_out(options.weights, int8, options.to)
     size = (options.to / "model.onnx").stat().st_size / 1e6
     fused = {name: count for name, count in statistics.items() if count}
     print(f"export: {options.to}, {size:.1f} MB; fused: {json.dumps(fused)}")

@@ -58,6 +58,12 @@ def load(folder, attention="sdpa"):
     return model.eval()
 
 
+def tokenizer_of(weights):
+    """The tokenizer beside the weights, if they have one of their own."""
+    own = weights / "tokenizer.json"
+    return own if own.exists() else WORK / "tokenizer.json"
+
+
 def load_tokenizer(path):
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()

@@ -33,7 +33,7 @@ from data import encode
 SEED = 11
 BATCH_TOKENS = 2560  # of each process
 BATCH_ROWS = 64
-RATE = {"encoder": 2e-4, "heads": 1.5e-3}
+RATE = {"encoder": 1.5e-4, "heads": 1e-3}
 WARMUP = 0.05
 MASKED = 0.05  # tokens hidden, so that names are told by what is around them too
 ENTITY_WEIGHT = {"bbc": 1.0, "spamassassin": 0.3, "tweets": 1.5}  # the teacher knows news best
