@@ -2,6 +2,7 @@
 # work offline once that is there.
 
 DOCUMENTS ?= 1000
+MODEL     ?= models/tagbert-small
 cargo     := cargo --locked
 tagbert   := target/release/tagbert
 
@@ -10,7 +11,7 @@ export ORT_DISABLE_TELEMETRY = 1
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build demo test bench model fmt lint clean help
+.PHONY: build demo test bench model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -34,8 +35,12 @@ bench: build  ## documents a second: the worker against ONNX Runtime alone
 	@scripts/setup.sh corpus kafka
 	$(cargo) bench --bench worker
 
-model:  ## train models/tagbert-small anew (an hour)
+model: build  ## train both models anew (three hours)
 	@models/recipe/make-model.sh
+
+model-eval: build  ## how well MODEL=models/tagbert-small tags: test split and challenge set
+	@scripts/setup.sh corpus
+	@python3 models/recipe/evaluate.py --model $(MODEL) --worker $(tagbert)
 
 fmt:  ## format the code
 	cargo fmt
@@ -48,4 +53,4 @@ clean:  ## remove what was built; .cache/, what was fetched, stays
 	cargo clean
 
 help:  ## this list
-	@awk -F ':.*##' '/^[a-z]+:.*##/ { printf "make %-6s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -223,8 +223,8 @@ def loss_of(logits, batch, labels, weights):
 def optimizer_of(model):
     """Heads and vectors of case start from nothing, so they may move faster."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    encoder = [p for name, p in named if ".distilbert." in name]
-    fresh = [p for name, p in named if ".distilbert." not in name]
+    encoder = [p for name, p in named if "distilbert." in name]
+    fresh = [p for name, p in named if "distilbert." not in name]
     groups = [{"params": encoder, "lr": RATE["encoder"]}, {"params": fresh, "lr": RATE["heads"]}]
     return torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
 
@@ -304,17 +304,19 @@ def quality(model, examples):
     return dict(zip(["news", "mails", "tweets", "topic", "spam"], shown)) | {"false_positives": called[0], "hard": called[1]}
 
 
-def train(rank, options, rendezvous):
+def open_process(rank, options, rendezvous):
     torch.set_num_threads(1)
     if options.processes > 1:
         workers.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=options.processes)
     torch.manual_seed(SEED + rank)
-    examples = torch.load(tagger.WORK / "data.pt", weights_only=False)
+
+
+def loop(rank, options, model, examples, tokenizer, loss_of, plain):
+    """Trains the model until the minutes are over. Loss_of: (fast model, batch, its
+    tensors) → loss; plain: the tagger to save."""
     seen = [e for e in examples if e["split"] == "train"]
     dev = [e for e in examples if e["split"] == "dev"][rank :: options.processes]
-    windows = Windows(seen, tagger.load_tokenizer(tagger.WORK / "tokenizer.json"))
-    rows = torch.load(tagger.WORK / "vocabulary.pt")
-    model = Cased(tagger.load(options.start, attention="eager"), rows).train()
+    windows = Windows(seen, tokenizer)
     optimizer = optimizer_of(model)
 
     state_file = options.to.with_suffix(".pt")
@@ -327,19 +329,20 @@ def train(rank, options, rendezvous):
     fast = copy.deepcopy(model).bfloat16()
 
     began = time.monotonic() - spent * 60
-    kept, steps, tokens = spent, 0, 0
+    kept, steps = spent, 0
 
     def keep():
         found = {"minutes": round(spent, 1), "round": round_, **quality(fast, dev)}
         curve.append(found)
         if rank == 0:
-            print("train:", json.dumps(found), flush=True)
+            print(f"{options.to.name}:", json.dumps(found), flush=True)
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({**state, "spent": spent, "round": round_, "curve": curve}, state_file)
-            tagger.save(model.baked(), options.to)
+            tagger.save(plain(model), options.to)
             tagger.write_json(curve, options.to / "curve.json")
 
-    keep()
+    if not curve:
+        keep()
     while spent < options.minutes:
         chance = random.Random(f"{SEED} {round_} {rank}")
         plan = windows.batches(seen, random.Random(f"{SEED} {round_}"))  # the same in all processes
@@ -353,13 +356,11 @@ def train(rank, options, rendezvous):
             for group, peak in zip(optimizer.param_groups, RATE.values()):
                 group["lr"] = peak * max(rate, 1e-3)
             batch = turn[rank % len(turn)]
-            ids, mask, labels, weights = collate(batch, chance)
-            loss = loss_of(fast(ids, mask), batch, labels, weights)
+            loss = loss_of(fast, batch, collate(batch, chance))
             spent = step(model, fast, optimizer, loss, (time.monotonic() - began) / 60)
-            steps, tokens = steps + 1, tokens + ids.numel()
+            steps += 1
             if rank == 0 and steps % 25 == 0:
-                speed = tokens * options.processes / (time.monotonic() - began) / 1
-                print(f"round {round_ + 1} step {number}/{len(turns)} loss {loss.item():.3f} {spent:.1f} min {speed:.0f} tokens/s", flush=True)
+                print(f"round {round_ + 1} step {number}/{len(turns)} loss {loss.item():.3f} {spent:.1f} min", flush=True)
             if spent - kept > options.every:
                 kept = spent
                 keep()
@@ -367,19 +368,40 @@ def train(rank, options, rendezvous):
     keep()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=100, help="how long to train, evaluation included")
-    parser.add_argument("--every", type=float, default=8, help="minutes between two looks at the dev split")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--start", type=Path, default=tagger.WORK / "start")
-    parser.add_argument("--to", type=Path, default=tagger.WORK / "trained")
-    options = parser.parse_args()
+def task_loss(fast, batch, tensors):
+    ids, mask, labels, weights = tensors
+    return loss_of(fast(ids, mask), batch, labels, weights)
+
+
+def train(rank, options, rendezvous):
+    open_process(rank, options, rendezvous)
+    examples = torch.load(tagger.WORK / "data.pt", weights_only=False)
+    tokenizer = tagger.load_tokenizer(tagger.WORK / "tokenizer.json")
+    model = Cased(tagger.load(options.start, attention="eager"), torch.load(tagger.WORK / "vocabulary.pt")).train()
+    loop(rank, options, model, examples, tokenizer, task_loss, Cased.baked)
+
+
+def start(train, options):
+    """Runs `train` in as many processes as asked for."""
     with tempfile.TemporaryDirectory() as folder:
         if options.processes == 1:
             train(0, options, None)
         else:
             torch.multiprocessing.spawn(train, (options, f"{folder}/rendezvous"), options.processes)
+
+
+def options_of(parser, minutes, to):
+    parser.add_argument("--minutes", type=float, default=minutes, help="how long to train, evaluation included")
+    parser.add_argument("--every", type=float, default=8, help="minutes between two looks at the dev split")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--to", type=Path, default=to)
+    return parser
+
+
+def main():
+    parser = options_of(argparse.ArgumentParser(description=__doc__.split("\n")[0]), 100, tagger.WORK / "trained")
+    parser.add_argument("--start", type=Path, default=tagger.WORK / "start")
+    start(train, parser.parse_args())
 
 
 if __name__ == "__main__":
