@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::Location;
+
 /// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
 ///
 /// tagbert reads documents from Kafka topics, micro-batches them through a model on ONNX Runtime, writes enriched
@@ -94,9 +96,12 @@ pub struct Demo {
 /// `tagbert tag`.
 #[derive(Debug, Args)]
 pub struct Tag {
-    /// The model's directory
-    #[arg(long, value_name = "DIR", default_value = "models/tagbert-small")]
-    pub model: PathBuf,
+    /// The model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
+    #[arg(long, value_name = "PATH", default_value = "models/tagbert-small")]
+    pub model: Location,
+    /// Which of its ONNX files: fp32, fp16, int8, or a file's name
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Where to read from; `-` is standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub input: PathBuf,

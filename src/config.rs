@@ -3,10 +3,10 @@
 //! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
 
 mod layers;
+mod taggers;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 pub use layers::ConfigError;
 pub(crate) use layers::environment;
+pub use taggers::{
+    Aggregation, LongDocuments, Model, ModelSettings, Tagger, TaggerModel, TaggerSettings, WindowScores, WindowSettings,
+};
 
 /// The configuration of `tagbert run`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -28,6 +31,8 @@ pub struct Config {
     pub output: Output,
     /// The model that tags.
     pub model: Model,
+    /// Several taggers; without them, `model` is the only one, and its tags have its heads' names.
+    pub taggers: Vec<Tagger>,
     /// How documents are batched for the model.
     pub batch: Batch,
     /// What bounds memory.
@@ -110,25 +115,6 @@ pub enum KeepDocument {
     Keep,
     /// It does not.
     Drop,
-}
-
-/// The model.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Model {
-    /// The model's directory, in Hugging Face layout.
-    pub path: PathBuf,
-    /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda` or `cuda:N`.
-    #[schemars(with = "String")]
-    pub device: Device,
-    /// Longer documents are cut to so many tokens, the special ones included.
-    pub max_tokens: usize,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self { path: "models/tagbert-small".into(), device: Device::Auto, max_tokens: 512 }
-    }
 }
 
 /// What the model runs on.
@@ -270,8 +256,10 @@ impl Config {
         if let Some(twice) = self.input.topics.iter().find(|topic| !topics.insert(*topic)) {
             return refuse("input.topics", format!("names `{twice}` twice"));
         }
-        let pointers = self.input.text.iter().map(|pointer| ("input.text", pointer));
-        for (key, pointer) in pointers.chain([("input.id", &self.input.id)]) {
+        let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
+        let own = own.map(|pointer| ("taggers", pointer));
+        let usual = self.input.text.iter().map(|pointer| ("input.text", pointer));
+        for (key, pointer) in own.chain(usual).chain([("input.id", &self.input.id)]) {
             let escaped = pointer.replace("~0", "").replace("~1", "");
             if !pointer.starts_with('/') || escaped.contains('~') {
                 return refuse(
@@ -294,9 +282,7 @@ impl Config {
         if self.output.topic == self.output.dead_letters {
             return refuse("output.dead_letters", "must not be `output.topic`".into());
         }
-        if self.model.max_tokens < 8 {
-            return refuse("model.max_tokens", "must be 8 or more".into());
-        }
+        self.validate_taggers()?;
         if self.batch.tokens == 0 {
             return refuse("batch.tokens", "must be 1 or more".into());
         }

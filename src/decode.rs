@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use crate::config;
+use crate::config::Config;
 use crate::envelope::{Record, Rejection, Stage};
 
 /// What is to be tagged, as the record's value has it.
@@ -13,8 +13,9 @@ use crate::envelope::{Record, Rejection, Stage};
 pub struct Document {
     /// The value at `input.id`, as it was written; null where there is none.
     pub id: Box<RawValue>,
-    /// The values at `input.text`, joined by newlines.
-    pub text: String,
+    /// Each of the texts that taggers read: the values at its pointers, joined by newlines. `None` where all are missing
+    /// or empty; one at least is there.
+    pub texts: Vec<Option<String>>,
 }
 
 /// What a record holds.
@@ -26,19 +27,20 @@ pub enum Decoded {
     Tombstone,
 }
 
-/// Where documents have their id and their text, and how large they may be.
+/// Where documents have their id and their texts, and how large they may be.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     id: String,
-    text: Vec<String>,
+    texts: Vec<Vec<String>>,
     limit: usize,
 }
 
 impl Decoder {
-    /// A decoder for documents of this shape and at most `limit` bytes.
+    /// A decoder for the documents that the configuration describes.
     #[must_use]
-    pub fn new(input: &config::Input, limit: usize) -> Self {
-        Self { id: input.id.clone(), text: input.text.clone(), limit }
+    pub fn new(config: &Config) -> Self {
+        let limit = config.limits.document.as_u64() as usize;
+        Self { id: config.input.id.clone(), texts: config.texts(), limit }
     }
 
     /// Decodes a record.
@@ -60,38 +62,56 @@ impl Decoder {
         }
         let value: &RawValue = serde_json::from_slice(bytes)
             .map_err(|error| reject("NotJson", format!("the value is not JSON: {}", without_text(&error))))?;
-        let text = self.text(value)?;
+        let texts = self.texts(value)?;
         let id = at(value, &self.id).map_or_else(|| RawValue::NULL.to_owned(), RawValue::to_owned);
-        Ok(Decoded::Document(Document { id, text }))
+        Ok(Decoded::Document(Document { id, texts }))
     }
 
-    fn text(&self, value: &RawValue) -> Result<String, Rejection> {
+    fn texts(&self, value: &RawValue) -> Result<Vec<Option<String>>, Rejection> {
         if !value.get().starts_with('{') {
             return Err(reject("NotAnObject", "the value is not a JSON object".into()));
         }
-        let mut texts = Vec::with_capacity(self.text.len());
-        let mut found = false;
-        for pointer in &self.text {
-            let Some(raw) = at(value, pointer) else { continue };
-            found = true;
-            match serde_json::from_str::<Option<String>>(raw.get()) {
-                Ok(text) => texts.extend(text.filter(|text| !text.is_empty())),
-                Err(_) if raw.get().starts_with('"') => {
-                    let why = format!("the string at `{pointer}` has an escape that is no character");
-                    return Err(reject("NotJson", why));
-                }
-                Err(_) => return Err(reject("TextNotAString", format!("the value at `{pointer}` is not a string"))),
-            }
+        let found: Vec<Text> = self.texts.iter().map(|pointers| text(value, pointers)).collect::<Result<_, _>>()?;
+        if !found.iter().any(|text| matches!(text, Text::Some(_))) {
+            let named = self.texts.concat().join("`, `");
+            return Err(if found.iter().all(|text| matches!(text, Text::Missing)) {
+                reject("TextMissing", format!("there is no value at `{named}`"))
+            } else {
+                reject("TextEmpty", format!("the text at `{named}` is empty"))
+            });
         }
-        let named = || self.text.join("`, `");
-        if !found {
-            return Err(reject("TextMissing", format!("there is no value at `{}`", named())));
-        }
-        if texts.iter().all(|text| text.trim().is_empty()) {
-            return Err(reject("TextEmpty", format!("the text at `{}` is empty", named())));
-        }
-        Ok(texts.join("\n"))
+        let some = |text| if let Text::Some(text) = text { Some(text) } else { None };
+        Ok(found.into_iter().map(some).collect())
     }
+}
+
+/// What stands at some pointers.
+enum Text {
+    Some(String),
+    Empty,
+    Missing,
+}
+
+fn text(value: &RawValue, pointers: &[String]) -> Result<Text, Rejection> {
+    let mut texts = Vec::with_capacity(pointers.len());
+    let mut found = false;
+    for pointer in pointers {
+        let Some(raw) = at(value, pointer) else { continue };
+        found = true;
+        match serde_json::from_str::<Option<String>>(raw.get()) {
+            Ok(text) => texts.extend(text.filter(|text| !text.is_empty())),
+            Err(_) if raw.get().starts_with('"') => {
+                let why = format!("the string at `{pointer}` has an escape that is no character");
+                return Err(reject("NotJson", why));
+            }
+            Err(_) => return Err(reject("TextNotAString", format!("the value at `{pointer}` is not a string"))),
+        }
+    }
+    Ok(match found {
+        false => Text::Missing,
+        true if texts.iter().all(|text| text.trim().is_empty()) => Text::Empty,
+        true => Text::Some(texts.join("\n")),
+    })
 }
 
 /// The value that a JSON pointer (RFC 6901) leads to, as it is written. Only the objects on the way are read; so neither
@@ -123,12 +143,19 @@ fn reject(class: &'static str, message: String) -> Rejection {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::config;
+
+    fn decoder(limit: u64) -> Decoder {
+        let limits = config::Limits { document: bytesize::ByteSize(limit), ..config::Limits::default() };
+        Decoder::new(&Config { limits, ..Config::default() })
+    }
 
     fn decode(value: impl Into<Vec<u8>>) -> Result<Decoded, Rejection> {
         let record = Record { key: None, value: Some(value.into()), headers: None, timestamp: None };
-        Decoder::new(&config::Input::default(), 1000).decode(&record)
+        decoder(1000).decode(&record)
     }
 
     fn class(value: impl Into<Vec<u8>>) -> &'static str {
@@ -138,7 +165,9 @@ mod tests {
     /// The id, as it is written, and the text.
     fn parts(value: &str) -> (String, String) {
         match decode(value) {
-            Ok(Decoded::Document(document)) => (document.id.get().to_owned(), document.text),
+            Ok(Decoded::Document(document)) => {
+                (document.id.get().to_owned(), document.texts.into_iter().flatten().collect())
+            }
             other => panic!("{value}: {other:?}"),
         }
     }
@@ -188,7 +217,7 @@ mod tests {
     #[test]
     fn a_null_value_is_a_tombstone() {
         let record = Record { key: Some(vec![1]), value: None, headers: None, timestamp: None };
-        assert!(matches!(Decoder::new(&config::Input::default(), 10).decode(&record), Ok(Decoded::Tombstone)));
+        assert!(matches!(decoder(10).decode(&record), Ok(Decoded::Tombstone)));
     }
 
     proptest! {

@@ -1,99 +1,218 @@
-//! The thread that owns the model's session: it batches what waits, and runs it.
+//! The threads that run the models: each batches what waits for its model, and runs it.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::{Error, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::batch::{Batcher, Next};
-use crate::decode::Document;
 use crate::envelope::{Envelope, Outcome, Rejection, Stage};
+use crate::gather::Gathered;
 use crate::metrics::Metrics;
-use crate::model::{Infer, Logits};
+use crate::model::Logits;
 use crate::pipeline::Finished;
-use crate::record::Tagged;
 use crate::stop::Stop;
-use crate::tokenize::Encoded;
+use crate::taggers::{Lane, Taggers, Work};
+use crate::windows::Window;
 
 /// So many failures in a row are the model's fault, not the documents'.
 const BROKEN: usize = 20;
 
-/// A document that is ready for the model.
-pub type Ready = Envelope<(Document, Encoded)>;
+/// A row of a batch: a document (by the number that it has here), or a window of it.
+pub(crate) struct Row {
+    document: u64,
+    number: usize,
+    window: Window,
+}
 
-/// Runs the model until no more documents come, or the work is abandoned.
-pub(crate) fn run<I: Infer>(
-    mut model: I,
-    mut batcher: Batcher<Ready>,
-    documents: &Receiver<Ready>,
-    upstream: &AtomicUsize,
-    finished: &Sender<Finished>,
-    metrics: &Metrics,
-    stop: &Stop,
-) {
-    let mut failed_in_a_row = 0;
-    while !stop.is_abandoned() {
-        while let Ok(document) = documents.try_recv() {
-            wait_for(&mut batcher, document);
-        }
-        let more_coming = upstream.load(Ordering::Acquire) > 0;
-        let patience = match batcher.next(Instant::now(), more_coming) {
-            Next::Batch(mut batch) => {
-                batch.retain(|document| !document.origin.lease.is_over());
-                for result in run_batch(&mut model, batch, metrics) {
-                    failed_in_a_row = if matches!(result, Finished::Tagged(_)) { 0 } else { failed_in_a_row + 1 };
-                    if failed_in_a_row >= BROKEN {
-                        return stop
-                            .fail(anyhow!("the model failed on {BROKEN} documents in a row, so it is the model"));
-                    }
-                    // The receiver is gone only when the worker has failed, and then the document is fetched again.
-                    drop(finished.send(result));
-                }
-                continue;
+/// A document, and what came of its windows so far.
+struct Waiting {
+    document: Envelope<Work>,
+    gathered: Gathered,
+}
+
+/// Where documents come from and go to.
+pub(crate) struct Ends {
+    /// From the threads that prepare documents, or the lane before.
+    pub documents: Receiver<Envelope<Work>>,
+    /// How many are on their way here.
+    pub upstream: Arc<AtomicUsize>,
+    /// The next lane, and how many are on their way there; the last lane has none.
+    pub next: Option<(Sender<Envelope<Work>>, Arc<AtomicUsize>)>,
+    /// The end of the line.
+    pub finished: Sender<Finished>,
+}
+
+/// One of the models, and the documents that wait for it.
+pub(crate) struct Runner {
+    /// Which lane of the taggers.
+    lane: usize,
+    batcher: Batcher<Row>,
+    waiting: HashMap<u64, Waiting>,
+    admitted: u64,
+    /// What the waiting documents are tagged by. Those of another load wait until these are done.
+    taggers: Option<Arc<Taggers>>,
+    held: Option<Envelope<Work>>,
+    ends: Ends,
+    failed_in_a_row: usize,
+    metrics: Arc<Metrics>,
+}
+
+impl Runner {
+    pub(crate) fn new(lane: usize, batcher: Batcher<Row>, ends: Ends, metrics: Arc<Metrics>) -> Self {
+        let (waiting, admitted, taggers, held, failed_in_a_row) = Default::default();
+        Self { lane, batcher, waiting, admitted, taggers, held, ends, failed_in_a_row, metrics }
+    }
+
+    /// Runs the model until no more documents come, or the work is abandoned.
+    pub(crate) fn run(mut self, stop: &Stop) {
+        while !stop.is_abandoned() {
+            while self.held.is_none()
+                && let Ok(document) = self.ends.documents.try_recv()
+            {
+                self.admit(document);
             }
-            Next::Until(due) => due.saturating_duration_since(Instant::now()),
-            Next::Idle => Duration::from_secs(1),
+            let more_coming = self.held.is_none() && self.ends.upstream.load(Ordering::Acquire) > 0;
+            let patience = match self.batcher.next(Instant::now(), more_coming) {
+                Next::Batch(rows) => {
+                    if let ControlFlow::Break(error) = self.run_batch(rows) {
+                        return stop.fail(error);
+                    }
+                    continue;
+                }
+                Next::Until(due) => due.saturating_duration_since(Instant::now()),
+                Next::Idle => match self.held.take() {
+                    Some(document) => {
+                        self.admit(document);
+                        continue;
+                    }
+                    None => Duration::from_secs(1),
+                },
+            };
+            match self.ends.documents.recv_timeout(patience) {
+                Ok(document) => self.admit(document),
+                Err(RecvTimeoutError::Disconnected) if self.batcher.is_empty() => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Puts a document's windows among those that wait, if they are for the same models.
+    fn admit(&mut self, document: Envelope<Work>) {
+        let work = &document.body;
+        if !self.waiting.is_empty() && self.taggers.as_ref().is_some_and(|taggers| !Arc::ptr_eq(taggers, &work.taggers))
+        {
+            self.held = Some(document);
+            return;
+        }
+        let lane = &work.taggers.lanes[self.lane];
+        let Some(tokens) = lane.tokens(work).map(|encoded| encoded.ids.len()) else {
+            return self.send(document, Vec::new());
         };
-        match documents.recv_timeout(patience) {
-            Ok(document) => wait_for(&mut batcher, document),
-            Err(RecvTimeoutError::Disconnected) if batcher.is_empty() => return,
-            Err(_) => {}
+        let special = lane.model.frame.len();
+        let rows = lane.windows.count(tokens);
+        for (number, window) in lane.windows.of(tokens).enumerate() {
+            let length = window.tokens.len() + special;
+            self.batcher.push(Row { document: self.admitted, number, window }, length, Instant::now());
+        }
+        self.taggers = Some(Arc::clone(&work.taggers));
+        if let Some((_, upstream)) = &self.ends.next {
+            upstream.fetch_add(1, Ordering::AcqRel);
+        }
+        self.waiting.insert(self.admitted, Waiting { document, gathered: Gathered::nothing_of(rows) });
+        self.admitted += 1;
+    }
+
+    /// Runs a batch. If it fails, each row is tried alone, so that only the culprit becomes a dead letter.
+    fn run_batch(&mut self, mut rows: Vec<Row>) -> ControlFlow<Error> {
+        let lost = self.waiting.extract_if(|_, waiting| waiting.document.origin.lease.is_over()).count();
+        (0..lost).for_each(|_| self.left());
+        // Gone are those of lost partitions, and those of which another window has failed.
+        rows.retain(|row| self.waiting.contains_key(&row.document));
+        let Some(taggers) = self.taggers.clone().filter(|_| !rows.is_empty()) else { return ControlFlow::Continue(()) };
+        let lane = &taggers.lanes[self.lane];
+        let since = Instant::now();
+        let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids(&self.waiting, lane)).collect();
+        let result = lane.model.infer(&ids);
+        self.metrics.took("infer", since);
+        self.metrics.ran(ids.iter().map(|ids| ids.len() + lane.model.frame.len()));
+        match result {
+            Ok(logits) => {
+                for (row, logits) in rows.iter().zip(logits) {
+                    self.keep(row, &logits, lane);
+                }
+                self.failed_in_a_row = 0;
+            }
+            Err(error) if rows.len() == 1 => {
+                tracing::warn!("{} failed on a document: {error:#}", lane.model.identity.name);
+                let message = format!("the model failed: {error:#}");
+                let rejection = Rejection { stage: Stage::Infer, class: "ModelError", message };
+                if let Some(Waiting { document, .. }) = self.waiting.remove(&rows[0].document) {
+                    self.reject(document, rejection);
+                }
+                self.failed_in_a_row += 1;
+                if self.failed_in_a_row >= BROKEN {
+                    return ControlFlow::Break(anyhow!(
+                        "{} failed on {BROKEN} documents in a row, so it is the model: {error:#}",
+                        lane.model.identity.name
+                    ));
+                }
+            }
+            Err(error) => {
+                let name = &lane.model.identity.name;
+                tracing::warn!("{name} failed on a batch of {}, trying each alone: {error:#}", rows.len());
+                return rows.into_iter().try_for_each(|row| self.run_batch(vec![row]));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Puts a window's logits where they belong; the document goes on with its last.
+    fn keep(&mut self, row: &Row, logits: &[Logits], lane: &Lane) {
+        let Some(Waiting { document, gathered }) = self.waiting.get_mut(&row.document) else { return };
+        let tokens = lane.tokens(&document.body).map_or(0, |encoded| encoded.ids.len());
+        gathered.add(row.number, &row.window, logits, lane, tokens);
+        if gathered.is_complete()
+            && let Some(Waiting { document, gathered }) = self.waiting.remove(&row.document)
+        {
+            self.pass_on(document, gathered.into_logits());
+        }
+    }
+
+    fn pass_on(&self, document: Envelope<Work>, logits: Vec<Logits>) {
+        self.left();
+        self.send(document, logits);
+    }
+
+    fn send(&self, mut document: Envelope<Work>, logits: Vec<Logits>) {
+        document.body.logits.push(logits);
+        // A receiver is gone only when the worker has failed, and then the document is fetched again.
+        match &self.ends.next {
+            Some((next, _)) => drop(next.send(document)),
+            None => drop(self.ends.finished.send(Finished::Tagged(document))),
+        }
+    }
+
+    fn reject(&self, document: Envelope<Work>, rejection: Rejection) {
+        self.left();
+        drop(self.ends.finished.send(Finished::Outcome(Outcome::DeadLetter(document.map(|_| rejection)))));
+    }
+
+    /// A document waits here no longer. Said before it is passed on: the next model must not wait for what it has.
+    fn left(&self) {
+        if let Some((_, upstream)) = &self.ends.next {
+            upstream.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
 
-fn wait_for(batcher: &mut Batcher<Ready>, document: Ready) {
-    let tokens = document.body.1.ids.len();
-    batcher.push(document, tokens, Instant::now());
-}
-
-/// Runs a batch. If it fails, each document is tried alone, so that only the culprit becomes a dead letter.
-fn run_batch<I: Infer>(model: &mut I, batch: Vec<Ready>, metrics: &Metrics) -> Vec<Finished> {
-    if batch.is_empty() {
-        return Vec::new();
+impl Row {
+    fn ids<'a>(&self, waiting: &'a HashMap<u64, Waiting>, lane: &Lane) -> &'a [u32] {
+        let encoded = waiting.get(&self.document).and_then(|waiting| lane.tokens(&waiting.document.body));
+        encoded.map_or(&[], |encoded| &encoded.ids[self.window.tokens.clone()])
     }
-    let since = Instant::now();
-    let ids: Vec<&[u32]> = batch.iter().map(|document| document.body.1.ids.as_slice()).collect();
-    let result = model.infer(&ids);
-    metrics.took("infer", since);
-    metrics.ran(ids.iter().map(|ids| ids.len()));
-    match result {
-        Ok(logits) => batch.into_iter().zip(logits).map(|(document, logits)| tagged(document, logits)).collect(),
-        Err(error) if batch.len() == 1 => {
-            tracing::warn!("the model failed on a document: {error:#}");
-            let message = format!("the model failed: {error:#}");
-            let rejection = Rejection { stage: Stage::Infer, class: "ModelError", message };
-            let dead = |document: Ready| Finished::Outcome(Outcome::DeadLetter(document.map(|_| rejection.clone())));
-            batch.into_iter().map(dead).collect()
-        }
-        Err(error) => {
-            tracing::warn!("the model failed on a batch of {}, trying each alone: {error:#}", batch.len());
-            batch.into_iter().flat_map(|document| run_batch(model, vec![document], metrics)).collect()
-        }
-    }
-}
-
-fn tagged(document: Ready, logits: Vec<Logits>) -> Finished {
-    Finished::Tagged(document.map(|(document, encoded)| Tagged { document, encoded, logits }))
 }

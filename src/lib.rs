@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | fetch | [`source`] | an [`Envelope`](envelope::Envelope) with the record as it was |
 //! | decode | [`decode`] | a [`Document`](decode::Document): its id and its text |
-//! | tokenize | [`tokenize`] | [`Encoded`](tokenize::Encoded): token ids and their places |
-//! | batch | [`batch`] | documents of like length, under a budget of tokens |
+//! | tokenize | [`taggers`], [`tokenize`] | [`Encoded`](tokenize::Encoded): token ids and their places |
+//! | batch | [`windows`], [`batch`] | rows of like length, under a budget of tokens |
 //! | infer | [`infer`], [`model`] | logits |
 //! | assemble | [`record`], [`tags`], [`spans`] | the enriched record |
 //! | reorder | [`reorder`] | the input order of each partition |
@@ -25,12 +25,14 @@ pub mod dead_letter;
 pub mod decode;
 pub mod end;
 pub mod envelope;
+pub mod gather;
 pub mod headers;
 pub mod health;
 pub mod http;
 pub mod infer;
 pub mod kafka;
 pub mod ledger;
+pub mod live;
 pub mod metrics;
 pub mod model;
 pub mod pipeline;
@@ -42,7 +44,9 @@ pub mod source;
 pub mod spans;
 pub mod stop;
 pub mod summary;
+pub mod taggers;
 pub mod tags;
 pub mod telemetry;
 pub mod tokenize;
+pub mod windows;
 pub mod worker;

@@ -2,93 +2,178 @@
 //!
 //! It knows nothing of Kafka.
 
+pub mod fetch;
+pub mod layout;
+mod location;
 mod manifest;
 pub mod runtime;
 mod session;
+mod tokenizer;
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use manifest::{Head, HeadKind, Manifest};
+pub use location::Location;
+pub use manifest::{Head, Manifest, Task};
 pub use session::Session;
 
-use crate::config;
-use crate::tokenize::Tokenizer;
+use crate::config::ModelSettings;
+use crate::tokenize::{Frame, Tokenizer};
 
-/// What one head gives for one document: shape `[labels]` for a text head, `[tokens, labels]` for a token head, row by
-/// row.
+/// What one head gives for one row: shape `[labels]` for a text head, `[tokens, labels]` for a token head, row by row.
+/// Special tokens have none.
 pub type Logits = Vec<f32>;
 
 /// Something that turns token ids into logits. It is the seam between the pipeline and ONNX Runtime.
 pub trait Infer: Send {
-    /// Runs a batch; gives for each document the logits of each head, in the order of the manifest.
+    /// Runs a batch of token ids without special ones; gives for each row the logits of each head, in the order of the
+    /// manifest.
     ///
     /// # Errors
-    /// When the batch can't be run. None of its documents is tagged then.
+    /// When the batch can't be run. None of its rows has logits then.
     fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>>;
 }
 
 /// Which model made the tags.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
-    /// Its name, from the manifest.
+    /// Its name: that of `heads.json`, or of its directory.
     pub name: Arc<str>,
-    /// A hash of its files: SHA-256, the first 16 hexadecimal digits.
+    /// A hash of its files (SHA-256, the first 16 hexadecimal digits); after `@`, the commit or the entity tags that it
+    /// was fetched from.
     pub version: Arc<str>,
 }
 
-/// A loaded model, but for its session: what may be shared by all threads.
-#[derive(Debug)]
+/// A loaded model.
 pub struct Model {
     /// Name and version.
     pub identity: Identity,
-    /// Its heads.
-    pub heads: Vec<Head>,
+    /// What is known of it.
+    pub manifest: Manifest,
     /// Its tokenizer.
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
+    /// The special tokens of each row.
+    pub frame: Frame,
+    /// The most tokens that it is fed at once, special ones included.
+    pub max_tokens: usize,
+    /// A hash of the tokenizer's files: models of equal ones can share its work.
+    pub tokenizer_version: String,
+    /// The directory that it was read from.
+    pub directory: PathBuf,
+    /// The graph within it.
+    pub graph: PathBuf,
+    session: Mutex<Box<dyn Infer>>,
 }
 
 impl Model {
-    /// Loads the directory, checks that its parts fit together, and warms the session up.
+    /// Fetches the model if it is elsewhere, loads it, checks that its parts fit together, and warms the session up.
     ///
     /// # Errors
     /// When a file is missing, broken, or does not fit the others.
-    pub fn load(config: &config::Model) -> Result<(Arc<Self>, Session)> {
-        let directory = &config.path;
+    pub fn load(settings: &ModelSettings) -> Result<Self> {
+        let variant = settings.variant.as_deref();
+        let fetch::Fetched { directory, revision } = fetch::fetch(&settings.path, variant)?;
         ensure!(directory.is_dir(), "model.path: {} is not a directory", directory.display());
-        let manifest = Manifest::load(directory)?;
-        let positions = manifest.max_position_embeddings;
-        ensure!(
-            config.max_tokens <= positions,
-            "model.max_tokens is {}, but {} has only {positions} positions",
-            config.max_tokens,
-            manifest.name
-        );
-        let tokenizer = Tokenizer::load(&directory.join("tokenizer.json"), config.max_tokens)?;
-        let file = directory.join("model.onnx");
-        let mut session = Session::open(&file, &manifest.heads, config.device)
-            .with_context(|| format!("{}: can't be used", file.display()))?;
-        let probe = tokenizer.encode("warm-up").map_err(|rejection| anyhow::anyhow!(rejection.message))?;
-        session.infer(&[&probe.ids]).with_context(|| format!("{}: the warm-up failed", file.display()))?;
-        let identity = Identity { name: manifest.name.into(), version: version(directory)?.into() };
-        Ok((Arc::new(Self { identity, heads: manifest.heads, tokenizer }), session))
+        let manifest = Manifest::load(&directory)?;
+        let most = manifest.max_tokens;
+        let max_tokens = settings.max_tokens.map_or(most, Into::into);
+        ensure!(max_tokens <= most, "max_tokens is {max_tokens}, but {} takes only {most}", manifest.name);
+        let tokenizer = tokenizer::load(&directory)?;
+        let frame = tokenizer.frame(manifest.pad)?;
+        let graph = layout::find_graph(&directory, variant)?;
+        let session = Session::open(&graph, &manifest.heads, frame.clone(), settings.device);
+        let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
+        let hash = version(&directory, &graph)?;
+        let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
+        let model = Self {
+            identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
+            manifest,
+            tokenizer: Arc::new(tokenizer),
+            frame,
+            max_tokens,
+            tokenizer_version: hash_of(&directory, &TOKENIZER_FILES)?,
+            directory,
+            graph,
+            session: Mutex::new(Box::new(session)),
+        };
+        model.warm_up().with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
+        Ok(model)
+    }
+
+    /// The same model with something else to infer: a fake, or a wrapper.
+    #[must_use]
+    pub fn with_session(mut self, session: impl Infer + 'static) -> Self {
+        self.session = Mutex::new(Box::new(session));
+        self
+    }
+
+    /// Runs a batch: see [`Infer::infer`].
+    ///
+    /// # Errors
+    /// When the batch can't be run.
+    pub fn infer(&self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
+        // A panic in the middle leaves buffers that the next run fills anew.
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).infer(batch)
+    }
+
+    /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or
+    /// logits that are no numbers show here.
+    fn warm_up(&self) -> Result<()> {
+        let probe = self.tokenizer.encode("The quick brown fox jumps over the lazy dog.");
+        let ids = probe.map_err(|rejection| anyhow::anyhow!(rejection.message))?.ids;
+        let room = self.max_tokens.saturating_sub(self.frame.len());
+        ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
+        let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
+        self.infer(&[&ids[..ids.len().min(room)]])?;
+        let last = self.tokenizer.last_id();
+        self.infer(&[&[last]]).with_context(|| format!("with token {last}, the tokenizer's last"))?;
+        self.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
     }
 }
 
+const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
 /// The hash of the files that decide what the tags are.
-fn version(directory: &Path) -> Result<String> {
+fn version(directory: &Path, graph: &Path) -> Result<String> {
+    let graph = graph.strip_prefix(directory).unwrap_or(graph).to_string_lossy();
+    let data = format!("{graph}_data");
+    let names = [&TOKENIZER_FILES[..], &["config.json", "heads.json", &graph, &data]].concat();
+    hash_of(directory, &names)
+}
+
+fn hash_of(directory: &Path, names: &[&str]) -> Result<String> {
     let mut hash = Sha256::new();
-    for name in ["config.json", "heads.json", "model.onnx", "tokenizer.json"] {
-        let file = directory.join(name);
-        let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    for name in names {
+        let path = directory.join(name);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            file => file.with_context(|| path.display().to_string())?,
+        };
         hash.update(name);
-        hash.update(bytes.len().to_le_bytes());
-        hash.update(bytes);
+        hash.update(file.metadata()?.len().to_le_bytes());
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        loop {
+            let block = file.fill_buf().with_context(|| path.display().to_string())?;
+            if block.is_empty() {
+                break;
+            }
+            hash.update(block);
+            let length = block.len();
+            file.consume(length);
+        }
     }
     Ok(hex::encode(&hash.finalize()[..8]))
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }

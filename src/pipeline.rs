@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ assemble ─▶ reorder ─▶ sink
-//!           └── a pool of threads ┘└─ one thread ─┘└────── one thread ───────┘
+//!           └── a pool of threads ┘└─ a thread  ──┘└────── one thread ───────┘
+//!                                    for each lane
 //! ```
 //!
 //! The channels between the threads have no bound of their own: all that is in them counts against one budget of bytes
@@ -21,12 +22,13 @@ use crate::batch::Batcher;
 use crate::config::Config;
 use crate::decode::{Decoded, Decoder};
 use crate::envelope::{Envelope, Outcome};
-use crate::infer::{self, Ready};
+use crate::infer::{Ends, Runner};
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::model::{Infer, Model};
-use crate::record::{Assembler, Tagged};
+use crate::record::Assembler;
 use crate::reorder::Reorder;
 use crate::stop::Stop;
+use crate::taggers::Work;
 
 /// How long the sink may be left alone.
 const TICK: Duration = Duration::from_millis(100);
@@ -50,7 +52,7 @@ pub trait Sink: Send + 'static {
 
 /// What comes out of the model's thread, or passes it by.
 pub(crate) enum Finished {
-    Tagged(Envelope<Tagged>),
+    Tagged(Envelope<Work>),
     Outcome(Outcome),
 }
 
@@ -67,16 +69,15 @@ impl Pipeline {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn start<I: Infer + 'static, S: Sink>(
+    pub fn start<S: Sink>(
         config: &Config,
-        model: Arc<Model>,
-        session: I,
+        live: &Arc<Live>,
         sink: S,
         metrics: &Arc<Metrics>,
         stop: &Arc<Stop>,
     ) -> Result<Self> {
         let (fetched, to_decode) = unbounded();
-        let (to_infer, ready) = unbounded();
+        let (to_infer, mut documents) = unbounded();
         let (to_deliver, finished) = unbounded();
         let upstream = Arc::new(AtomicUsize::new(0));
         let mut threads = Vec::new();
@@ -94,8 +95,8 @@ impl Pipeline {
 
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             let prepare = Prepare {
-                decoder: Decoder::new(&config.input, config.limits.document.as_u64() as usize),
-                model: Arc::clone(&model),
+                decoder: Decoder::new(config),
+                live: Arc::clone(live),
                 upstream: Arc::clone(&upstream),
                 metrics: Arc::clone(metrics),
                 stop: Arc::clone(stop),
@@ -107,15 +108,25 @@ impl Pipeline {
         }
         drop(to_infer);
 
-        let batcher = Batcher::new(config.batch.tokens, config.batch.wait);
-        let (waiting, counts, stopping) = (Arc::clone(&upstream), Arc::clone(metrics), Arc::clone(stop));
-        spawn(
-            "infer",
-            Box::new(move || infer::run(session, batcher, &ready, &waiting, &to_deliver, &counts, &stopping)),
-        )?;
+        let lanes = live.current().lanes.len();
+        let mut here = Arc::clone(&upstream);
+        for lane in 0..lanes {
+            let (to_next, from_here) = unbounded();
+            let at_next = Arc::new(AtomicUsize::new(0));
+            let ends = Ends {
+                documents: std::mem::replace(&mut documents, from_here),
+                upstream: std::mem::replace(&mut here, Arc::clone(&at_next)),
+                next: (lane + 1 < lanes).then_some((to_next, at_next)),
+                finished: to_deliver.clone(),
+            };
+            let batcher = Batcher::new(config.batch.tokens, config.batch.wait);
+            let runner = Runner::new(lane, batcher, ends, Arc::clone(metrics));
+            let stop = Arc::clone(stop);
+            spawn("infer", Box::new(move || runner.run(&stop)))?;
+        }
+        drop(to_deliver);
 
-        let deliver =
-            Deliver { assembler: Assembler::new(model, config.output.document), metrics: Arc::clone(metrics) };
+        let deliver = Deliver { assembler: Assembler::new(config.output.document), metrics: Arc::clone(metrics) };
         let stop = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stop)))?;
 
@@ -142,11 +153,11 @@ impl Pipeline {
 /// The first stages, which need no order: decode and tokenize.
 struct Prepare {
     decoder: Decoder,
-    model: Arc<Model>,
+    live: Arc<Live>,
     upstream: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     stop: Arc<Stop>,
-    to_infer: Sender<Ready>,
+    to_infer: Sender<Envelope<Work>>,
     to_deliver: Sender<Finished>,
 }
 
@@ -159,8 +170,8 @@ impl Prepare {
         let since = Instant::now();
         let result = match self.decoder.decode(&envelope.record) {
             Ok(Decoded::Tombstone) => Err(Outcome::Tombstone(envelope)),
-            Ok(Decoded::Document(document)) => match self.model.tokenizer.encode(&document.text) {
-                Ok(encoded) => Ok(envelope.map(|()| (document, encoded))),
+            Ok(Decoded::Document(document)) => match self.live.current().encode(document) {
+                Ok(work) => Ok(envelope.map(|()| work)),
                 Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
             },
             Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),

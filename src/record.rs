@@ -9,22 +9,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::KeepDocument;
-use crate::decode::Document;
 use crate::envelope::Envelope;
-use crate::model::{Identity, Logits, Model};
+use crate::model::Identity;
+use crate::taggers::Work;
 use crate::tags::Tag;
-use crate::tokenize::Encoded;
-
-/// A document that went through the model.
-#[derive(Debug)]
-pub struct Tagged {
-    /// The document.
-    pub document: Document,
-    /// Its tokens.
-    pub encoded: Encoded,
-    /// The logits of each head.
-    pub logits: Vec<Logits>,
-}
 
 /// The value of a record on the output topic.
 #[derive(Serialize, JsonSchema)]
@@ -33,7 +21,8 @@ pub struct EnrichedRecord<'a> {
     /// The document's id, as it was; null where it has none.
     #[schemars(with = "Value")]
     id: &'a RawValue,
-    /// One tag for each head of the model, by the head's name.
+    /// The tags, by the name of the tagger, or of the head where a tagger has several. A document without the text that a
+    /// tagger reads has no tag of it.
     tags: Tags<'a>,
     /// The original document, byte for byte (`output.document: keep`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,11 +30,14 @@ pub struct EnrichedRecord<'a> {
     document: Option<&'a RawValue>,
     /// The record that the document came in.
     source: Source<'a>,
-    /// The model that tagged it.
+    /// The model that tagged it; of several, the first.
     model: &'a Identity,
-    /// How many tokens the model saw, special ones included.
+    /// All models that tagged it, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    models: Option<Vec<&'a Identity>>,
+    /// How many tokens of its text were tagged, special ones included; of several models, the most.
     tokens: usize,
-    /// True when the text was longer than `model.max_tokens`, and only its beginning was tagged.
+    /// True when a text was longer than the model takes, and only its beginning was tagged (`long_documents: truncate`).
     truncated: bool,
     /// When it was tagged (RFC 3339, UTC).
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -76,33 +68,31 @@ impl Serialize for Tags<'_> {
     }
 }
 
-/// Makes enriched records of what the model gave.
-#[derive(Clone, Debug)]
+/// Makes enriched records of what the models gave.
+#[derive(Clone, Copy, Debug)]
 pub struct Assembler {
-    model: Arc<Model>,
     document: KeepDocument,
 }
 
 impl Assembler {
-    /// An assembler for what `model` gives.
+    /// An assembler of records with or without the original document.
     #[must_use]
-    pub fn new(model: Arc<Model>, document: KeepDocument) -> Self {
-        Self { model, document }
+    pub fn new(document: KeepDocument) -> Self {
+        Self { document }
     }
 
     /// Turns logits into tags, and the whole into the bytes of the enriched record.
     #[must_use]
-    pub fn assemble(&self, envelope: Envelope<Tagged>) -> Envelope<Vec<u8>> {
-        let Tagged { document, encoded, logits } = &envelope.body;
-        let heads = self.model.heads.iter().zip(logits);
-        let tags = heads.map(|(head, logits)| (&head.name, Tag::read(head, &document.text, encoded, logits)));
+    pub fn assemble(&self, envelope: Envelope<Work>) -> Envelope<Vec<u8>> {
+        let work = &envelope.body;
+        let models = work.taggers.models();
         let original = match self.document {
             KeepDocument::Keep => envelope.record.value.as_deref(),
             KeepDocument::Drop => None,
         };
         let record = EnrichedRecord {
-            id: &document.id,
-            tags: Tags(tags.collect()),
+            id: &work.document.id,
+            tags: Tags(work.tags()),
             document: original.and_then(|bytes| serde_json::from_slice(bytes).ok()),
             source: Source {
                 topic: &envelope.origin.topic,
@@ -110,9 +100,10 @@ impl Assembler {
                 offset: envelope.origin.offset,
                 timestamp: envelope.record.timestamp,
             },
-            model: &self.model.identity,
-            tokens: encoded.ids.len(),
-            truncated: encoded.truncated,
+            model: models[0],
+            models: (models.len() > 1).then(|| models.clone()),
+            tokens: work.seen(),
+            truncated: work.is_truncated(),
             tagged_at: Timestamp::now(),
         };
         let mut bytes = Vec::with_capacity(original.map_or(0, <[u8]>::len) + 512);

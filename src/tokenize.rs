@@ -1,56 +1,125 @@
-//! From text to token ids, as the model's own `tokenizer.json` has it.
+//! From text to token ids, as the model's own tokenizer has it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use tokenizers::{Tokenizer as HfTokenizer, TruncationParams};
+use anyhow::{Result, anyhow};
+use tokenizers::{ModelWrapper, Tokenizer as HfTokenizer};
 
 use crate::envelope::{Rejection, Stage};
 
-/// What the model is fed for one document, and how it leads back to the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A text as tokens, without special ones, and how they lead back to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
-    /// Token ids, special tokens included: shape `[tokens]`.
+    /// Token ids: shape `[tokens]`.
     pub ids: Vec<u32>,
-    /// For each token its word and its place in the text; `None` for special tokens.
-    pub places: Vec<Option<Place>>,
-    /// True when the text was longer than the model takes.
-    pub truncated: bool,
+    /// The place of each token in the text.
+    pub places: Vec<Place>,
 }
 
 /// Where a token stands in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The number of the word (as the pre-tokenizer splits) that the token is part of.
-    pub word: u32,
     /// First Unicode code point.
     pub start: u32,
     /// One past the last Unicode code point.
     pub end: u32,
+    /// True when it goes on with the word of the token before it.
+    pub continues: bool,
 }
 
-/// The model's tokenizer, cutting at a number of tokens.
+/// The special tokens that the model expects around a text, and the one that fills rows up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Before the text, such as `[CLS]`.
+    pub prefix: Vec<u32>,
+    /// After it, such as `[SEP]`.
+    pub suffix: Vec<u32>,
+    /// Beyond it, such as `[PAD]`.
+    pub pad: u32,
+}
+
+impl Frame {
+    /// How many special tokens each row has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.suffix.len()
+    }
+
+    /// True when there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The model's tokenizer. It neither cuts nor pads.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: HfTokenizer,
+    words: Words,
+}
+
+/// How `transformers` tells whether a token goes on with a word (`TokenClassificationPipeline.gather_pre_entities`).
+#[derive(Clone, Debug)]
+enum Words {
+    /// Pieces within a word are marked, such as by `##`: then it is a token whose own length is not that of its text.
+    Marked { marker: String, lengths: Vec<u32>, unknown: Option<u32> },
+    /// Else it is a token with no space on either side of its start.
+    Spaced,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`; texts will be cut to `max_tokens`, special tokens included.
+    /// A tokenizer for texts as they are.
     ///
     /// # Errors
-    /// When the file is missing or is no tokenizer.
-    pub fn load(file: &Path, max_tokens: usize) -> Result<Self> {
-        let mut inner = HfTokenizer::from_file(file)
-            .map_err(|error| anyhow!(error))
-            .with_context(|| format!("{}: not a tokenizer", file.display()))?;
+    /// When it can't be freed of its truncation.
+    pub fn new(mut inner: HfTokenizer) -> Result<Self> {
         // Files often carry the padding and truncation of their training.
         inner.with_padding(None);
-        inner
-            .with_truncation(Some(TruncationParams { max_length: max_tokens, ..Default::default() }))
-            .map_err(|error| anyhow!(error))?;
-        Ok(Self { inner })
+        inner.with_truncation(None).map_err(|error| anyhow!(error))?;
+        let (marker, unknown) = match inner.get_model() {
+            ModelWrapper::WordPiece(model) => {
+                (Some(model.continuing_subword_prefix.clone()), Some(model.unk_token.clone()))
+            }
+            ModelWrapper::BPE(model) => (model.continuing_subword_prefix.clone(), model.unk_token.clone()),
+            _ => (None, None),
+        };
+        let words = match marker.filter(|marker| !marker.is_empty()) {
+            None => Words::Spaced,
+            Some(marker) => {
+                let mut lengths = vec![0; inner.get_vocab_size(true)];
+                for (token, id) in inner.get_vocab(true) {
+                    let id = id as usize;
+                    // Ids may have gaps.
+                    if id >= lengths.len() {
+                        lengths.resize(id + 1, 0);
+                    }
+                    lengths[id] = token.chars().count() as u32;
+                }
+                Words::Marked { marker, lengths, unknown: unknown.and_then(|token| inner.token_to_id(&token)) }
+            }
+        };
+        Ok(Self { inner, words })
+    }
+
+    /// The highest id that it gives.
+    #[must_use]
+    pub fn last_id(&self) -> u32 {
+        self.inner.get_vocab(true).into_values().max().unwrap_or_default()
+    }
+
+    /// The special tokens around a text, padded with token `pad`.
+    ///
+    /// # Errors
+    /// When not even a plain text can be tokenized.
+    pub fn frame(&self, pad: u32) -> Result<Frame> {
+        let encoding = self.inner.encode("a", true).map_err(|error| anyhow!(error))?;
+        let special = encoding.get_special_tokens_mask().iter().map(|special| *special == 1);
+        let special: Vec<bool> = special.collect();
+        let prefix = special.iter().take_while(|special| **special).count();
+        let suffix = special[prefix..].iter().rev().take_while(|special| **special).count();
+        let ids = encoding.get_ids();
+        Ok(Frame { prefix: ids[..prefix].to_vec(), suffix: ids[ids.len() - suffix..].to_vec(), pad })
     }
 
     /// Tokenizes a text.
@@ -58,21 +127,33 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Encoded, Rejection> {
-        // Someone else's tokenizer.json on someone else's text: a panic in there must not stop the stream.
-        let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode_char_offsets(text, true)));
+        // Someone else's tokenizer on someone else's text: a panic in there must not stop the stream.
+        let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode_char_offsets(text, false)));
         let encoding = encoding.unwrap_or_else(|_| Err("it panicked".into())).map_err(|error| Rejection {
             stage: Stage::Tokenize,
             class: "TokenizerError",
             message: format!("the tokenizer refused the text: {error}"),
         })?;
-        let words = encoding.get_word_ids().iter().zip(encoding.get_special_tokens_mask());
-        let places = words.zip(encoding.get_offsets()).map(|((word, special), &(start, end))| {
-            word.filter(|_| *special == 0).map(|word| Place { word, start: start as u32, end: end as u32 })
-        });
-        Ok(Encoded {
-            ids: encoding.get_ids().to_vec(),
-            places: places.collect(),
-            truncated: !encoding.get_overflowing().is_empty(),
-        })
+        let ids = encoding.get_ids().to_vec();
+        let offsets = encoding.get_offsets().iter().map(|&(start, end)| (start as u32, end as u32));
+        let place = |((start, end), continues)| Place { start, end, continues };
+        let places = match &self.words {
+            Words::Marked { marker, lengths, unknown } => {
+                let tokens = ids.iter().zip(encoding.get_tokens()).zip(offsets.clone());
+                let continues = tokens.map(|((id, token), (start, end))| {
+                    let length = lengths.get(*id as usize).copied().unwrap_or_default();
+                    // A marked piece always does, even where it happens to be as long as its text.
+                    Some(*id) != *unknown && (token.starts_with(marker.as_str()) || length != end - start)
+                });
+                offsets.zip(continues).map(place).collect()
+            }
+            Words::Spaced => {
+                let spaces: Vec<bool> = text.chars().map(|character| character == ' ').collect();
+                let is_space = |at: u32| spaces.get(at as usize).copied().unwrap_or_default();
+                let continues = offsets.clone().map(|(start, _)| start > 0 && !is_space(start - 1) && !is_space(start));
+                offsets.zip(continues).map(place).collect()
+            }
+        };
+        Ok(Encoded { ids, places })
     }
 }

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::http;
 use crate::ledger::Ledger;
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::model::Model;
 use crate::pipeline::Pipeline;
 use crate::signals;
 use crate::sink::KafkaSink;
@@ -52,16 +52,18 @@ impl Worker {
         runtime.block_on(http::serve(config.http.listen, Arc::clone(&health), telemetry.registry.clone()))?;
 
         let started = Instant::now();
-        let (model, session) = Model::load(&config.model)?;
+        let live = Live::load(config)?;
         health.set_warm();
-        let (name, version) = (&model.identity.name, &model.identity.version);
-        tracing::info!("model: {name} {version}, loaded in {} ms", started.elapsed().as_millis());
+        for identity in live.current().models() {
+            tracing::info!("model: {} {}", identity.name, identity.version);
+        }
+        tracing::info!("loaded in {} ms", started.elapsed().as_millis());
 
         let sink = KafkaSink::connect(config, Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop))?;
         let source =
             Source::connect(config, until_end, ledger, budget, Arc::clone(&metrics), health, Arc::clone(&stop))?
                 .traced(telemetry.traces());
-        let pipeline = Pipeline::start(config, model, session, sink, &metrics, &stop)?;
+        let pipeline = Pipeline::start(config, &live, sink, &metrics, &stop)?;
         Ok(Self { source, pipeline, telemetry, metrics, stop, runtime })
     }
 

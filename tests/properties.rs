@@ -1,39 +1,46 @@
 //! What must hold for any text: the decoder, the tokenizer, the model and the spans, one after the other.
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
-use tagbert::config::{self, Input};
+use tagbert::config::{Config, Device};
 use tagbert::decode::{Decoded, Decoder};
 use tagbert::envelope::Record;
-use tagbert::model::{Infer, Model, Session};
-use tagbert::tags::Tag;
+use tagbert::gather::run_alone;
+use tagbert::taggers::Taggers;
+use tagbert::tags::{Entity, Tag};
 
 mod support;
 
-static MODEL: LazyLock<(std::sync::Arc<Model>, Mutex<Session>)> = LazyLock::new(|| {
-    let path = support::root().join("tests/fixtures/tiny-distilbert");
-    let (model, session) = Model::load(&config::Model { path, device: config::Device::Cpu, max_tokens: 64 }).unwrap();
-    (model, Mutex::new(session))
+/// Windows so short that most texts have several.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let mut config = Config::default();
+    config.model.path = support::root().join("tests/fixtures/tiny-distilbert").to_str().unwrap().parse().unwrap();
+    config.model.device = Device::Cpu;
+    config.model.window = 64.try_into().ok();
+    config.model.stride = 16;
+    config
 });
 
+static TAGGERS: LazyLock<Arc<Taggers>> = LazyLock::new(|| Arc::new(Taggers::load(&CONFIG).unwrap()));
+
 /// Takes a record's value through all stages; gives the tags' entities with the text, or `None` for a dead letter.
-fn tag(value: Vec<u8>) -> Option<(String, Vec<tagbert::tags::Entity>)> {
-    let (model, session) = &*MODEL;
-    let decoder = Decoder::new(&Input::default(), 1 << 20);
+fn tag(value: Vec<u8>) -> Option<(String, Vec<Entity>)> {
     let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
-    let Decoded::Document(document) = decoder.decode(&record).ok()? else { return None };
-    let encoded = model.tokenizer.encode(&document.text).ok()?;
-    assert!(encoded.ids.len() <= 64 && encoded.places.len() == encoded.ids.len());
-    let logits = session.lock().unwrap().infer(&[&encoded.ids]).unwrap().remove(0);
+    let Decoded::Document(document) = Decoder::new(&CONFIG).decode(&record).ok()? else { return None };
+    let text = document.texts[0].clone()?;
+    let mut work = TAGGERS.encode(document).ok()?;
+    run_alone(&mut work).unwrap();
+    assert!(!work.is_truncated());
     let mut entities = Vec::new();
-    for (head, logits) in model.heads.iter().zip(&logits) {
-        match Tag::read(head, &document.text, &encoded, logits) {
+    for (name, tag) in work.tags() {
+        match tag {
             Tag::Entities(found) => entities.extend(found),
-            Tag::Label(label) => assert!((0.0..=1.0).contains(&label.score)),
+            Tag::Class(class) => assert!((0.0..=1.0).contains(&class.score)),
+            other => panic!("{name}: {other:?}"),
         }
     }
-    Some((document.text, entities))
+    Some((text, entities))
 }
 
 fn check(value: Vec<u8>) {

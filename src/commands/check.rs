@@ -8,13 +8,14 @@ use rdkafka::producer::BaseProducer;
 
 use crate::cli::ConfigArgs;
 use crate::kafka;
-use crate::model::Model;
+use crate::taggers::Taggers;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
     println!("{}", config.masked());
-    let (model, _) = Model::load(&config.model)?;
-    eprintln!("model: {} {}", model.identity.name, model.identity.version);
+    for model in Taggers::load(&config)?.models() {
+        eprintln!("model: {} {}", model.name, model.version);
+    }
     if config.kafka.brokers == "embedded" {
         eprintln!("brokers: embedded, so there are no topics to look for");
         return Ok(ExitCode::SUCCESS);

@@ -17,8 +17,8 @@ use crate::budget::Budget;
 use crate::cli::{Format, Tag};
 use crate::config::{Config, Input, Model as ModelConfig};
 use crate::envelope::{Envelope, Lease, Origin, Outcome, Record};
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::model::Model;
 use crate::pipeline::{Pipeline, Sink};
 use crate::stop::Stop;
 use crate::telemetry::RecordSpan;
@@ -28,9 +28,9 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let input = Input { text: vec!["/text".into()], ..Input::default() };
-    let model = ModelConfig { path: args.model.clone(), ..ModelConfig::default() };
+    let model = ModelConfig { path: args.model.clone(), variant: args.variant.clone(), ..ModelConfig::default() };
     let config = Config { input, model, ..Config::default() };
-    let (model, session) = Model::load(&config.model)?;
+    let taggers = Live::load(&config)?;
     ensure!(!is_same_file(&args.input, &args.output), "--output is the file of --input, which it would empty first");
     let lines = open(&args.input)?;
     let refused = Arc::new(AtomicBool::new(false));
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let metrics =
         Metrics::new(&opentelemetry::metrics::MeterProvider::meter(&NoopMeterProvider::new(), "tagbert"), &budget);
     let stop = Arc::new(Stop::default());
-    let pipeline = Pipeline::start(&config, model, session, sink, &metrics, &stop)?;
+    let pipeline = Pipeline::start(&config, &taggers, sink, &metrics, &stop)?;
     let topic: Arc<str> =
         if is_standard(&args.input) { "stdin".into() } else { args.input.display().to_string().into() };
     let mut seq = 0;

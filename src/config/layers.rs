@@ -117,11 +117,14 @@ pub(crate) fn environment() -> HashMap<String, String> {
         .collect()
 }
 
-/// Every key must be one that the defaults have; below `kafka.properties` any is welcome.
+/// Below these, any key is welcome.
+const OPEN: [&str; 2] = ["kafka.properties.", "model.thresholds."];
+
+/// Every key must be one that the defaults have.
 fn refuse_unknown_keys(given: &Value) -> Result<(), ConfigError> {
     let known = keys(&serde_json::to_value(Config::default()).unwrap_or_default(), "");
     for key in keys(given, "") {
-        if known.contains(&key) || key.starts_with("kafka.properties.") {
+        if known.contains(&key) || OPEN.iter().any(|open| key.starts_with(open)) {
             continue;
         }
         let alike = |candidate: &&String| strsim::damerau_levenshtein(candidate, &key);

@@ -1,5 +1,6 @@
-//! `config.json` (Hugging Face's) and `heads.json` (ours): what the model is, and what its outputs mean.
+//! What a model is and what its outputs mean: Hugging Face's `config.json`, and `heads.json` for several heads.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,74 +8,246 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::spans::TokenLabel;
+
 /// What is known of a model before it is run.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// Its name.
+    /// Its name: that of `heads.json`, or of its directory.
     pub name: String,
+    /// Its architecture, such as `distilbert`.
+    pub model_type: String,
     /// Its heads.
     pub heads: Vec<Head>,
-    /// The longest input that it has positions for.
-    pub max_position_embeddings: usize,
+    /// The longest input that it has positions for, special tokens included.
+    pub max_tokens: usize,
+    /// The id of the padding token.
+    pub pad: u32,
 }
 
 /// One output of the graph, and what it means.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Head {
-    /// The tag's name in the enriched record.
+    /// Its name.
     pub name: Arc<str>,
-    /// What it classifies.
-    pub kind: HeadKind,
-    /// The name of the ONNX output.
-    pub output: String,
+    /// The name of the ONNX output; without it, the graph has only one, or one named `logits`.
+    pub output: Option<String>,
     /// The labels, in the order of the logits.
     pub labels: Vec<Arc<str>>,
+    /// What it says.
+    pub task: Task,
+    /// What logits are divided by before they become scores (Guo et al. 2017).
+    pub temperature: f32,
+    /// Least scores, by label or entity type.
+    pub thresholds: BTreeMap<Arc<str>, f32>,
 }
 
-/// What a head classifies, in Hugging Face's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeadKind {
-    /// The document as a whole: logits of shape `[batch, labels]`.
-    TextClassification,
-    /// Each token, in BIO form: logits of shape `[batch, tokens, labels]`.
-    TokenClassification,
+/// What a head says of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// One of its labels: logits of shape `[batch, labels]`, softmax.
+    SingleLabel,
+    /// Any number of them: shape `[batch, labels]`, sigmoid.
+    MultiLabel,
+    /// A number: shape `[batch, 1]`, as it is.
+    Regression,
+    /// The label of each token: shape `[batch, tokens, labels]`, softmax.
+    Tokens(Vec<TokenLabel>),
+}
+
+impl Head {
+    /// True when it labels each token, false when the document.
+    #[must_use]
+    pub fn is_by_token(&self) -> bool {
+        matches!(self.task, Task::Tokens(_))
+    }
+
+    /// The entity type that a token label stands for.
+    #[must_use]
+    pub fn entity_type(&self, label: &str) -> Option<&Arc<str>> {
+        let Task::Tokens(labels) = &self.task else { return None };
+        let index = self.labels.iter().position(|known| **known == *label)?;
+        labels[index].entity_type()
+    }
+
+    /// The labels as users know them: entity types, for a token head.
+    #[must_use]
+    pub fn names(&self) -> Vec<&Arc<str>> {
+        match &self.task {
+            Task::Tokens(labels) => {
+                let mut types: Vec<_> = labels.iter().filter_map(TokenLabel::entity_type).collect();
+                types.sort_unstable();
+                types.dedup();
+                types
+            }
+            _ => self.labels.iter().collect(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HeadsFile {
     name: String,
-    heads: Vec<Head>,
+    heads: Vec<HeadEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeadEntry {
+    name: Arc<str>,
+    kind: HeadKind,
+    output: String,
+    labels: Vec<Arc<str>>,
+    problem_type: Option<ProblemType>,
+    temperature: Option<f32>,
+    #[serde(default)]
+    thresholds: BTreeMap<Arc<str>, f32>,
+}
+
+/// What a head classifies, in Hugging Face's words.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum HeadKind {
+    TextClassification,
+    TokenClassification,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ProblemType {
+    SingleLabelClassification,
+    MultiLabelClassification,
+    Regression,
 }
 
 #[derive(Deserialize)]
 struct ConfigFile {
     model_type: String,
-    max_position_embeddings: usize,
+    #[serde(default)]
+    architectures: Vec<String>,
+    max_position_embeddings: Option<usize>,
+    pad_token_id: Option<u32>,
+    problem_type: Option<ProblemType>,
+    #[serde(default)]
+    id2label: BTreeMap<String, Arc<str>>,
 }
 
+#[derive(Default, Deserialize)]
+struct TokenizerConfigFile {
+    model_max_length: Option<f64>,
+}
+
+/// The encoders whose exports take the inputs that tagbert feeds. Those of the second kind count positions from the
+/// padding token's on (`RoBERTa`'s `create_position_ids_from_input_ids`), so the first ones are never used.
+const FROM_ZERO: [&str; 4] = ["distilbert", "bert", "electra", "albert"];
+const FROM_PADDING: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
+
 impl Manifest {
-    /// Reads both files of the directory.
+    /// Reads what describes the directory's model.
     ///
     /// # Errors
-    /// When one is missing or makes no sense.
+    /// When a file is missing or makes no sense, or the model is none that tagbert can run.
     pub fn load(directory: &Path) -> Result<Self> {
-        let config: ConfigFile = read(&directory.join("config.json"))?;
-        if config.model_type != "distilbert" {
-            bail!("{}: model_type is `{}`; only `distilbert` is supported", directory.display(), config.model_type);
-        }
-        let heads: HeadsFile = read(&directory.join("heads.json"))?;
-        ensure!(!heads.heads.is_empty(), "{}: heads.json names no head", directory.display());
-        for (index, head) in heads.heads.iter().enumerate() {
-            let name = &head.name;
-            ensure!(!head.labels.is_empty(), "{}: heads.json: head `{name}` has no label", directory.display());
-            let twice = heads.heads[..index].iter().any(|earlier| earlier.name == *name);
-            ensure!(!twice, "{}: heads.json: two heads are named `{name}`", directory.display());
-        }
-        Ok(Self { name: heads.name, heads: heads.heads, max_position_embeddings: config.max_position_embeddings })
+        let file = directory.join("config.json");
+        let config: ConfigFile = read(&file)?;
+        let model_type = config.model_type.clone();
+        let pad = config.pad_token_id.unwrap_or(0);
+        let unused = if FROM_PADDING.contains(&model_type.as_str()) {
+            pad as usize + 1
+        } else if FROM_ZERO.contains(&model_type.as_str()) {
+            0
+        } else {
+            let known = [&FROM_ZERO[..], &FROM_PADDING].concat().join(", ");
+            bail!("{}: model_type is `{model_type}`; supported are {known}", file.display());
+        };
+        let positions = config.max_position_embeddings.unwrap_or(512).saturating_sub(unused);
+        let directory_name = || directory.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
+        let directory_name = directory_name().unwrap_or_else(|| "model".into());
+        let heads = directory.join("heads.json");
+        let (name, heads) = if heads.exists() {
+            let entries: HeadsFile = read(&heads)?;
+            let checked = checked(entries.heads).with_context(|| heads.display().to_string())?;
+            (entries.name, checked)
+        } else {
+            let head = config.head(&directory_name).with_context(|| file.display().to_string())?;
+            (directory_name, vec![head])
+        };
+        let max_tokens = positions.min(tokenizer_limit(directory)?);
+        ensure!(max_tokens >= 8, "{}: it has positions for only {max_tokens} tokens", file.display());
+        Ok(Self { name, model_type, heads, max_tokens, pad })
     }
+}
+
+impl ConfigFile {
+    /// The one head that an export of `transformers` has.
+    fn head(&self, name: &str) -> Result<Head> {
+        let ends_with = |end: &str| self.architectures.iter().any(|architecture| architecture.ends_with(end));
+        let tokens = ends_with("ForTokenClassification");
+        if !tokens && !ends_with("ForSequenceClassification") {
+            let found = self.architectures.join(", ");
+            bail!(
+                "architectures is [{found}]; a tagger is a …ForSequenceClassification or a …ForTokenClassification (or \
+                 has a heads.json)"
+            );
+        }
+        let labels = (0..self.id2label.len()).map(|id| self.id2label.get(&id.to_string()).cloned());
+        let labels: Option<Vec<_>> = labels.collect();
+        let labels = labels.context("id2label does not number its labels 0, 1, 2 …")?;
+        ensure!(!labels.is_empty(), "id2label is missing: the labels would have no names");
+        // As `TextClassificationPipeline` chooses: one logit is a yes or no unless it says that it is a number.
+        let task = match self.problem_type {
+            _ if tokens => Task::Tokens(TokenLabel::all(&labels)),
+            Some(ProblemType::Regression) => Task::Regression,
+            Some(ProblemType::MultiLabelClassification) => Task::MultiLabel,
+            _ if labels.len() == 1 => Task::MultiLabel,
+            _ => Task::SingleLabel,
+        };
+        let one = labels.len() == 1;
+        ensure!(task != Task::Regression || one, "a regression has one label, and id2label has {}", labels.len());
+        Ok(Head { name: name.into(), output: None, labels, task, temperature: 1.0, thresholds: BTreeMap::new() })
+    }
+}
+
+fn checked(entries: Vec<HeadEntry>) -> Result<Vec<Head>> {
+    ensure!(!entries.is_empty(), "it names no head");
+    let mut heads: Vec<Head> = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let name = entry.name;
+        ensure!(!entry.labels.is_empty(), "head `{name}` has no label");
+        ensure!(heads.iter().all(|earlier| earlier.name != name), "two heads are named `{name}`");
+        let task = match (entry.kind, entry.problem_type) {
+            (HeadKind::TokenClassification, None) => Task::Tokens(TokenLabel::all(&entry.labels)),
+            (HeadKind::TokenClassification, Some(_)) => bail!("head `{name}` labels tokens, so it has no problem_type"),
+            (_, None | Some(ProblemType::SingleLabelClassification)) => Task::SingleLabel,
+            (_, Some(ProblemType::MultiLabelClassification)) => Task::MultiLabel,
+            (_, Some(ProblemType::Regression)) => Task::Regression,
+        };
+        let temperature = entry.temperature.unwrap_or(1.0);
+        ensure!(temperature > 0.0 && temperature.is_finite(), "head `{name}` has a temperature of {temperature}");
+        let (output, thresholds) = (Some(entry.output), entry.thresholds);
+        let head = Head { name, output, labels: entry.labels, task, temperature, thresholds };
+        let unknown = head.thresholds.keys().find(|label| !head.names().contains(label));
+        if let Some(label) = unknown {
+            bail!("head `{}` has a threshold for `{label}`, which is none of its labels", head.name);
+        }
+        heads.push(head);
+    }
+    Ok(heads)
+}
+
+/// `model_max_length` of `tokenizer_config.json`; where it is not known, `transformers` writes 10³⁰.
+fn tokenizer_limit(directory: &Path) -> Result<usize> {
+    let file = directory.join("tokenizer_config.json");
+    if !file.exists() {
+        return Ok(usize::MAX);
+    }
+    let config: TokenizerConfigFile = read(&file)?;
+    #[expect(clippy::cast_sign_loss, reason = "it is at least 1")]
+    Ok(config
+        .model_max_length
+        .filter(|length| (1.0..1e9).contains(length))
+        .map_or(usize::MAX, |length| length as usize))
 }
 
 fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {

@@ -1,24 +1,42 @@
 //! One session of ONNX Runtime: token ids in, logits out.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use half::f16;
+use ort::session::SessionInputValue;
+use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 
-use super::runtime;
-use super::{Head, HeadKind, Infer, Logits};
+use super::{Head, Infer, Logits, Task, runtime};
 use crate::config::Device;
+use crate::tokenize::Frame;
 
 const INPUT_IDS: &str = "input_ids";
 const ATTENTION_MASK: &str = "attention_mask";
+/// Which of two texts a token is part of. There is only one: all are 0.
+const TOKEN_TYPE_IDS: &str = "token_type_ids";
+const INPUTS: [&str; 3] = [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS];
 
 /// A session and the buffers of its inputs. It has one owner, since ONNX Runtime runs it by `&mut`.
 #[derive(Debug)]
 pub struct Session {
     inner: ort::session::Session,
-    heads: Vec<Head>,
+    frame: Frame,
+    outputs: Vec<Output>,
+    /// Those of [`INPUTS`] that the graph wants.
+    inputs: Vec<&'static str>,
     input_ids: Vec<i64>,
     attention_mask: Vec<i64>,
+    token_type_ids: Vec<i64>,
+}
+
+/// The output of a head.
+#[derive(Debug)]
+struct Output {
+    name: String,
+    labels: usize,
+    by_token: bool,
 }
 
 impl Session {
@@ -26,80 +44,121 @@ impl Session {
     ///
     /// # Errors
     /// When the file is no graph, or another than the manifest describes.
-    pub fn open(file: &Path, heads: &[Head], device: Device) -> Result<Self> {
+    pub fn open(file: &Path, heads: &[Head], frame: Frame, device: Device) -> Result<Self> {
         let session = runtime::session_builder(device)?.commit_from_file(file)?;
+        let mut inputs = Vec::new();
         for input in session.inputs() {
-            let known = [INPUT_IDS, ATTENTION_MASK].contains(&input.name());
-            ensure!(known, "the graph has an input `{}` that a DistilBERT has not", input.name());
+            let known = INPUTS.into_iter().find(|name| *name == input.name());
+            inputs.push(known.with_context(|| {
+                format!("the graph has an input `{}`; tagbert feeds {}", input.name(), INPUTS.join(", "))
+            })?);
+            check_input(input.name(), input.dtype())?;
         }
         for name in [INPUT_IDS, ATTENTION_MASK] {
-            let input = session.inputs().iter().find(|input| input.name() == name);
-            let input = input.with_context(|| format!("the graph has no input `{name}`"))?;
-            let ty = input.dtype();
-            let expected =
-                matches!(ty, ValueType::Tensor { ty: TensorElementType::Int64, shape, .. } if shape.len() == 2);
-            ensure!(expected, "input `{name}` is {ty:?}; expected int64 of shape [batch, tokens]");
+            ensure!(inputs.contains(&name), "the graph has no input `{name}`");
         }
-        for head in heads {
-            let output = session.outputs().iter().find(|output| output.name() == head.output);
-            check_output(head, output.map(ort::value::Outlet::dtype))?;
-        }
-        Ok(Self { inner: session, heads: heads.to_vec(), input_ids: Vec::new(), attention_mask: Vec::new() })
+        let outputs = heads.iter().map(|head| output_of(head, session.outputs())).collect::<Result<_>>()?;
+        let (input_ids, attention_mask, token_type_ids) = Default::default();
+        Ok(Self { inner: session, frame, outputs, inputs, input_ids, attention_mask, token_type_ids })
+    }
+
+    /// The names of the inputs that it is fed.
+    #[must_use]
+    pub fn inputs(&self) -> &[&'static str] {
+        &self.inputs
     }
 }
 
-fn check_output(head: &Head, ty: Option<&ValueType>) -> Result<()> {
-    let Head { name, output, .. } = head;
-    let rank = match head.kind {
-        HeadKind::TextClassification => 2,
-        HeadKind::TokenClassification => 3,
+fn check_input(name: &str, ty: &ValueType) -> Result<()> {
+    let ValueType::Tensor { ty: TensorElementType::Int64, shape, .. } = ty else {
+        bail!("input `{name}` is {ty:?}; expected int64 of shape [batch, tokens]");
     };
-    match ty {
-        None => bail!("the graph has no output `{output}`, which heads.json names for head `{name}`"),
-        Some(ValueType::Tensor { ty: TensorElementType::Float32, shape, .. }) => {
-            ensure!(shape.len() == rank, "output `{output}` has rank {}; head `{name}` needs {rank}", shape.len());
-            let (labels, logits) = (head.labels.len(), shape[rank - 1]);
-            let fits = logits < 0 || logits == labels as i64;
-            ensure!(fits, "head `{name}` has {labels} labels, but output `{output}` has {logits} logits");
-            Ok(())
+    ensure!(shape.len() == 2, "input `{name}` has rank {}; expected [batch, tokens]", shape.len());
+    let fixed = shape.iter().any(|&axis| axis >= 0);
+    ensure!(!fixed, "input `{name}` has the fixed shape {shape:?}; export it with dynamic axes for batch and tokens");
+    Ok(())
+}
+
+fn output_of(head: &Head, outputs: &[ort::value::Outlet]) -> Result<Output> {
+    let name = &head.name;
+    let output = match &head.output {
+        Some(wanted) => {
+            let found = outputs.iter().find(|output| output.name() == wanted);
+            found.with_context(|| {
+                format!("the graph has no output `{wanted}`, which heads.json names for head `{name}`")
+            })?
         }
-        Some(other) => bail!("output `{output}` is {other:?}; expected float32"),
+        None => match outputs {
+            [only] => only,
+            several => several
+                .iter()
+                .find(|output| output.name() == "logits")
+                .context("the graph has several outputs, and none is named `logits`")?,
+        },
+    };
+    let labels = head.labels.len();
+    let by_token = matches!(head.task, Task::Tokens(_));
+    let rank = if by_token { 3 } else { 2 };
+    let output_name = output.name();
+    match output.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float32 | TensorElementType::Float16, shape, .. } => {
+            let found = shape.len();
+            ensure!(found == rank, "output `{output_name}` has rank {found}; head `{name}` needs {rank}");
+            let logits = shape[rank - 1];
+            let fits = logits < 0 || logits == labels as i64;
+            ensure!(fits, "head `{name}` has {labels} labels, but output `{output_name}` has {logits} logits");
+        }
+        other => bail!("output `{output_name}` is {other:?}; expected float32 or float16"),
     }
+    Ok(Output { name: output_name.to_owned(), labels, by_token })
 }
 
 impl Infer for Session {
     fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
-        let width = batch.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let Frame { prefix, suffix, pad } = &self.frame;
+        let width = self.frame.len() + batch.iter().map(|ids| ids.len()).max().unwrap_or(0);
         self.input_ids.clear();
         self.attention_mask.clear();
         for (row, ids) in batch.iter().enumerate() {
-            self.input_ids.extend(ids.iter().map(|&id| i64::from(id)));
+            let framed = prefix.iter().chain(*ids).chain(suffix);
+            self.input_ids.extend(framed.map(|&id| i64::from(id)));
             self.attention_mask.resize(self.input_ids.len(), 1);
-            self.input_ids.resize((row + 1) * width, 0);
+            self.input_ids.resize((row + 1) * width, i64::from(*pad));
             self.attention_mask.resize((row + 1) * width, 0);
         }
+        self.token_type_ids.resize(self.input_ids.len(), 0);
         let shape = [batch.len(), width];
-        let outputs = self.inner.run(ort::inputs! {
-            INPUT_IDS => TensorRef::from_array_view((shape, self.input_ids.as_slice()))?,
-            ATTENTION_MASK => TensorRef::from_array_view((shape, self.attention_mask.as_slice()))?,
-        })?;
-        let mut logits: Vec<Vec<Logits>> = batch.iter().map(|_| Vec::with_capacity(self.heads.len())).collect();
-        for head in &self.heads {
-            let (_, values) = outputs[head.output.as_str()].try_extract_tensor::<f32>()?;
-            let labels = head.labels.len();
-            let rows_of = |ids: &[u32]| match head.kind {
-                HeadKind::TextClassification => (1, 1),
-                HeadKind::TokenClassification => (ids.len(), width),
+        let mut inputs: Vec<(Cow<str>, SessionInputValue)> = Vec::with_capacity(self.inputs.len());
+        for &name in &self.inputs {
+            let values = match name {
+                INPUT_IDS => &self.input_ids,
+                ATTENTION_MASK => &self.attention_mask,
+                _ => &self.token_type_ids,
             };
-            let expected: usize = batch.iter().map(|ids| rows_of(ids).1 * labels).sum();
-            let (name, found) = (&head.name, values.len());
-            ensure!(found == expected, "head `{name}`: {found} logits for a batch of {shape:?} and {labels} labels");
+            inputs.push((name.into(), TensorRef::from_array_view((shape, values.as_slice()))?.into()));
+        }
+        let outputs = self.inner.run(inputs)?;
+        let mut logits: Vec<Vec<Logits>> = batch.iter().map(|_| Vec::with_capacity(self.outputs.len())).collect();
+        for Output { name, labels, by_token } in &self.outputs {
+            let values = floats(&outputs[name.as_str()])?;
+            let rows = if *by_token { width } else { 1 };
+            let (found, expected) = (values.len(), batch.len() * rows * labels);
+            ensure!(found == expected, "output `{name}`: {found} logits for a batch of {shape:?} and {labels} labels");
             for (row, ids) in batch.iter().enumerate() {
-                let (used, padded) = rows_of(ids);
-                let start = row * padded * labels;
-                logits[row].push(values[start..start + used * labels].to_vec());
+                let (first, used) = if *by_token { (prefix.len(), ids.len()) } else { (0, 1) };
+                let start = (row * rows + first) * labels;
+                let own = &values[start..start + used * labels];
+                ensure!(own.iter().all(|logit| logit.is_finite()), "output `{name}` has a logit that is no number");
+                logits[row].push(own.to_vec());
             }
         }
         Ok(logits)
     }
+}
+
+fn floats(value: &DynValue) -> Result<Cow<'_, [f32]>> {
+    if let Ok((_, values)) = value.try_extract_tensor::<f16>() {
+        return Ok(values.iter().map(|value| value.to_f32()).collect());
+    }
+    Ok(value.try_extract_tensor::<f32>()?.1.into())
 }

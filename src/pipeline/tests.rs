@@ -9,22 +9,24 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::budget::Budget;
-use crate::config::Device;
+use crate::config::{Device, ModelSettings};
 use crate::envelope::{Lease, Origin, Record, Stage};
-use crate::model::Logits;
+use crate::model::{Head, Infer, Logits, Model};
+use crate::taggers::Taggers;
 use crate::telemetry::RecordSpan;
 
 /// Gives logits of the right shapes; fails on every batch that holds the poison.
 struct FakeModel {
-    model: Arc<Model>,
+    heads: Vec<Head>,
     poison: Vec<u32>,
 }
 
 impl Infer for FakeModel {
     fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
         ensure!(batch.iter().all(|ids| *ids != self.poison), "the poison is in it");
+        let rows = |head: &Head, ids: &[u32]| if head.is_by_token() { ids.len() } else { 1 };
         let heads =
-            |ids: &[u32]| self.model.heads.iter().map(|head| vec![0.0; ids.len() * head.labels.len()]).collect();
+            |ids: &[u32]| self.heads.iter().map(|head| vec![0.0; rows(head, ids) * head.labels.len()]).collect();
         Ok(batch.iter().map(|ids| heads(ids)).collect())
     }
 }
@@ -44,6 +46,16 @@ impl Sink for FakeSink {
     }
 }
 
+/// Loads models, and puts the fake in the place of their sessions.
+fn fake(poison: &str) -> impl Fn(&ModelSettings) -> Result<Model> {
+    move |settings| {
+        let model = Model::load(settings)?;
+        let heads = model.manifest.heads.clone();
+        let poison = model.tokenizer.encode(poison).unwrap().ids;
+        Ok(model.with_session(FakeModel { heads, poison }))
+    }
+}
+
 struct Run {
     delivered: Vec<Outcome>,
     failure: Option<anyhow::Error>,
@@ -53,17 +65,16 @@ struct Run {
 /// Feeds texts alternately to two partitions, and waits for the end.
 fn run(texts: &[String], poison: &str, room: usize) -> Run {
     let mut config = Config::default();
-    config.model.path = "tests/fixtures/tiny-distilbert".into();
+    config.model.path = "tests/fixtures/tiny-distilbert".parse().unwrap();
     config.model.device = Device::Cpu;
     config.batch.tokens = 256;
-    let (model, _) = Model::load(&config.model).unwrap();
-    let fake = FakeModel { poison: model.tokenizer.encode(poison).unwrap().ids, model: Arc::clone(&model) };
+    let live = Live::of(Taggers::load_with(&config, &fake(poison)).unwrap());
     let delivered = Arc::default();
     let sink = FakeSink { delivered: Arc::clone(&delivered), room };
     let budget = Budget::new(1 << 30);
     let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
     let stop = Arc::new(Stop::default());
-    let pipeline = Pipeline::start(&config, model, fake, sink, &metrics, &stop).unwrap();
+    let pipeline = Pipeline::start(&config, &live, sink, &metrics, &stop).unwrap();
     for (number, text) in texts.iter().enumerate() {
         let (partition, place) = ((number % 2) as i32, number / 2);
         let origin = Origin {

@@ -1,0 +1,309 @@
+//! What tags: one model, or a list of taggers, each of which takes from `model` what it does not say itself.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Config, ConfigError, Device};
+use crate::model::Location;
+
+/// The model. With `taggers`, what all of them share.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Model {
+    /// A directory in Hugging Face layout, `hf://OWNER/NAME[@REVISION]`, `s3://BUCKET/PREFIX` or `https://HOST/PATH`.
+    #[schemars(with = "String")]
+    pub path: Location,
+    /// Which of its ONNX files: `fp32`, `fp16`, `int8` or a file's name. Without it, `model.onnx`, or what there is.
+    pub variant: Option<String>,
+    /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda` or `cuda:N`.
+    #[schemars(with = "String")]
+    pub device: Device,
+    /// The most tokens that the model is fed at once, special ones included. Without it, as many as it has positions for.
+    pub max_tokens: Option<NonZeroUsize>,
+    /// What is done with documents that are longer.
+    pub long_documents: LongDocuments,
+    /// Tokens of a window, special ones included; without it, `max_tokens`.
+    pub window: Option<NonZeroUsize>,
+    /// Tokens that a window shares with the one before it.
+    pub stride: usize,
+    /// How the windows' class scores become the document's.
+    pub window_scores: WindowScores,
+    /// How token labels become entities.
+    pub aggregation: Aggregation,
+    /// Least scores, by label or entity type: a class below its own becomes null, an entity is left out. They replace
+    /// those that the model brings.
+    pub thresholds: BTreeMap<String, f32>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            path: Location::Directory("models/tagbert-small".into()),
+            variant: None,
+            device: Device::Auto,
+            max_tokens: None,
+            long_documents: LongDocuments::default(),
+            window: None,
+            stride: 64,
+            window_scores: WindowScores::default(),
+            aggregation: Aggregation::default(),
+            thresholds: BTreeMap::new(),
+        }
+    }
+}
+
+/// What is done with documents that are longer than `max_tokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LongDocuments {
+    /// They are tagged in windows that overlap.
+    #[default]
+    Windows,
+    /// Only their beginning is tagged.
+    Truncate,
+}
+
+/// How class scores of several windows become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowScores {
+    /// The mean of each label's scores.
+    #[default]
+    Mean,
+    /// The highest of each label's scores (of exclusive labels: scaled to a sum of 1).
+    Max,
+    /// Those of the first window.
+    First,
+}
+
+/// How token labels become entities: the `aggregation_strategy` of `transformers`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregation {
+    /// Each token that is not `O` is an entity of its own.
+    None,
+    /// Neighbouring tokens of one type are an entity; it may begin or end within a word.
+    Simple,
+    /// A word has the label of its first token.
+    #[default]
+    First,
+    /// A word has the best label by the mean of its tokens' scores.
+    Average,
+    /// A word has the label of its surest token.
+    Max,
+}
+
+/// One of several taggers. What it leaves out is as in `model` and `input`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tagger {
+    /// Its name, and its tag's. (Those of a model with several heads have the heads' names, unless `head` picks one.)
+    pub name: String,
+    /// Its model, if it is not `model`. Taggers of the same model and texts run it once.
+    #[serde(default)]
+    pub model: TaggerModel,
+    /// The one head to use of a model that has several.
+    #[serde(default)]
+    pub head: Option<String>,
+    /// JSON pointers to the texts that it reads, instead of `input.text`.
+    #[serde(default)]
+    pub text: Option<Vec<String>>,
+    /// The labels (or entity types) to keep; without it, all. A best label that is not kept becomes null.
+    #[serde(default)]
+    pub labels: Option<Vec<String>>,
+    /// As in `model`.
+    #[serde(default)]
+    pub thresholds: BTreeMap<String, f32>,
+    /// As in `model`.
+    #[serde(default)]
+    pub aggregation: Option<Aggregation>,
+    /// As in `model`.
+    #[serde(default)]
+    pub long_documents: Option<LongDocuments>,
+    /// As in `model`.
+    #[serde(default)]
+    pub window: Option<NonZeroUsize>,
+    /// As in `model`.
+    #[serde(default)]
+    pub stride: Option<usize>,
+    /// As in `model`.
+    #[serde(default)]
+    pub window_scores: Option<WindowScores>,
+}
+
+/// Which model a tagger uses.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaggerModel {
+    /// As in `model`.
+    #[schemars(with = "Option<String>")]
+    pub path: Option<Location>,
+    /// As in `model`, but that of `model` is for its path alone.
+    pub variant: Option<String>,
+    /// As in `model`.
+    #[schemars(with = "Option<String>")]
+    pub device: Option<Device>,
+    /// As in `model`.
+    pub max_tokens: Option<NonZeroUsize>,
+}
+
+/// A tagger with nothing left open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaggerSettings {
+    /// Its name; the only tagger of a configuration without `taggers` has none.
+    pub name: Option<String>,
+    /// Its model.
+    pub model: ModelSettings,
+    /// How it reads long documents.
+    pub windows: WindowSettings,
+    /// The texts that it reads.
+    pub text: Vec<String>,
+    /// The head that it uses, or all.
+    pub head: Option<String>,
+    /// The labels that it keeps, or all.
+    pub labels: Option<Vec<String>>,
+    /// The least scores that differ from the model's own.
+    pub thresholds: BTreeMap<String, f32>,
+    /// How it makes entities.
+    pub aggregation: Aggregation,
+    /// How it makes one class of several windows.
+    pub window_scores: WindowScores,
+}
+
+/// What must be the same for two taggers to share a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSettings {
+    /// Where it is.
+    pub path: Location,
+    /// Which of its ONNX files.
+    pub variant: Option<String>,
+    /// What it runs on.
+    pub device: Device,
+    /// The most tokens at once.
+    pub max_tokens: Option<NonZeroUsize>,
+}
+
+/// How long documents are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSettings {
+    /// In windows, or not.
+    pub long_documents: LongDocuments,
+    /// Tokens of a window, special ones included.
+    pub window: Option<NonZeroUsize>,
+    /// Tokens that neighbouring windows share.
+    pub stride: usize,
+}
+
+impl Model {
+    /// The settings of the tagger that has this model for its own and reads `text`.
+    #[must_use]
+    pub fn tagger(&self, text: &[String]) -> TaggerSettings {
+        TaggerSettings {
+            name: None,
+            model: ModelSettings {
+                path: self.path.clone(),
+                variant: self.variant.clone(),
+                device: self.device,
+                max_tokens: self.max_tokens,
+            },
+            windows: WindowSettings { long_documents: self.long_documents, window: self.window, stride: self.stride },
+            text: text.to_vec(),
+            head: None,
+            labels: None,
+            thresholds: self.thresholds.clone(),
+            aggregation: self.aggregation,
+            window_scores: self.window_scores,
+        }
+    }
+}
+
+impl Config {
+    /// All taggers: those of `taggers`, or the one that `model` is.
+    #[must_use]
+    pub fn taggers(&self) -> Vec<TaggerSettings> {
+        let usual = self.model.tagger(&self.input.text);
+        if self.taggers.is_empty() {
+            return vec![usual];
+        }
+        self.taggers.iter().map(|tagger| tagger.over(&usual)).collect()
+    }
+
+    /// The texts that taggers read, each once: JSON pointers to the values of which it is joined.
+    #[must_use]
+    pub fn texts(&self) -> Vec<Vec<String>> {
+        let mut texts: Vec<Vec<String>> = Vec::new();
+        for tagger in self.taggers() {
+            if !texts.contains(&tagger.text) {
+                texts.push(tagger.text);
+            }
+        }
+        texts
+    }
+
+    pub(super) fn validate_taggers(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
+        for (index, tagger) in self.taggers.iter().enumerate() {
+            let name = &tagger.name;
+            if name.is_empty() {
+                return refuse("taggers", "has a tagger with an empty name".into());
+            }
+            if self.taggers[..index].iter().any(|earlier| earlier.name == *name) {
+                return refuse("taggers", format!("has two taggers named `{name}`"));
+            }
+            if tagger.text.as_ref().is_some_and(Vec::is_empty) {
+                return refuse("taggers", format!("has `{name}`, whose `text` names no field"));
+            }
+        }
+        for settings in self.taggers() {
+            let key = settings.name.as_ref().map_or("model", |_| "taggers");
+            let of = settings.name.as_ref().map(|name| format!(" (of `{name}`)")).unwrap_or_default();
+            let length = settings.windows.window.or(settings.model.max_tokens);
+            if length.is_some_and(|length| length.get() < 8) {
+                return refuse(key, format!("has a `window` or `max_tokens` under 8{of}"));
+            }
+            if let (Some(window), Some(most)) = (settings.windows.window, settings.model.max_tokens)
+                && window > most
+            {
+                return refuse(key, format!("has a `window` of {window}, longer than its `max_tokens`, {most}{of}"));
+            }
+            let wrong = settings.thresholds.iter().find(|(_, score)| !score.is_finite());
+            if let Some((label, _)) = wrong {
+                return refuse(key, format!("has a threshold for `{label}` that is no number{of}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tagger {
+    fn over(&self, usual: &TaggerSettings) -> TaggerSettings {
+        let model = &self.model;
+        let own_path = model.path.as_ref().is_some_and(|path| *path != usual.model.path);
+        let usual_variant = usual.model.variant.clone().filter(|_| !own_path);
+        let mut thresholds = if own_path { BTreeMap::new() } else { usual.thresholds.clone() };
+        thresholds.extend(self.thresholds.clone());
+        TaggerSettings {
+            name: Some(self.name.clone()),
+            model: ModelSettings {
+                path: model.path.clone().unwrap_or_else(|| usual.model.path.clone()),
+                variant: model.variant.clone().or(usual_variant),
+                device: model.device.unwrap_or(usual.model.device),
+                max_tokens: model.max_tokens.or(usual.model.max_tokens),
+            },
+            windows: WindowSettings {
+                long_documents: self.long_documents.unwrap_or(usual.windows.long_documents),
+                window: self.window.or(usual.windows.window),
+                stride: self.stride.unwrap_or(usual.windows.stride),
+            },
+            text: self.text.clone().unwrap_or_else(|| usual.text.clone()),
+            head: self.head.clone(),
+            labels: self.labels.clone(),
+            thresholds,
+            aggregation: self.aggregation.unwrap_or(usual.aggregation),
+            window_scores: self.window_scores.unwrap_or(usual.window_scores),
+        }
+    }
+}
