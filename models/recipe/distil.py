@@ -1,4 +1,4 @@
-"""Stage 9: a student with half the layers, taught by the tagger (Sanh et al. 2019).
+"""Stage 6: a student with half the layers, taught by the tagger (Sanh et al. 2019).
 
 The student starts from every other layer of its teacher, its heads, and those
 rows of its vocabulary that the training split uses; what is left out is cut

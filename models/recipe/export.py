@@ -1,4 +1,4 @@
-"""Stage 6: export a trained tagger to ONNX, fuse, quantise, and lay it out.
+"""Stage 7: export a trained tagger to ONNX, fuse, quantise, and lay it out.
 
     python models/recipe/export.py [--weights FOLDER] [--to FOLDER]
 

@@ -1,4 +1,4 @@
-"""Stage 5: write what the worker's tests compare with.
+"""Stage 9: write what the worker's tests compare with.
 
 tests/fixtures/tagbert-small/reference.jsonl has the tags of real documents of
 the test split by PyTorch on the fp32 weights (text not included, only its
