@@ -57,13 +57,15 @@ impl Frame {
 pub struct Tokenizer {
     inner: HfTokenizer,
     words: Words,
+    unknown: Option<u32>,
 }
 
-/// How `transformers` tells whether a token goes on with a word (`TokenClassificationPipeline.gather_pre_entities`).
+/// How `transformers` tells whether a token goes on with a word (`TokenClassificationPipeline.gather_pre_entities`). The
+/// unknown token never does.
 #[derive(Clone, Debug)]
 enum Words {
     /// Pieces within a word are marked, such as by `##`: then it is a token whose own length is not that of its text.
-    Marked { marker: String, lengths: Vec<u32>, unknown: Option<u32> },
+    Marked { marker: String, lengths: Vec<u32> },
     /// Else it is a token with no space on either side of its start.
     Spaced,
 }
@@ -96,10 +98,13 @@ impl Tokenizer {
                     }
                     lengths[id] = token.chars().count() as u32;
                 }
-                Words::Marked { marker, lengths, unknown: unknown.and_then(|token| inner.token_to_id(&token)) }
+                Words::Marked { marker, lengths }
             }
         };
-        Ok(Self { inner, words })
+        // Where the model names none, one of the usual names.
+        let unknown =
+            unknown.as_deref().into_iter().chain(["<unk>", "[UNK]"]).find_map(|token| inner.token_to_id(token));
+        Ok(Self { inner, words, unknown })
     }
 
     /// The highest id that it gives.
@@ -136,24 +141,29 @@ impl Tokenizer {
         })?;
         let ids = encoding.get_ids().to_vec();
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| (start as u32, end as u32));
-        let place = |((start, end), continues)| Place { start, end, continues };
-        let places = match &self.words {
-            Words::Marked { marker, lengths, unknown } => {
+        let continues: Vec<bool> = match &self.words {
+            Words::Marked { marker, lengths } => {
                 let tokens = ids.iter().zip(encoding.get_tokens()).zip(offsets.clone());
                 let continues = tokens.map(|((id, token), (start, end))| {
                     let length = lengths.get(*id as usize).copied().unwrap_or_default();
                     // A marked piece always does, even where it happens to be as long as its text.
-                    Some(*id) != *unknown && (token.starts_with(marker.as_str()) || length != end - start)
+                    token.starts_with(marker.as_str()) || length != end - start
                 });
-                offsets.zip(continues).map(place).collect()
+                continues.collect()
             }
             Words::Spaced => {
                 let spaces: Vec<bool> = text.chars().map(|character| character == ' ').collect();
                 let is_space = |at: u32| spaces.get(at as usize).copied().unwrap_or_default();
-                let continues = offsets.clone().map(|(start, _)| start > 0 && !is_space(start - 1) && !is_space(start));
-                offsets.zip(continues).map(place).collect()
+                offsets.clone().map(|(start, _)| start > 0 && !is_space(start - 1) && !is_space(start)).collect()
             }
         };
+        let known = ids.iter().map(|id| Some(*id) != self.unknown);
+        let places = offsets.zip(continues).zip(known).map(|(((start, end), continues), known)| Place {
+            start,
+            end,
+            continues: continues && known,
+        });
+        let places = places.collect();
         Ok(Encoded { ids, places })
     }
 }

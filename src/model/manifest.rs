@@ -131,6 +131,7 @@ struct ConfigFile {
     problem_type: Option<ProblemType>,
     #[serde(default)]
     id2label: BTreeMap<String, Arc<str>>,
+    num_labels: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -191,10 +192,13 @@ impl ConfigFile {
                  has a heads.json)"
             );
         }
-        let labels = (0..self.id2label.len()).map(|id| self.id2label.get(&id.to_string()).cloned());
+        // transformers leaves out what is the default: two labels, LABEL_0 and LABEL_1.
+        let count = if self.id2label.is_empty() { self.num_labels.unwrap_or(2) } else { self.id2label.len() };
+        let default = |id: usize| self.id2label.is_empty().then(|| format!("LABEL_{id}").into());
+        let labels = (0..count).map(|id| self.id2label.get(&id.to_string()).cloned().or_else(|| default(id)));
         let labels: Option<Vec<_>> = labels.collect();
         let labels = labels.context("id2label does not number its labels 0, 1, 2 …")?;
-        ensure!(!labels.is_empty(), "id2label is missing: the labels would have no names");
+        ensure!(!labels.is_empty(), "it has no label");
         // As `TextClassificationPipeline` chooses: one logit is a yes or no unless it says that it is a number.
         let task = match self.problem_type {
             _ if tokens => Task::Tokens(TokenLabel::all(&labels)),

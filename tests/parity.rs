@@ -1,0 +1,205 @@
+//! Tags against those of `transformers`' own pipelines: tiny random models of every kind, and nasty texts.
+//! `models/recipe/parity.py` made them, and says what is in `tests/fixtures/parity`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tagbert::config::{Config, Device, LongDocuments};
+use tagbert::decode::Document;
+use tagbert::gather::Gathered;
+use tagbert::taggers::{Taggers, Work};
+use tagbert::tags::Tag;
+
+mod support;
+
+const STRATEGIES: [&str; 5] = ["none", "simple", "first", "average", "max"];
+
+/// How far a score may be from PyTorch's.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct Expected {
+    task: String,
+    max_length: usize,
+    variants: BTreeMap<String, f32>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    text: usize,
+    input_ids: Vec<u32>,
+    label: Option<String>,
+    score: Option<f32>,
+    scores: Option<Vec<(String, f32)>>,
+    #[serde(flatten)]
+    entities: BTreeMap<String, Vec<(String, u32, u32, f32)>>,
+}
+
+fn fixtures() -> PathBuf {
+    support::root().join("tests/fixtures/parity")
+}
+
+fn models() -> Vec<PathBuf> {
+    let entries = fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
+    let mut models: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    models.sort();
+    models
+}
+
+fn texts() -> Vec<String> {
+    serde_json::from_str(&fs::read_to_string(fixtures().join("texts.json")).unwrap()).unwrap()
+}
+
+fn expected(model: &Path) -> Expected {
+    serde_json::from_str(&fs::read_to_string(model.join("expected.json")).unwrap()).unwrap()
+}
+
+/// A token model is five taggers, one for each strategy: its graph must run only once for all of them.
+fn load(model: &Path, task: &str, variant: Option<&str>) -> Arc<Taggers> {
+    let mut yaml = String::new();
+    if task == "token-classification" {
+        let tagger = |strategy| format!("  - {{name: {strategy}, aggregation: {strategy}}}\n");
+        yaml = format!("taggers:\n{}", STRATEGIES.map(tagger).concat());
+    }
+    let mut config = Config::parse(&yaml, std::collections::HashMap::new(), &[]).unwrap();
+    config.model.path = model.to_str().unwrap().parse().unwrap();
+    config.model.variant = variant.map(str::to_owned);
+    config.model.device = Device::Cpu;
+    config.model.long_documents = LongDocuments::Truncate;
+    let taggers = Taggers::load(&config).unwrap_or_else(|error| panic!("{}: {error:#}", model.display()));
+    assert_eq!(taggers.lanes.len(), 1);
+    Arc::new(taggers)
+}
+
+fn encode(taggers: &Arc<Taggers>, text: &str) -> Work {
+    taggers.encode(Document { id: RawValue::NULL.to_owned(), texts: vec![Some(text.into())] }).unwrap()
+}
+
+/// Runs the works in batches of these sizes, as they come.
+fn infer(taggers: &Taggers, works: &mut [Work], sizes: &[usize]) {
+    let lane = &taggers.lanes[0];
+    let mut sizes = sizes.iter().copied().cycle();
+    let mut rest = works;
+    while !rest.is_empty() {
+        let size = sizes.next().unwrap().min(rest.len());
+        let (batch, others) = rest.split_at_mut(size);
+        let window = |work: &Work| lane.windows.of(lane.tokens(work).unwrap().ids.len()).next().unwrap();
+        let rows: Vec<&[u32]> = batch.iter().map(|work| &lane.tokens(work).unwrap().ids[window(work).tokens]).collect();
+        let logits = lane.model.infer(&rows).unwrap();
+        for (work, logits) in batch.iter_mut().zip(logits) {
+            let mut gathered = Gathered::nothing_of(1);
+            gathered.add(0, &window(work), &logits, lane, lane.tokens(work).unwrap().ids.len());
+            work.logits = vec![gathered.into_logits()];
+        }
+        rest = others;
+    }
+}
+
+fn close(one: f32, other: f32) -> bool {
+    (one - other).abs() <= TOLERANCE
+}
+
+/// What differs, if anything does.
+fn difference(case: &Case, work: &Work) -> Option<String> {
+    for (name, tag) in work.tags() {
+        let same = match &tag {
+            Tag::Class(class) => {
+                class.label.as_deref() == case.label.as_deref() && close(class.score, case.score.unwrap())
+            }
+            Tag::Number(number) => close(number.value, case.score.unwrap()),
+            Tag::Labels(labels) => {
+                let one = || vec![(case.label.clone().unwrap(), case.score.unwrap())];
+                let mut expected = case.scores.clone().unwrap_or_else(one);
+                expected.retain(|(_, score)| *score >= 0.5);
+                expected.sort_by(|one, other| other.1.total_cmp(&one.1));
+                let found = labels.iter().map(|label| (&*label.label, label.score));
+                labels.len() == expected.len() && found.zip(&expected).all(|(a, b)| a.0 == b.0 && close(a.1, b.1))
+            }
+            Tag::Entities(entities) => {
+                let expected = &case.entities[&**name];
+                entities.len() == expected.len()
+                    && entities.iter().zip(expected).all(|(found, (kind, start, end, score))| {
+                        // transformers cuts a plain label at its first dash: of-art, of work-of-art.
+                        let same_kind = *found.kind == **kind || found.kind.ends_with(&format!("-{kind}"));
+                        same_kind && (found.start, found.end) == (*start, *end) && close(found.score, *score)
+                    })
+            }
+        };
+        if !same {
+            return Some(format!(
+                "{name}: {tag:?}\n  is not {:?} {:?} {:?} {:?}",
+                case.label,
+                case.score,
+                case.scores,
+                case.entities.get(&**name)
+            ));
+        }
+    }
+    None
+}
+
+#[test]
+fn every_kind_of_export_gives_transformers_tags_at_any_batch_composition() {
+    let texts = texts();
+    assert!(texts.len() >= 300);
+    let mut failures = Vec::new();
+    for path in models() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let expected = expected(&path);
+        let taggers = load(&path, &expected.task, Some("fp32"));
+        let lane = &taggers.lanes[0];
+        assert_eq!(lane.model.max_tokens, expected.max_length, "{name}");
+        let mut works: Vec<_> = expected.cases.iter().map(|case| encode(&taggers, &texts[case.text])).collect();
+        for (case, work) in expected.cases.iter().zip(&works) {
+            let ids = &lane.tokens(work).unwrap().ids;
+            let seen = lane.windows.of(ids.len()).next().unwrap().tokens;
+            let framed = [&lane.model.frame.prefix, &ids[seen], &lane.model.frame.suffix].concat();
+            if framed != case.input_ids {
+                failures.push(format!("{name}: {:?}: ids {framed:?} are not {:?}", texts[case.text], case.input_ids));
+            }
+        }
+        for sizes in [&[1][..], &[7, 1, 32, 3, 16]] {
+            infer(&taggers, &mut works, sizes);
+            for (case, work) in expected.cases.iter().zip(&works) {
+                if let Some(difference) = difference(case, work) {
+                    failures.push(format!("{name}, batches of {sizes:?}: {:?}: {difference}", texts[case.text]));
+                }
+            }
+        }
+        println!("{name}: {} texts", expected.cases.len());
+    }
+    let shown: Vec<_> = failures.iter().take(40).map(String::as_str).collect();
+    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), shown.join("\n"));
+}
+
+/// fp16 and int8 graphs beside the fp32 one, each close to it.
+#[test]
+fn a_variant_is_chosen_by_its_name() {
+    let texts = texts();
+    let path = fixtures().join("distilbert-multi-label");
+    let expected = expected(&path);
+    assert!(expected.variants.len() >= 2);
+    for variant in ["fp16", "int8"] {
+        let taggers = load(&path, &expected.task, Some(variant));
+        let graph = taggers.lanes[0].model.graph.strip_prefix(&path).unwrap().to_str().unwrap().to_owned();
+        let bound = expected.variants[&graph];
+        let mut works: Vec<_> = expected.cases.iter().map(|case| encode(&taggers, &texts[case.text])).collect();
+        infer(&taggers, &mut works, &[5, 1, 9]);
+        for (case, work) in expected.cases.iter().zip(&works) {
+            for ((label, score), logit) in case.scores.as_ref().unwrap().iter().zip(&work.logits[0][0]) {
+                let reference = (score / (1.0 - score)).ln();
+                // The recorded scores have six digits, so the ends of the scale say little of the logit.
+                let blunt = !(0.001..0.999).contains(score);
+                assert!(
+                    blunt || (logit - reference).abs() < 2.0 * bound + 0.02,
+                    "{variant}: {label}: {logit}, {reference}"
+                );
+            }
+        }
+    }
+}
