@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a record costs beside its bytes: token ids, offsets, logits and the envelope itself.
+/// What a record costs beside its bytes: its headers' names, its coordinates, the envelope itself.
 const OVERHEAD: usize = 4096;
 
 /// The budget of bytes in flight.
@@ -57,6 +57,14 @@ pub struct Permit {
     bytes: usize,
 }
 
+impl Permit {
+    /// Takes more: what a record costs is fully known only when it is tokenized.
+    pub fn grow(&mut self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+        self.bytes += bytes;
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::AcqRel);
@@ -70,7 +78,8 @@ mod tests {
     #[test]
     fn a_dropped_record_gives_its_share_back() {
         let budget = Budget::new(3 * OVERHEAD);
-        let permits: Vec<_> = (0..3).map(|_| budget.take(100)).collect();
+        let mut permits: Vec<_> = (0..3).map(|_| budget.take(100)).collect();
+        permits[0].grow(1000);
         assert!(budget.is_spent() && !budget.has_room());
         drop(permits);
         assert_eq!(budget.used(), 0);

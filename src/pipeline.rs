@@ -162,7 +162,7 @@ struct Prepare {
 }
 
 impl Prepare {
-    fn pass_on(&self, envelope: Envelope<()>) {
+    fn pass_on(&self, mut envelope: Envelope<()>) {
         if self.stop.is_abandoned() || envelope.origin.lease.is_over() {
             self.upstream.fetch_sub(1, Ordering::AcqRel);
             return;
@@ -171,7 +171,10 @@ impl Prepare {
         let result = match self.decoder.decode(&envelope.record) {
             Ok(Decoded::Tombstone) => Err(Outcome::Tombstone(envelope)),
             Ok(Decoded::Document(document)) => match self.live.current().encode(document) {
-                Ok(work) => Ok(envelope.map(|()| work)),
+                Ok(work) => {
+                    envelope.permit.grow(work.size());
+                    Ok(envelope.map(|()| work))
+                }
                 Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
             },
             Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),

@@ -12,7 +12,7 @@ use crate::decode::Document;
 use crate::envelope::Rejection;
 use crate::model::{Identity, Logits, Model};
 use crate::tags::{Reading, Tag};
-use crate::tokenize::{Encoded, Tokenizer};
+use crate::tokenize::{Encoded, Place, Tokenizer};
 use crate::windows::Windows;
 
 /// All that is needed to tag. A reload makes a new one; documents keep to the one that they began with.
@@ -182,6 +182,18 @@ impl Lane {
 }
 
 impl Work {
+    /// Bytes of its tokens, and of the token logits to come.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let tokens = self.encoded.iter().flatten().map(|text| text.ids.len() * (size_of::<u32>() + size_of::<Place>()));
+        let logits = self.taggers.lanes.iter().map(|lane| {
+            let heads = lane.model.manifest.heads.iter().filter(|head| head.is_by_token());
+            let labels: usize = heads.map(|head| head.labels.len()).sum();
+            lane.tokens(self).map_or(0, |text| lane.windows.seen(text.ids.len()) * labels * size_of::<f32>())
+        });
+        tokens.sum::<usize>() + logits.sum::<usize>()
+    }
+
     /// The tags, by name, in the order of the configuration.
     #[must_use]
     pub fn tags(&self) -> Vec<(&Arc<str>, Tag)> {

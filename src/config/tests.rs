@@ -129,3 +129,47 @@ fn the_shipped_configurations_are_valid() {
         parse(yaml, &[], &[]).unwrap();
     }
 }
+
+#[test]
+fn without_taggers_the_model_is_the_only_one() {
+    let taggers = parse("model: {path: a, thresholds: {spam: 0.9}}", &[], &["model.variant=int8"]).unwrap().taggers();
+    assert_eq!(taggers.len(), 1);
+    assert_eq!((taggers[0].name.as_ref(), taggers[0].model.variant.as_deref()), (None, Some("int8")));
+    assert_eq!(taggers[0].thresholds, BTreeMap::from([("spam".into(), 0.9)]));
+    assert_eq!(taggers[0].text, ["/subject", "/body"]);
+}
+
+#[test]
+fn a_tagger_takes_from_the_model_what_it_does_not_say() {
+    let yaml = "model: {path: a, variant: int8, device: cpu, max_tokens: 256, stride: 32, thresholds: {spam: 0.9}}\n\
+                taggers:\n\
+                - {name: one, head: spam}\n\
+                - {name: two, text: [/title], model: {path: hf://owner/b}, aggregation: max, labels: [POS]}\n";
+    let config = parse(yaml, &[], &[]).unwrap();
+    let [one, two] = &config.taggers()[..] else { panic!("two") };
+    assert_eq!((one.model.path.to_string().as_str(), one.model.variant.as_deref()), ("a", Some("int8")));
+    assert_eq!((one.head.as_deref(), one.windows.stride, one.thresholds.len()), (Some("spam"), 32, 1));
+    assert_eq!((two.model.path.to_string().as_str(), two.model.variant.as_deref()), ("hf://owner/b", None));
+    assert_eq!((two.model.max_tokens, two.thresholds.len()), (256.try_into().ok(), 0));
+    assert_eq!((two.aggregation, two.labels.as_deref()), (Aggregation::Max, Some(&["POS".to_owned()][..])));
+    assert_eq!(config.texts(), [vec!["/subject".to_owned(), "/body".to_owned()], vec!["/title".to_owned()]]);
+}
+
+#[test]
+fn taggers_that_make_no_sense_are_refused() {
+    let refused = |yaml: &str, expected: &str| {
+        let error = parse(yaml, &[], &[]).unwrap_err();
+        assert!(error.contains(expected), "{yaml}: {error}");
+    };
+    refused("taggers: [{name: a}, {name: a}]", "two taggers named `a`");
+    refused("taggers: [{name: ''}]", "empty name");
+    refused("taggers: [{head: spam}]", "name");
+    refused("taggers: [{name: a, hed: spam}]", "hed");
+    refused("taggers: [{name: a, text: []}]", "names no field");
+    refused("taggers: [{name: a, text: [body]}]", "JSON pointer");
+    refused("taggers: [{name: a, model: {path: 'gs://b/c'}}]", "gs://");
+    refused("model: {max_tokens: 4}", "under 8");
+    refused("model: {window: 64, max_tokens: 32}", "longer than its `max_tokens`");
+    refused("model: {aggregation: last}", "last");
+    refused("model: {thresholds: {spam: most}}", "most");
+}

@@ -15,7 +15,7 @@ use crate::model::{Head, Infer, Logits, Model};
 use crate::taggers::Taggers;
 use crate::telemetry::RecordSpan;
 
-/// Gives logits of the right shapes; fails on every batch that holds the poison.
+/// Gives logits of the right shapes; fails on every batch with a row that holds the poison.
 struct FakeModel {
     heads: Vec<Head>,
     poison: Vec<u32>,
@@ -23,7 +23,8 @@ struct FakeModel {
 
 impl Infer for FakeModel {
     fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
-        ensure!(batch.iter().all(|ids| *ids != self.poison), "the poison is in it");
+        let poisoned = |ids: &[u32]| ids.windows(self.poison.len()).any(|part| part == self.poison);
+        ensure!(!batch.iter().any(|ids| poisoned(ids)), "the poison is in it");
         let rows = |head: &Head, ids: &[u32]| if head.is_by_token() { ids.len() } else { 1 };
         let heads =
             |ids: &[u32]| self.heads.iter().map(|head| vec![0.0; rows(head, ids) * head.labels.len()]).collect();
@@ -62,20 +63,32 @@ struct Run {
     budget: Budget,
 }
 
-/// Feeds texts alternately to two partitions, and waits for the end.
-fn run(texts: &[String], poison: &str, room: usize) -> Run {
+fn config() -> Config {
     let mut config = Config::default();
     config.model.path = "tests/fixtures/tiny-distilbert".parse().unwrap();
     config.model.device = Device::Cpu;
+    config.model.window = 64.try_into().ok();
+    config.model.stride = 16;
     config.batch.tokens = 256;
-    let live = Live::of(Taggers::load_with(&config, &fake(poison)).unwrap());
+    config
+}
+
+/// Feeds texts alternately to two partitions, and waits for the end.
+fn run(texts: &[String], poison: &str, room: usize) -> Run {
+    let live = Live::of(Taggers::load_with(&config(), &fake(poison)).unwrap());
+    feed(&config(), &live, texts, room, |_| ())
+}
+
+/// The same with any taggers; `before` hears of each document before it is fed.
+fn feed(config: &Config, live: &Arc<Live>, texts: &[String], room: usize, before: impl Fn(usize)) -> Run {
     let delivered = Arc::default();
     let sink = FakeSink { delivered: Arc::clone(&delivered), room };
     let budget = Budget::new(1 << 30);
     let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
     let stop = Arc::new(Stop::default());
-    let pipeline = Pipeline::start(&config, &live, sink, &metrics, &stop).unwrap();
+    let pipeline = Pipeline::start(config, live, sink, &metrics, &stop).unwrap();
     for (number, text) in texts.iter().enumerate() {
+        before(number);
         let (partition, place) = ((number % 2) as i32, number / 2);
         let origin = Origin {
             topic: "t".into(),
@@ -85,7 +98,7 @@ fn run(texts: &[String], poison: &str, room: usize) -> Run {
             seq: place as u64,
             lease: Lease::default(),
         };
-        let value = json!({ "id": number, "body": text }).to_string().into_bytes();
+        let value = json!({ "id": number, "body": text, "other": "another text" }).to_string().into_bytes();
         let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
         let permit = budget.take(record.size());
         let (fetched, span) = (Instant::now(), RecordSpan::default());
@@ -95,6 +108,15 @@ fn run(texts: &[String], poison: &str, room: usize) -> Run {
     let failure = stop.take_failure();
     let delivered = std::mem::take(&mut *delivered.lock().unwrap());
     Run { delivered, failure, budget }
+}
+
+/// The enriched records as JSON.
+fn records(run: &Run) -> Vec<Value> {
+    let enriched = run.delivered.iter().map(|outcome| match outcome {
+        Outcome::Enriched(envelope) => serde_json::from_slice(&envelope.body).unwrap(),
+        other => panic!("{other:?}"),
+    });
+    enriched.collect()
 }
 
 fn texts(count: usize) -> Vec<String> {
@@ -138,4 +160,76 @@ fn a_sink_that_fails_stops_the_worker_and_frees_what_is_in_flight() {
     assert_eq!(delivered.len(), 5);
     drop(delivered);
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_long_document_is_tagged_whole_beside_short_ones() {
+    let mut texts = texts(40);
+    texts[7] = "word ".repeat(3000);
+    let run = run(&texts, "poison", usize::MAX);
+    assert!(run.failure.is_none());
+    let records = records(&run);
+    assert_eq!(records.len(), 40);
+    let long = records.iter().find(|record| record["id"] == 7).unwrap();
+    assert!(long["tokens"].as_u64().unwrap() > 3000 && long["truncated"] == false, "{}", long["tokens"]);
+}
+
+#[test]
+fn one_bad_window_makes_the_document_one_dead_letter() {
+    let mut texts = texts(40);
+    texts[7] = format!("{} poison {}", "word ".repeat(500), "word ".repeat(2000));
+    let run = run(&texts, "poison", usize::MAX);
+    let dead = run.delivered.iter().filter(|outcome| matches!(outcome, Outcome::DeadLetter(_)));
+    assert_eq!((run.delivered.len(), dead.count()), (40, 1));
+}
+
+#[test]
+fn several_taggers_go_one_after_the_other_each_on_its_texts() {
+    let mut config = config();
+    let yaml = "taggers:\n\
+                - {name: junk, head: spam}\n\
+                - {name: of-other, head: topic, text: [/other]}\n\
+                - {name: names, head: entities, text: [/absent]}\n\
+                - {name: rated, text: [/body], model: {path: tests/fixtures/parity/distilbert-regression}}\n";
+    config.taggers = Config::parse(yaml, std::collections::HashMap::new(), &[]).unwrap().taggers;
+    config.taggers[3].stride = Some(8);
+    config.taggers[3].window = 32.try_into().ok();
+    let live = Live::of(Taggers::load(&config).unwrap());
+    assert_eq!(live.current().lanes.len(), 4);
+    let run = feed(&config, &live, &texts(60), usize::MAX, |_| ());
+    let records = records(&run);
+    assert_eq!(records.len(), 60);
+    for record in &records {
+        let names = record["tags"].as_object().unwrap().keys();
+        assert!(names.eq(["junk", "of-other", "rated"]), "there is no text at /absent: {}", record["tags"]);
+        assert!(record["tags"]["rated"]["value"].is_f64());
+        let models = record["models"].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap());
+        assert!(models.eq(["tiny-distilbert", "distilbert-regression"]));
+    }
+    assert!(records.iter().all(|record| record["tags"]["of-other"] == records[0]["tags"]["of-other"]));
+}
+
+#[test]
+fn a_document_keeps_the_model_that_it_began_with() {
+    let load = |name: &str| {
+        let name: Arc<str> = name.into();
+        let load = move |settings: &ModelSettings| {
+            let mut model = fake("poison")(settings)?;
+            model.identity.version = Arc::clone(&name);
+            Ok(model)
+        };
+        Taggers::load_with(&config(), &load).unwrap()
+    };
+    let live = Live::of(load("old"));
+    let run = feed(&config(), &live, &texts(200), usize::MAX, |number| {
+        if number == 100 {
+            live.replace(load("new"));
+        }
+    });
+    let records = records(&run);
+    assert_eq!(records.len(), 200);
+    let version = |record: &Value| record["model"]["version"].as_str().unwrap().to_owned();
+    // Those that were not yet tokenized at the swap have the new one, too.
+    assert!(records.iter().filter(|record| record["id"].as_u64() >= Some(100)).all(|record| version(record) == "new"));
+    assert!(records.iter().all(|record| ["old", "new"].contains(&version(record).as_str())));
 }
