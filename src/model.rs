@@ -2,6 +2,9 @@
 //!
 //! It knows nothing of Kafka.
 
+pub mod fetch;
+pub mod layout;
+pub mod location;
 mod manifest;
 pub mod runtime;
 mod session;
