@@ -56,7 +56,7 @@ fn settings(cache: &TempDir) -> Settings {
 
 fn message(result: anyhow::Result<Fetched>) -> String {
     let message = format!("{:#}", result.unwrap_err());
-    for secret in [TOKEN, "cdn-secret", "pass", "sig=1"] {
+    for secret in [TOKEN, "cdn-secret", "opensesame", "sig=1"] {
         assert!(!message.contains(secret), "{message}");
     }
     message
@@ -215,10 +215,10 @@ fn a_directory_behind_a_url_is_fetched_and_later_only_what_has_changed() {
 #[test]
 fn a_url_may_hold_a_password_which_is_never_shown() {
     let (shared, cache) = (Shared::new(files()), tempfile::tempdir().unwrap());
-    // That is user:pass.
-    shared.lock().token = Some("Basic dXNlcjpwYXNz".into());
+    // That is user:opensesame.
+    shared.lock().token = Some("Basic dXNlcjpvcGVuc2VzYW1l".into());
     let server = plain(&shared);
-    let url = location(&format!("http://user:pass@{}/models/a?sig=1", server.address));
+    let url = location(&format!("http://user:opensesame@{}/models/a?sig=1", server.address));
     fetch_with(&settings(&cache), &url, None).unwrap();
     shared.lock().token = Some("Basic other".into());
     let error = message(fetch_with(&settings(&cache), &url, None));
