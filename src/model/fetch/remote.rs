@@ -154,7 +154,8 @@ impl Remote {
                 anyhow!("access is refused: a user and a password can be given as https://USER:PASSWORD@HOST/PATH")
             }
             error if self.is_bucket() => anyhow!(
-                "{}; check the network, and what AWS_REGION, AWS_ENDPOINT_URL and AWS_ALLOW_HTTP say",
+                "{}; check the network, that there are keys (AWS_ACCESS_KEY_ID), and what AWS_REGION, \
+                 AWS_ENDPOINT_URL and AWS_ALLOW_HTTP say",
                 redact::cause(error)
             ),
             error => anyhow!("{}; check the network", redact::cause(error)),
