@@ -13,6 +13,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Location;
 pub use layers::ConfigError;
 pub(crate) use layers::environment;
 pub use taggers::{
@@ -300,6 +301,12 @@ impl Config {
             if is_secret(key) {
                 *value = "********".into();
             }
+        }
+        // As it is shown, a location has no password; a path is shown as it is.
+        let shown = |path: &Location| Location::Directory(path.to_string().into());
+        masked.model.path = shown(&masked.model.path);
+        for tagger in &mut masked.taggers {
+            tagger.model.path = tagger.model.path.as_ref().map(shown);
         }
         serde_json::to_string_pretty(&masked).unwrap_or_default()
     }

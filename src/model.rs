@@ -4,7 +4,7 @@
 
 pub mod fetch;
 pub mod layout;
-mod location;
+pub mod location;
 mod manifest;
 pub mod runtime;
 mod session;

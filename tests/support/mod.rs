@@ -7,6 +7,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
+pub mod hub;
 pub mod kafka;
 pub mod tagbert;
 
