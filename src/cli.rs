@@ -85,6 +85,9 @@ pub struct Demo {
     /// How many documents, or `all`
     #[arg(long, value_name = "N", default_value = "1000", value_parser = documents)]
     pub documents: usize,
+    /// Another model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<Location>,
     /// Other documents to stream, as JSON lines
     #[arg(long, value_name = "FILE", default_value = ".cache/corpus/documents.jsonl")]
     pub corpus: PathBuf,

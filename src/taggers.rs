@@ -240,11 +240,11 @@ fn windows(model: &Model, settings: WindowSettings) -> Result<Windows> {
     ensure!(window > special, "window is {window}, which the special tokens fill");
     match settings.long_documents {
         LongDocuments::Truncate => Ok(Windows::truncate(window - special)),
-        LongDocuments::Windows => Windows::new(window - special, settings.stride).with_context(|| {
-            format!(
-                "stride is {}: windows of {window} tokens would never get on; set a smaller `stride`",
-                settings.stride
-            )
-        }),
+        LongDocuments::Windows => {
+            let stride = settings.stride.unwrap_or(window / 8);
+            Windows::new(window - special, stride).with_context(|| {
+                format!("stride is {stride}: windows of {window} tokens would never get on; set a smaller `stride`")
+            })
+        }
     }
 }

@@ -72,6 +72,24 @@ fn many_lines_come_out_in_the_order_they_went_in() {
     assert!(ids.into_iter().eq(0..2000));
 }
 
+/// 100,000 words take as many windows at a time as 10,000 do; only their tokens and logits are more.
+#[test]
+fn a_book_is_tagged_whole_in_bounded_memory() {
+    let peak_of = |words: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+        fs::write(&input, format!("{{\"text\":\"{}\"}}\n", "Tony word ".repeat(words / 2))).unwrap();
+        let (from, to) = (input.to_str().unwrap(), output.to_str().unwrap());
+        let peak = support::tagbert::peak_memory(&["tag", "--model", TINY, "--input", from, "--output", to]);
+        let record = lines(&fs::read(output).unwrap()).remove(0);
+        assert!(record["tokens"].as_u64().unwrap() as usize > words && record["truncated"] == false);
+        peak
+    };
+    let (chapter, book) = (peak_of(10_000), peak_of(100_000));
+    println!("peak memory: a chapter {} MiB, a book {} MiB", chapter >> 20, book >> 20);
+    assert!(book < chapter + (128 << 20), "{} MiB, and a chapter {}", book >> 20, chapter >> 20);
+}
+
 #[test]
 fn plain_text_is_a_document_a_line() {
     let output = tagbert(&["tag", "--model", TINY, "--format", "text"], "He said \"hi\"\r\n\nZoë 🎉\n".as_bytes());

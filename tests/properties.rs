@@ -18,7 +18,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     config.model.path = support::root().join("tests/fixtures/tiny-distilbert").to_str().unwrap().parse().unwrap();
     config.model.device = Device::Cpu;
     config.model.window = 64.try_into().ok();
-    config.model.stride = 16;
+    config.model.stride = Some(16);
     config
 });
 

@@ -34,6 +34,9 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
         .map(|path| File::create(path).map(BufWriter::new).with_context(|| path.display().to_string()))
         .transpose()?;
     let mut config = Config::parse(include_str!("../../configs/demo.yaml"), config::environment(), &[])?;
+    if let Some(model) = &args.model {
+        config.model.path = model.clone();
+    }
     let broker = Broker::start(&config)?;
     config.kafka.brokers = broker.address();
     let mut feeder = Feeder::connect(&config, &corpus)?;

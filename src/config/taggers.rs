@@ -27,8 +27,8 @@ pub struct Model {
     pub long_documents: LongDocuments,
     /// Tokens of a window, special ones included; without it, `max_tokens`.
     pub window: Option<NonZeroUsize>,
-    /// Tokens that a window shares with the one before it.
-    pub stride: usize,
+    /// Tokens that a window shares with the one before it; without it, an eighth of the window.
+    pub stride: Option<usize>,
     /// How the windows' class scores become the document's.
     pub window_scores: WindowScores,
     /// How token labels become entities.
@@ -47,7 +47,7 @@ impl Default for Model {
             max_tokens: None,
             long_documents: LongDocuments::default(),
             window: None,
-            stride: 64,
+            stride: None,
             window_scores: WindowScores::default(),
             aggregation: Aggregation::default(),
             thresholds: BTreeMap::new(),
@@ -194,7 +194,7 @@ pub struct WindowSettings {
     /// Tokens of a window, special ones included.
     pub window: Option<NonZeroUsize>,
     /// Tokens that neighbouring windows share.
-    pub stride: usize,
+    pub stride: Option<usize>,
 }
 
 impl Model {
@@ -296,7 +296,7 @@ impl Tagger {
             windows: WindowSettings {
                 long_documents: self.long_documents.unwrap_or(usual.windows.long_documents),
                 window: self.window.or(usual.windows.window),
-                stride: self.stride.unwrap_or(usual.windows.stride),
+                stride: self.stride.or(usual.windows.stride),
             },
             text: self.text.clone().unwrap_or_else(|| usual.text.clone()),
             head: self.head.clone(),

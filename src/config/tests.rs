@@ -148,7 +148,7 @@ fn a_tagger_takes_from_the_model_what_it_does_not_say() {
     let config = parse(yaml, &[], &[]).unwrap();
     let [one, two] = &config.taggers()[..] else { panic!("two") };
     assert_eq!((one.model.path.to_string().as_str(), one.model.variant.as_deref()), ("a", Some("int8")));
-    assert_eq!((one.head.as_deref(), one.windows.stride, one.thresholds.len()), (Some("spam"), 32, 1));
+    assert_eq!((one.head.as_deref(), one.windows.stride, one.thresholds.len()), (Some("spam"), Some(32), 1));
     assert_eq!((two.model.path.to_string().as_str(), two.model.variant.as_deref()), ("hf://owner/b", None));
     assert_eq!((two.model.max_tokens, two.thresholds.len()), (256.try_into().ok(), 0));
     assert_eq!((two.aggregation, two.labels.as_deref()), (Aggregation::Max, Some(&["POS".to_owned()][..])));

@@ -68,7 +68,7 @@ fn config() -> Config {
     config.model.path = "tests/fixtures/tiny-distilbert".parse().unwrap();
     config.model.device = Device::Cpu;
     config.model.window = 64.try_into().ok();
-    config.model.stride = 16;
+    config.model.stride = Some(16);
     config.batch.tokens = 256;
     config
 }

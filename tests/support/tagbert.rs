@@ -23,6 +23,23 @@ pub fn tagbert(args: &[&str], stdin: &[u8]) -> Output {
     output
 }
 
+/// Runs a command to its end; gives the most memory that it had resident, in bytes.
+pub fn peak_memory(args: &[&str]) -> usize {
+    let mut child = command(args).stdin(Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        // High-water mark of the resident set, in KiB; gone with the process.
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<usize>().ok());
+        peak = peak.max(1024 * kib.unwrap_or_default());
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(child.wait().unwrap().success());
+    peak
+}
+
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tagbert"));
     // The caller's own settings must not reach in.
