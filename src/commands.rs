@@ -30,7 +30,9 @@ pub fn run(cli: Cli) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tagbert: {}", plain(&format!("{error:#}")));
+            // ONNX Runtime's own errors may have several lines.
+            let error_line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            eprintln!("tagbert: {}", plain(error_line.trim_end()));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }

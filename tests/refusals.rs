@@ -12,7 +12,7 @@ use tagbert::model::onnx::Graph as Read;
 mod support;
 
 use support::onnx::{
-    BOOL, Entry, FLOAT32, FLOAT64, Graph, INT32, INT64, Model, floats, integers, node, number, numbers, subgraph, value,
+    BOOL, Entry, FLOAT32, FLOAT64, Graph, INT32, INT64, Model, floats, integers, node, number, subgraph, value,
 };
 use support::tagbert::tagbert;
 
@@ -290,7 +290,7 @@ fn a_graph_of_another_kind_is_refused() {
                         node("ReduceMax", &["attention_mask"], &["highest"], &[number("keepdims", 0)]),
                         node("Mul", &["highest", "two"], &["labels"], &[]),
                         node("Concat", &["rows", "labels"], &["shape"], &[number("axis", 0)]),
-                        node("Expand", &["plain", "shape"], &["logits"], &[]),
+                        node("Reshape", &["plain", "shape"], &["logits"], &[]),
                     ]);
                     model.graph().initializers.extend([
                         integers("zero", &[1], &[0]),

@@ -161,7 +161,7 @@ impl Graph {
             match field? {
                 (field, node) if field == number => self.add_node(node.bytes()?, level)?,
                 // The main graph's were counted before.
-                (5, initializer) if level > 0 => drop(self.add_tensor(weights.bytes()?)?),
+                (5, weights) if level > 0 => drop(self.add_tensor(weights.bytes()?)?),
                 _ => (),
             }
         }
