@@ -31,8 +31,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // ONNX Runtime's own errors may have several lines.
-            let error_line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            eprintln!("tagbert: {}", plain(error_line.trim_end()));
+            let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            eprintln!("tagbert: {}", plain(line.trim_end()));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
