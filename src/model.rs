@@ -139,10 +139,14 @@ impl Model {
         ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
         let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
         let short = &ids[..ids.len().min(room)];
-        // Two rows, since there are graphs that take only one.
-        self.infer(&[short, &short[..short.len() / 2]])?;
+        // Special tokens alone tell what the outputs are like; two rows, since there are graphs that take only one.
+        if !self.frame.is_empty() {
+            self.infer(&[&[], &[]])?;
+        }
         let last = self.tokenizer.last_id();
-        self.infer(&[&[last]]).with_context(|| format!("with token {last}, the tokenizer's last"))?;
+        self.infer(&[&[last]])
+            .with_context(|| format!("with token {last}, the last of the tokenizer (is it this model's own?)"))?;
+        self.infer(&[short, &short[..short.len() / 2]])?;
         self.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
     }
 }

@@ -332,7 +332,7 @@ fn a_graph_of_another_kind_is_refused() {
                     model.graph().initializers.push(floats("table", &[10], &[0.5; 10]));
                 });
             },
-            &["model.onnx", "warm-up"],
+            &["model.onnx", "warm-up", "is it this model's own?"],
         ),
     ]);
 }
