@@ -49,6 +49,9 @@ pub enum Command {
     ///
     /// Prints the configuration as it is after all layers, with secrets masked.
     Check(ConfigArgs),
+    /// Look into a model
+    #[command(subcommand)]
+    Model(Model),
     /// Print a JSON Schema (draft 2020-12)
     Schema {
         /// Of what
@@ -114,6 +117,54 @@ pub struct Tag {
     /// What a line of the input is
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+}
+
+/// `tagbert model`.
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// Show what a model is and what it would be fed, and try it
+    ///
+    /// It is first loaded and run by a process of its own with limits of memory and time, on the CPU, so that files of
+    /// unknown origin may be inspected. What tagbert can't use is refused: with one clear error, and exit code 1.
+    Inspect(Inspect),
+    /// The limited process in which a model is tried
+    #[command(hide = true)]
+    Vet(Vet),
+}
+
+/// `tagbert model inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
+    pub model: Location,
+    /// Which of its ONNX files: fp32, fp16, int8, or a file's name
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// How long loading and a first run may take
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+}
+
+/// `tagbert model vet`.
+#[derive(Debug, Args)]
+pub struct Vet {
+    /// The model's directory.
+    pub directory: PathBuf,
+    /// Which of its ONNX files.
+    #[arg(long)]
+    pub variant: Option<String>,
+    /// The most tokens at once.
+    #[arg(long)]
+    pub max_tokens: Option<usize>,
+    /// Bytes of address space.
+    #[arg(long)]
+    pub memory: u64,
+    /// Seconds of a processor.
+    #[arg(long)]
+    pub cpu: u64,
 }
 
 /// What a line of `tagbert tag`'s input is.

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod demo;
+mod model;
 mod run;
 mod schema;
 mod tag;
@@ -23,15 +24,24 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Tag(args)) => tag::run(&args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Model(args)) => model::run(args),
         Some(Command::Schema { of }) => schema::run(of),
     };
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tagbert: {error:#}");
+            // ONNX Runtime's own errors may have several lines.
+            let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            eprintln!("tagbert: {}", plain(line.trim_end()));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
+}
+
+/// An error may quote a file of unknown origin: what would control the terminal is left out.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }
 
 /// Reads the configuration that the command line names.

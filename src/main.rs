@@ -9,8 +9,10 @@ use tagbert::{commands, telemetry};
 fn main() -> ExitCode {
     keep_onnxruntime_silent();
     let cli = Cli::parse();
-    // A service tells what it does; a command tells what went wrong.
-    telemetry::log(if matches!(cli.command, Some(Command::Run(_))) { "info" } else { "warn" });
+    // A service tells what it does; a command tells what went wrong, and once: ONNX Runtime also logs what it returns.
+    let filter =
+        if matches!(cli.command, Some(Command::Run(_))) { "warn,tagbert=info" } else { "warn,ort::logging=off" };
+    telemetry::log(filter);
     commands::run(cli)
 }
 

@@ -3,12 +3,16 @@
 //! It knows nothing of Kafka.
 
 pub mod fetch;
+pub mod graph_file;
 pub mod layout;
 pub mod location;
 mod manifest;
+pub mod onnx;
+pub mod protobuf;
 pub mod runtime;
 mod session;
 mod tokenizer;
+pub mod vet;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -20,9 +24,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use graph_file::GraphFile;
 pub use location::Location;
 pub use manifest::{Head, Manifest, Task};
 pub use session::Session;
+pub use vet::vet;
 
 use crate::config::ModelSettings;
 use crate::tokenize::{Frame, Tokenizer};
@@ -88,6 +94,7 @@ impl Model {
         let tokenizer = tokenizer::load(&directory)?;
         let frame = tokenizer.frame(manifest.pad)?;
         let graph = layout::find_graph(&directory, variant)?;
+        GraphFile::open(&graph)?;
         let session = Session::open(&graph, &manifest.heads, frame.clone(), settings.device);
         let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
         let hash = version(&directory, &graph)?;
@@ -126,17 +133,26 @@ impl Model {
     /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or
     /// logits that are no numbers show here.
     fn warm_up(&self) -> Result<()> {
-        let probe = self.tokenizer.encode("The quick brown fox jumps over the lazy dog.");
+        let probe = self.tokenizer.encode(PROBE);
         let ids = probe.map_err(|rejection| anyhow::anyhow!(rejection.message))?.ids;
         let room = self.max_tokens.saturating_sub(self.frame.len());
         ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
         let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
-        self.infer(&[&ids[..ids.len().min(room)]])?;
+        let short = &ids[..ids.len().min(room)];
+        // Special tokens alone tell what the outputs are like; two rows, since there are graphs that take only one.
+        if !self.frame.is_empty() {
+            self.infer(&[&[], &[]])?;
+        }
         let last = self.tokenizer.last_id();
-        self.infer(&[&[last]]).with_context(|| format!("with token {last}, the tokenizer's last"))?;
+        self.infer(&[&[last]])
+            .with_context(|| format!("with token {last}, the last of the tokenizer (is it this model's own?)"))?;
+        self.infer(&[short, &short[..short.len() / 2]])?;
         self.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
     }
 }
+
+/// A text to try a model with.
+pub const PROBE: &str = "The quick brown fox jumps over the lazy dog.";
 
 const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 

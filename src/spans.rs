@@ -23,13 +23,7 @@ impl TokenLabel {
     /// Reads the labels of a head. Letters such as `L-` mean something only if all labels have such a letter.
     #[must_use]
     pub fn all(labels: &[Arc<str>]) -> Vec<Self> {
-        let prefix = |label: &str| label.split_once('-').map(|(prefix, _)| prefix.to_owned());
-        let is_among = |letters: &[&str]| {
-            labels
-                .iter()
-                .filter(|label| ***label != *"O")
-                .all(|label| prefix(label).is_some_and(|p| letters.contains(&&*p)))
-        };
+        let is_among = |letters| is_among(labels, letters);
         let (begin, end, all): (&[_], &[_], &[_]) = if is_among(&["B", "I"]) {
             (&["B"], &[], &["B", "I"])
         } else if is_among(&["B", "I", "L", "U"]) {
@@ -49,11 +43,25 @@ impl TokenLabel {
         labels.iter().map(read).collect()
     }
 
+    /// The name of the labels' scheme.
+    #[must_use]
+    pub fn scheme(labels: &[Arc<str>]) -> &'static str {
+        let schemes: [(_, &[_]); 3] =
+            [("BIO", &["B", "I"]), ("BILOU", &["B", "I", "L", "U"]), ("IOBES", &["B", "I", "E", "S"])];
+        schemes.iter().find(|(_, letters)| is_among(labels, letters)).map_or("plain", |(name, _)| name)
+    }
+
     /// The type of the entity that the token is part of.
     #[must_use]
     pub fn entity_type(&self) -> Option<&Arc<str>> {
         self.entity_type.as_ref()
     }
+}
+
+/// True when all labels but `O` begin with one of the letters and a hyphen.
+fn is_among(labels: &[Arc<str>], letters: &[&str]) -> bool {
+    let is = |label: &str| label.split_once('-').is_some_and(|(prefix, _)| letters.contains(&prefix));
+    labels.iter().filter(|label| ***label != *"O").all(|label| is(label))
 }
 
 /// A token or a word, with its label.

@@ -25,10 +25,10 @@ use crate::envelope::{Origin, Rejection};
 
 const TRACEPARENT: &str = "traceparent";
 
-/// Starts logging. `RUST_LOG` filters it; without it, tagbert logs from `level` on, and the libraries from `warn` on.
-pub fn log(level: &str) {
+/// Starts logging. `RUST_LOG` filters it; without it, `usual` does.
+pub fn log(usual: &str) {
     let filter = EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("warn,tagbert={level}")));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(usual));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A second call, as tests of the library make it, changes nothing.
     let _ = if io::stderr().is_terminal() {

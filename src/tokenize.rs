@@ -1,9 +1,11 @@
 //! From text to token ids, as the model's own tokenizer has it.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::{Result, anyhow};
-use tokenizers::{ModelWrapper, Tokenizer as HfTokenizer};
+use anyhow::{Result, anyhow, ensure};
+use serde::Serialize;
+use tokenizers::{ModelWrapper, NormalizedString, Normalizer as _, Tokenizer as HfTokenizer};
 
 use crate::envelope::{Rejection, Stage};
 
@@ -70,6 +72,22 @@ enum Words {
     Spaced,
 }
 
+/// Real vocabularies have up to a quarter of a million tokens; tables are made of as many entries as the last id says.
+const MOST_TOKENS: u32 = 1 << 24;
+
+/// What a tokenizer is, in words.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    /// How it cuts words: `WordPiece`, `BPE`, `Unigram` or `WordLevel`.
+    pub kind: &'static str,
+    /// How many tokens it knows, added ones included.
+    pub vocabulary: usize,
+    /// True when it tells `A` from `a`.
+    pub cased: bool,
+    /// The special tokens, by id.
+    pub special: BTreeMap<u32, String>,
+}
+
 impl Tokenizer {
     /// A tokenizer for texts as they are.
     ///
@@ -86,17 +104,14 @@ impl Tokenizer {
             ModelWrapper::BPE(model) => (model.continuing_subword_prefix.clone(), model.unk_token.clone()),
             _ => (None, None),
         };
+        let last = inner.get_vocab(true).into_values().max().unwrap_or_default();
+        ensure!(last < MOST_TOKENS, "it has a token of the number {last}: a vocabulary has {MOST_TOKENS} at most");
         let words = match marker.filter(|marker| !marker.is_empty()) {
             None => Words::Spaced,
             Some(marker) => {
-                let mut lengths = vec![0; inner.get_vocab_size(true)];
+                let mut lengths = vec![0; last as usize + 1];
                 for (token, id) in inner.get_vocab(true) {
-                    let id = id as usize;
-                    // Ids may have gaps.
-                    if id >= lengths.len() {
-                        lengths.resize(id + 1, 0);
-                    }
-                    lengths[id] = token.chars().count() as u32;
+                    lengths[id as usize] = token.chars().count() as u32;
                 }
                 Words::Marked { marker, lengths }
             }
@@ -111,6 +126,33 @@ impl Tokenizer {
     #[must_use]
     pub fn last_id(&self) -> u32 {
         self.inner.get_vocab(true).into_values().max().unwrap_or_default()
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn about(&self) -> About {
+        let kind = match self.inner.get_model() {
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::Unigram(_) => "Unigram",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+        };
+        let mut letter = NormalizedString::from("A");
+        let normalized = self.inner.get_normalizer().is_none_or(|normalizer| normalizer.normalize(&mut letter).is_ok());
+        let added = self.inner.get_added_tokens_decoder().into_iter();
+        let special = added.filter(|(_, token)| token.special).map(|(id, token)| (id, token.content));
+        About {
+            kind,
+            vocabulary: self.inner.get_vocab_size(true),
+            cased: normalized && letter.get().contains('A'),
+            special: special.collect(),
+        }
+    }
+
+    /// The token of an id.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 
     /// The special tokens around a text, padded with token `pad`.

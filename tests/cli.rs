@@ -191,3 +191,96 @@ fn a_broken_model_is_one_clear_error() {
         "rank 2",
     );
 }
+
+fn inspected(model: &str, more: &[&str]) -> String {
+    let output = tagbert(&[&["model", "inspect", model], more].concat(), b"");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn inspected_json(model: &str, more: &[&str]) -> Value {
+    let text = inspected(model, &[&["--json"], more].concat());
+    assert_eq!(text.lines().count(), 1);
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn an_inspection_tells_what_a_model_is_and_what_it_is_fed() {
+    let text = inspected(TINY, &[]);
+    let has = |name: &str, value: &str| {
+        let of = |line: &&str| line.starts_with(&format!("{name} "));
+        let line = text.lines().find(of).unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        assert!(line.contains(value), "{value} in {line}");
+    };
+    has("architecture", "distilbert (");
+    has("graph", "model.onnx, 218");
+    has("opsets", "ai.onnx 1");
+    has("precision", "float32 ");
+    has("precision", "; not quantized");
+    has("inputs", "input_ids int64 [batch");
+    has("heads", "topic: single-label classification, 5 labels: ");
+    assert!(text.contains("entities: token classification (BIO), 9 labels: O, "), "{text}");
+    has("tokenizer", "WordPiece, ");
+    has("tokens", "[CLS] ");
+    has("fed", "input_ids int64 [1, ");
+    has("tags", "entities: ");
+    let width = |line: &str| line.char_indices().nth(14).is_none_or(|(at, _)| line.as_bytes()[at - 1] == b' ');
+    assert!(text.lines().all(width), "columns are aligned:\n{text}");
+}
+
+#[test]
+fn an_inspection_is_one_json_object_if_wanted() {
+    let model = inspected_json(TINY, &[]);
+    assert_eq!(model["name"], "tiny-distilbert");
+    assert_eq!(model["model_type"], "distilbert");
+    assert_eq!((&model["graph"]["file"], &model["graph"]["quantized"]), (&"model.onnx".into(), &false.into()));
+    assert_eq!(model["graph"]["bytes"], 223_602);
+    assert!(model["graph"]["parameter_count"].as_u64().unwrap() > 10_000);
+    assert_eq!(model["heads"][2]["scheme"], "BIO");
+    assert_eq!(model["tokenizer"]["cased"], false);
+    let fed = &model["fed"];
+    assert_eq!(fed["tokens"][0], "[CLS]");
+    let tokens = fed["ids"].as_array().unwrap().len();
+    assert_eq!(fed["tensors"][0], serde_json::json!({"name": "input_ids", "type": "int64", "shape": [1, tokens]}));
+    assert!(fed["tags"]["spam"]["score"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn models_of_other_kinds_are_inspected_too() {
+    let parity = |name: &str| format!("tests/fixtures/parity/{name}");
+    let model = inspected_json(&parity("roberta-bio"), &[]);
+    assert_eq!((&model["tokenizer"]["kind"], &model["tokenizer"]["cased"]), (&"BPE".into(), &true.into()));
+    assert_eq!(
+        (&model["heads"][0]["task"], &model["heads"][0]["scheme"]),
+        (&"token classification".into(), &"BIO".into())
+    );
+    assert_eq!(model["fed"]["tokens"][0], "<s>");
+    let model = inspected_json(&parity("xlm-roberta-multi-label"), &[]);
+    assert_eq!(model["tokenizer"]["kind"], "Unigram");
+    assert_eq!(model["heads"][0]["task"], "multi-label classification");
+    for (name, scheme) in [("distilbert-bilou", "BILOU"), ("distilbert-iobes", "IOBES"), ("distilbert-plain", "plain")]
+    {
+        assert_eq!(inspected_json(&parity(name), &[])["heads"][0]["scheme"], scheme, "{name}");
+    }
+    let model = inspected_json(&parity("bert-default-labels"), &[]);
+    assert_eq!(model["heads"][0]["labels"], serde_json::json!(["LABEL_0", "LABEL_1"]));
+    assert_eq!(inspected_json(&parity("distilbert-regression"), &[])["heads"][0]["task"], "regression");
+}
+
+#[test]
+fn an_inspection_is_of_the_variant_that_was_asked_for() {
+    let model = "tests/fixtures/parity/distilbert-multi-label";
+    let of = |variant| inspected_json(model, &["--variant", variant])["graph"].clone();
+    let (full, half, int) = (of("fp32"), of("fp16"), of("int8"));
+    let variants = ["onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx"];
+    assert_eq!(full["variants"], serde_json::json!(variants));
+    for (graph, file, kind, quantized) in [
+        (&full, variants[0], "float32", false),
+        (&half, variants[1], "float16", false),
+        (&int, variants[2], "uint8", true),
+    ] {
+        assert_eq!((&graph["file"], &graph["quantized"]), (&file.into(), &quantized.into()));
+        assert!(graph["parameters"][kind].as_u64() > Some(1000), "{graph}");
+    }
+    assert_eq!(tagbert(&["model", "inspect", model, "--variant", "int4"], b"").status.code(), Some(1));
+}

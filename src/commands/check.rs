@@ -7,12 +7,19 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseProducer;
 
 use crate::cli::ConfigArgs;
-use crate::kafka;
 use crate::taggers::Taggers;
+use crate::{kafka, model};
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
     println!("{}", config.masked());
+    let mut vetted = Vec::new();
+    for tagger in config.taggers() {
+        if !vetted.contains(&tagger.model) {
+            model::vet(&tagger.model)?;
+            vetted.push(tagger.model);
+        }
+    }
     for model in Taggers::load(&config)?.models() {
         eprintln!("model: {} {}", model.name, model.version);
     }

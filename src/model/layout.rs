@@ -78,7 +78,7 @@ pub(super) fn no_graph(
     let of = variant.map(|variant| format!(" for the variant `{variant}`")).unwrap_or_default();
     let tried = candidates.join(", ");
     if there.is_empty() {
-        return anyhow::anyhow!("{place}: no graph{of}: none of {tried} is there; export the model to ONNX");
+        return anyhow::anyhow!("{place}: no graph{of}: none of {tried} is there; make one: optimum-cli export onnx");
     }
     anyhow::anyhow!(
         "{place}: no graph{of}: none of {tried} is there, but {}: name one as the variant",

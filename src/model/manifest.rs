@@ -17,6 +17,8 @@ pub struct Manifest {
     pub name: String,
     /// Its architecture, such as `distilbert`.
     pub model_type: String,
+    /// The classes of `transformers` that it is of, such as `DistilBertForTokenClassification`.
+    pub architectures: Vec<String>,
     /// Its heads.
     pub heads: Vec<Head>,
     /// The longest input that it has positions for, special tokens included.
@@ -144,6 +146,15 @@ struct TokenizerConfigFile {
 const FROM_ZERO: [&str; 4] = ["distilbert", "bert", "electra", "albert"];
 const FROM_PADDING: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 
+/// More than any of these encoders has. (The warm-up runs on as many.)
+const MOST_POSITIONS: usize = 1 << 16;
+
+/// `transformers` leaves out what is its default: two labels without names.
+const DEFAULT_LABELS: usize = 2;
+
+/// More labels than any head has.
+const MOST_LABELS: usize = 1 << 16;
+
 impl Manifest {
     /// Reads what describes the directory's model.
     ///
@@ -151,6 +162,7 @@ impl Manifest {
     /// When a file is missing or makes no sense, or the model is none that tagbert can run.
     pub fn load(directory: &Path) -> Result<Self> {
         let file = directory.join("config.json");
+        ensure!(file.exists(), "{}: it is not there; `save_pretrained` of `transformers` writes it", file.display());
         let config: ConfigFile = read(&file)?;
         let model_type = config.model_type.clone();
         let pad = config.pad_token_id.unwrap_or(0);
@@ -163,6 +175,11 @@ impl Manifest {
             bail!("{}: model_type is `{model_type}`; supported are {known}", file.display());
         };
         let positions = config.max_position_embeddings.unwrap_or(512).saturating_sub(unused);
+        ensure!(
+            positions <= MOST_POSITIONS,
+            "{}: max_position_embeddings is {positions}; supported are {MOST_POSITIONS} at most",
+            file.display()
+        );
         let directory_name = || directory.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
         let directory_name = directory_name().unwrap_or_else(|| "model".into());
         let heads = directory.join("heads.json");
@@ -176,7 +193,7 @@ impl Manifest {
         };
         let max_tokens = positions.min(tokenizer_limit(directory)?);
         ensure!(max_tokens >= 8, "{}: it has positions for only {max_tokens} tokens", file.display());
-        Ok(Self { name, model_type, heads, max_tokens, pad })
+        Ok(Self { name, model_type, architectures: config.architectures, heads, max_tokens, pad })
     }
 }
 
@@ -192,13 +209,7 @@ impl ConfigFile {
                  has a heads.json)"
             );
         }
-        // transformers leaves out what is the default: two labels, LABEL_0 and LABEL_1.
-        let count = if self.id2label.is_empty() { self.num_labels.unwrap_or(2) } else { self.id2label.len() };
-        let default = |id: usize| self.id2label.is_empty().then(|| format!("LABEL_{id}").into());
-        let labels = (0..count).map(|id| self.id2label.get(&id.to_string()).cloned().or_else(|| default(id)));
-        let labels: Option<Vec<_>> = labels.collect();
-        let labels = labels.context("id2label does not number its labels 0, 1, 2 …")?;
-        ensure!(!labels.is_empty(), "it has no label");
+        let labels = self.labels()?;
         // As `TextClassificationPipeline` chooses: one logit is a yes or no unless it says that it is a number.
         let task = match self.problem_type {
             _ if tokens => Task::Tokens(TokenLabel::all(&labels)),
@@ -210,6 +221,22 @@ impl ConfigFile {
         let one = labels.len() == 1;
         ensure!(task != Task::Regression || one, "a regression has one label, and id2label has {}", labels.len());
         Ok(Head { name: name.into(), output: None, labels, task, temperature: 1.0, thresholds: BTreeMap::new() })
+    }
+
+    fn labels(&self) -> Result<Vec<Arc<str>>> {
+        let names = &self.id2label;
+        if names.is_empty() {
+            let count = self.num_labels.unwrap_or(DEFAULT_LABELS);
+            ensure!((1..=MOST_LABELS).contains(&count), "num_labels is {count}");
+            return Ok((0..count).map(|id| format!("LABEL_{id}").into()).collect());
+        }
+        let name = |id: usize| {
+            let name = names.get(&id.to_string()).cloned();
+            name.with_context(|| {
+                format!("id2label names {} labels, and none of them is {id}: number them 0, 1, 2 …", names.len())
+            })
+        };
+        (0..names.len()).map(name).collect()
     }
 }
 

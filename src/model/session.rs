@@ -18,6 +18,9 @@ const ATTENTION_MASK: &str = "attention_mask";
 const TOKEN_TYPE_IDS: &str = "token_type_ids";
 const INPUTS: [&str; 3] = [INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS];
 
+/// What makes a graph that fits.
+const EXPORT: &str = "export it with `optimum-cli export onnx`";
+
 /// A session and the buffers of its inputs. It has one owner, since ONNX Runtime runs it by `&mut`.
 #[derive(Debug)]
 pub struct Session {
@@ -50,12 +53,12 @@ impl Session {
         for input in session.inputs() {
             let known = INPUTS.into_iter().find(|name| *name == input.name());
             inputs.push(known.with_context(|| {
-                format!("the graph has an input `{}`; tagbert feeds {}", input.name(), INPUTS.join(", "))
+                format!("the graph has an input `{}`; tagbert feeds {}: {EXPORT}", input.name(), INPUTS.join(", "))
             })?);
             check_input(input.name(), input.dtype())?;
         }
         for name in [INPUT_IDS, ATTENTION_MASK] {
-            ensure!(inputs.contains(&name), "the graph has no input `{name}`");
+            ensure!(inputs.contains(&name), "the graph has no input `{name}`: {EXPORT}");
         }
         let outputs = heads.iter().map(|head| output_of(head, session.outputs())).collect::<Result<_>>()?;
         let (input_ids, attention_mask, token_type_ids) = Default::default();
@@ -71,7 +74,7 @@ impl Session {
 
 fn check_input(name: &str, ty: &ValueType) -> Result<()> {
     let ValueType::Tensor { ty: TensorElementType::Int64, shape, .. } = ty else {
-        bail!("input `{name}` is {ty:?}; expected int64 of shape [batch, tokens]");
+        bail!("input `{name}` is {ty}; expected int64 of shape [batch, tokens]: {EXPORT}");
     };
     ensure!(shape.len() == 2, "input `{name}` has rank {}; expected [batch, tokens]", shape.len());
     let fixed = shape.iter().any(|&axis| axis >= 0);
@@ -102,13 +105,18 @@ fn output_of(head: &Head, outputs: &[ort::value::Outlet]) -> Result<Output> {
     let output_name = output.name();
     match output.dtype() {
         ValueType::Tensor { ty: TensorElementType::Float32 | TensorElementType::Float16, shape, .. } => {
+            // What the graph does not say shows at the warm-up.
             let found = shape.len();
-            ensure!(found == rank, "output `{output_name}` has rank {found}; head `{name}` needs {rank}");
-            let logits = shape[rank - 1];
+            let expected = if by_token { "[batch, tokens, labels]" } else { "[batch, labels]" };
+            ensure!(
+                found == rank || found == 0,
+                "output `{output_name}` has rank {found}; head `{name}` needs {rank}: {expected}"
+            );
+            let logits = shape.last().copied().unwrap_or(-1);
             let fits = logits < 0 || logits == labels as i64;
             ensure!(fits, "head `{name}` has {labels} labels, but output `{output_name}` has {logits} logits");
         }
-        other => bail!("output `{output_name}` is {other:?}; expected float32 or float16"),
+        other => bail!("output `{output_name}` is {other}; expected float32 or float16: {EXPORT}"),
     }
     Ok(Output { name: output_name.to_owned(), labels, by_token })
 }
@@ -140,15 +148,20 @@ impl Infer for Session {
         let outputs = self.inner.run(inputs)?;
         let mut logits: Vec<Vec<Logits>> = batch.iter().map(|_| Vec::with_capacity(self.outputs.len())).collect();
         for Output { name, labels, by_token } in &self.outputs {
-            let values = floats(&outputs[name.as_str()])?;
+            let (found, values) = floats(&outputs[name.as_str()])?;
             let rows = if *by_token { width } else { 1 };
-            let (found, expected) = (values.len(), batch.len() * rows * labels);
-            ensure!(found == expected, "output `{name}`: {found} logits for a batch of {shape:?} and {labels} labels");
+            let tokens = by_token.then_some(width);
+            let expected: Vec<_> = [Some(batch.len()), tokens, Some(*labels)].into_iter().flatten().collect();
+            ensure!(
+                found.iter().copied().eq(expected.iter().map(|&axis| axis as i64)),
+                "output `{name}` has the shape {found:?} for a batch of {shape:?}; its head of {labels} labels needs \
+                 {expected:?}"
+            );
             for (row, ids) in batch.iter().enumerate() {
                 let (first, used) = if *by_token { (prefix.len(), ids.len()) } else { (0, 1) };
                 let start = (row * rows + first) * labels;
                 let own = &values[start..start + used * labels];
-                ensure!(own.iter().all(|logit| logit.is_finite()), "output `{name}` has a logit that is no number");
+                ensure!(own.iter().all(|logit| logit.is_finite()), "output `{name}` has a logit that is not finite");
                 logits[row].push(own.to_vec());
             }
         }
@@ -156,9 +169,10 @@ impl Infer for Session {
     }
 }
 
-fn floats(value: &DynValue) -> Result<Cow<'_, [f32]>> {
-    if let Ok((_, values)) = value.try_extract_tensor::<f16>() {
-        return Ok(values.iter().map(|value| value.to_f32()).collect());
+fn floats(value: &DynValue) -> Result<(&[i64], Cow<'_, [f32]>)> {
+    if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
+        return Ok((shape, values.iter().map(|value| value.to_f32()).collect()));
     }
-    Ok(value.try_extract_tensor::<f32>()?.1.into())
+    let (shape, values) = value.try_extract_tensor::<f32>()?;
+    Ok((shape, values.into()))
 }

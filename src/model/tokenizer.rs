@@ -78,7 +78,7 @@ pub fn load(directory: &Path) -> Result<Tokenizer> {
             directory.display()
         );
     };
-    Tokenizer::new(inner)
+    Tokenizer::new(inner).with_context(|| if json.exists() { &json } else { &vocabulary }.display().to_string())
 }
 
 /// BERT's tokenizer as `vocab.txt` and `tokenizer_config.json` describe it (Devlin et al. 2018).

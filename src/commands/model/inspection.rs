@@ -1,0 +1,200 @@
+//! What `tagbert model inspect` tells of a model.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::config::Config;
+use crate::decode::Document;
+use crate::gather::run_alone;
+use crate::model::graph_file::GraphFile;
+use crate::model::onnx::Graph;
+use crate::model::{Head, Identity, Model, PROBE, Task};
+use crate::spans::TokenLabel;
+use crate::taggers::Taggers;
+use crate::tags::Tag;
+use crate::tokenize::About;
+
+/// Operators that compute on integers, or turn them back into floats.
+const QUANTIZED: [&str; 14] = [
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulBnb4",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "MatMulNBits",
+    "QAttention",
+    "QEmbedLayerNormalization",
+    "QGemm",
+    "QLinearMatMul",
+    "QMultiHeadAttention",
+    "QOrderedMatMul",
+    "QuantizeLinear",
+];
+
+/// Operators that are a whole layer's attention.
+const ATTENTION: [&str; 7] = [
+    "Attention",
+    "GroupQueryAttention",
+    "MultiHeadAttention",
+    "PackedAttention",
+    "PackedMultiHeadAttention",
+    "QAttention",
+    "QMultiHeadAttention",
+];
+
+/// All of it.
+#[derive(Serialize)]
+pub struct Inspection {
+    #[serde(flatten)]
+    pub identity: Identity,
+    pub model_type: String,
+    pub architectures: Vec<String>,
+    pub directory: String,
+    pub max_tokens: usize,
+    pub graph: GraphFacts,
+    pub heads: Vec<HeadFacts>,
+    pub tokenizer: About,
+    pub fed: Fed,
+}
+
+/// The graph.
+#[derive(Serialize)]
+pub struct GraphFacts {
+    pub file: String,
+    pub bytes: u64,
+    pub external_bytes: u64,
+    /// All that are there.
+    pub variants: Vec<String>,
+    pub parameter_count: u64,
+    pub quantized: bool,
+    /// Nodes that are a whole attention; 0 where it is made of small operators.
+    pub fused_attention: usize,
+    #[serde(flatten)]
+    pub graph: Graph,
+}
+
+/// A head.
+#[derive(Serialize)]
+pub struct HeadFacts {
+    pub name: Arc<str>,
+    pub output: Option<String>,
+    pub task: &'static str,
+    /// For token classification.
+    pub scheme: Option<&'static str>,
+    pub labels: Vec<Arc<str>>,
+    pub temperature: f32,
+    pub thresholds: BTreeMap<Arc<str>, f32>,
+}
+
+/// What a text becomes, in and out.
+#[derive(Serialize)]
+pub struct Fed {
+    pub text: &'static str,
+    pub ids: Vec<u32>,
+    pub tokens: Vec<String>,
+    pub tensors: Vec<Fact>,
+    pub tags: BTreeMap<Arc<str>, Tag>,
+}
+
+/// A tensor as it is fed.
+#[derive(Serialize)]
+pub struct Fact {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub shape: [usize; 2],
+}
+
+/// Loads the configuration's model, which should have been vetted, and looks at it.
+pub fn of(config: &Config) -> Result<Inspection> {
+    let taggers = Arc::new(Taggers::load(config)?);
+    let model = &taggers.lanes.first().context("there is no model")?.model;
+    let graph = GraphFacts::of(model)?;
+    Ok(Inspection {
+        identity: model.identity.clone(),
+        model_type: model.manifest.model_type.clone(),
+        architectures: model.manifest.architectures.clone(),
+        directory: model.directory.display().to_string(),
+        max_tokens: model.max_tokens,
+        heads: model.manifest.heads.iter().map(HeadFacts::of).collect(),
+        tokenizer: model.tokenizer.about(),
+        fed: Fed::of(&taggers, model, &graph.graph)?,
+        graph,
+    })
+}
+
+impl GraphFacts {
+    fn of(model: &Model) -> Result<Self> {
+        let GraphFile { graph, bytes, external_bytes } = GraphFile::open(&model.graph)?;
+        let file = model.graph.strip_prefix(&model.directory).unwrap_or(&model.graph);
+        Ok(Self {
+            file: file.display().to_string(),
+            bytes,
+            external_bytes,
+            variants: variants(&model.directory),
+            parameter_count: graph.parameter_count(),
+            quantized: graph.count(&QUANTIZED) > 0,
+            fused_attention: graph.count(&ATTENTION),
+            graph,
+        })
+    }
+}
+
+fn variants(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["", "onnx/"] {
+        let entries = directory.join(folder).read_dir().into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let graphs = names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "onnx"));
+        found.extend(graphs.map(|name| format!("{folder}{name}")));
+    }
+    found.sort();
+    found
+}
+
+impl HeadFacts {
+    fn of(head: &Head) -> Self {
+        let task = match head.task {
+            Task::SingleLabel => "single-label classification",
+            Task::MultiLabel => "multi-label classification",
+            Task::Regression => "regression",
+            Task::Tokens(_) => "token classification",
+        };
+        Self {
+            name: Arc::clone(&head.name),
+            output: head.output.clone(),
+            task,
+            scheme: head.is_by_token().then(|| TokenLabel::scheme(&head.labels)),
+            labels: head.labels.clone(),
+            temperature: head.temperature,
+            thresholds: head.thresholds.clone(),
+        }
+    }
+}
+
+impl Fed {
+    fn of(taggers: &Arc<Taggers>, model: &Model, graph: &Graph) -> Result<Self> {
+        let document = Document { id: RawValue::NULL.to_owned(), texts: vec![Some(PROBE.into())] };
+        let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
+        run_alone(&mut work)?;
+        let encoded = model.tokenizer.encode(PROBE).map_err(|rejection| anyhow!(rejection.message))?;
+        let room = model.max_tokens.saturating_sub(model.frame.len());
+        let seen = &encoded.ids[..encoded.ids.len().min(room)];
+        let ids = [&model.frame.prefix, seen, &model.frame.suffix].concat();
+        let shape = [1, ids.len()];
+        let tensor = |name: &String| Fact { name: name.clone(), kind: "int64", shape };
+        Ok(Self {
+            text: PROBE,
+            tokens: ids.iter().map(|id| model.tokenizer.token(*id).unwrap_or_default()).collect(),
+            ids,
+            tensors: graph.inputs.iter().map(|input| tensor(&input.name)).collect(),
+            tags: work.tags().into_iter().map(|(name, tag)| (Arc::clone(name), tag)).collect(),
+        })
+    }
+}
