@@ -8,13 +8,20 @@ use rdkafka::producer::BaseProducer;
 
 use crate::cli::ConfigArgs;
 use crate::kafka;
+use crate::shadow;
 use crate::taggers::Taggers;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
     println!("{}", config.masked());
-    for model in Taggers::load(&config)?.models() {
+    let taggers = Taggers::load(&config)?;
+    for model in taggers.models() {
         eprintln!("model: {} {}", model.name, model.version);
+    }
+    if let Some(of_shadow) = config.of_shadow() {
+        for model in shadow::load(&of_shadow, &taggers)?.models() {
+            eprintln!("shadow: {} {}", model.name, model.version);
+        }
     }
     if config.kafka.brokers == "embedded" {
         eprintln!("brokers: embedded, so there are no topics to look for");

@@ -86,7 +86,7 @@ fn feed(config: &Config, live: &Arc<Live>, texts: &[String], room: usize, before
     let budget = Budget::new(1 << 30);
     let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
     let stop = Arc::new(Stop::default());
-    let pipeline = Pipeline::start(config, live, sink, &metrics, &stop).unwrap();
+    let pipeline = Pipeline::start(config, live, None, sink, &metrics, &stop).unwrap();
     for (number, text) in texts.iter().enumerate() {
         before(number);
         let (partition, place) = ((number % 2) as i32, number / 2);

@@ -9,6 +9,7 @@ use std::path::Path;
 
 pub mod hub;
 pub mod kafka;
+pub mod line;
 pub mod tagbert;
 
 /// The root of the repository.
