@@ -73,8 +73,8 @@ fn wait_for_tagged(worker: &mut Worker, line: &Line, count: usize) -> Vec<Value>
 fn a_reload_in_mid_stream_loses_nothing_and_every_output_says_which_version_made_it() {
     let line = Line::create("reload", 2);
     let model = copy(TINY);
-    let long = |n: usize| document(&format!("{n} {}", "word ".repeat(200)));
-    line.produce(&(0..1500).map(long).collect::<Vec<_>>());
+    let long = |n: usize| document(&format!("{n} {}", "word ".repeat(100)));
+    line.produce(&(0..600).map(long).collect::<Vec<_>>());
     let yaml = line.yaml(path(&model)) + "limits: {in_flight: 1MiB}\n";
     let mut worker = Worker::start(&yaml, &NO_WATCH);
     worker.wait_until("something is tagged", |_| !line.tagged().is_empty());
@@ -87,8 +87,8 @@ fn a_reload_in_mid_stream_loses_nothing_and_every_output_says_which_version_made
     assert_eq!(second["name"], "second");
     assert_ne!(second["version"], first["version"]);
     assert_eq!(worker.get("/readyz").0, 200);
-    line.produce(&(1500..1600).map(long).collect::<Vec<_>>());
-    wait_for_tagged(&mut worker, &line, 1600);
+    line.produce(&(600..700).map(long).collect::<Vec<_>>());
+    wait_for_tagged(&mut worker, &line, 700);
     assert_eq!(reload(&worker), (200, json!({ "changed": false, "models": [second] })));
     let (_, metrics) = worker.get("/metrics");
     let info: Vec<_> = metrics.lines().filter(|line| line.starts_with("tagbert_model_info{")).collect();
@@ -107,7 +107,7 @@ fn a_reload_in_mid_stream_loses_nothing_and_every_output_says_which_version_made
         assert!(previous.is_none_or(|previous| previous < offset), "once, and in order");
         *models.entry(tagged["model"].to_string()).or_default() += 1;
     }
-    assert_eq!(models.values().sum::<usize>(), 1600);
+    assert_eq!(models.values().sum::<usize>(), 700);
     assert_eq!(models.keys().cloned().collect::<HashSet<_>>(), HashSet::from([first.to_string(), second.to_string()]));
     assert!(models[&second.to_string()] >= 100, "all that came after the reload");
     line.assert_committed_to_the_end();
@@ -266,17 +266,17 @@ fn a_shadow_reports_how_it_differs_and_publishes_nothing() {
 #[test]
 fn a_shadow_that_is_too_slow_misses_documents_and_the_line_does_not_wait() {
     let line = Line::create("shadow-slow", 1);
-    let texts: Vec<_> = (0..600).map(|n| document(&format!("{n} {}", "word ".repeat(400)))).collect();
+    let texts: Vec<_> = (0..400).map(|n| document(&format!("{n} {}", "word ".repeat(300)))).collect();
     line.produce(&texts);
     let yaml = line.yaml(TINY) + "shadow: {path: models/tagbert-small, sample: 1}\n";
     let mut worker = Worker::start(&yaml, &NO_WATCH);
-    wait_for_tagged(&mut worker, &line, 600);
+    wait_for_tagged(&mut worker, &line, 400);
     worker.wait_until("some are dropped", |worker| worker.metric("tagbert_shadow_dropped_total") > Some(0.0));
     let report = shadow(&worker);
-    assert!(report["compared"].as_u64().unwrap() < 600, "{report}");
+    assert!(report["compared"].as_u64().unwrap() < 400, "{report}");
     worker.terminate();
     worker.wait_for_success();
-    assert_eq!(line.tagged().len(), 600);
+    assert_eq!(line.tagged().len(), 400);
     line.assert_committed_to_the_end();
 }
 
@@ -286,7 +286,8 @@ fn a_shadow_that_cannot_work_is_refused_at_the_start() {
     for (shadow, expected) in
         [("no/such/model", "no/such/model"), ("tests/fixtures/parity/distilbert-single-label", "no tag in common")]
     {
-        let mut worker = Worker::start(&line.yaml(TINY), &["--set", &format!("shadow.path={shadow}")]);
+        let mut worker =
+            Worker::start(&line.yaml(TINY), &["--set", "model.stride=8", "--set", &format!("shadow.path={shadow}")]);
         assert_eq!(worker.wait().code(), Some(1));
         let log = worker.log();
         let said: Vec<_> = log.lines().filter(|line| line.starts_with("tagbert: ")).collect();

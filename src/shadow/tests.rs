@@ -6,7 +6,7 @@ use crate::envelope::Lease;
 const TINY: &str = "tests/fixtures/tiny-distilbert";
 
 fn config(shadow: &str, sample: &str) -> Config {
-    let yaml = format!("model: {{path: {TINY}, device: cpu}}\nshadow: {{path: {shadow}, sample: {sample}}}");
+    let yaml = format!("model: {{path: {TINY}, device: cpu, stride: 8}}\nshadow: {{path: {shadow}, sample: {sample}}}");
     Config::parse(&yaml, HashMap::new(), &[]).unwrap()
 }
 
@@ -63,9 +63,11 @@ fn a_model_agrees_with_itself_and_a_full_queue_drops() {
     }
     assert_eq!(report["model"], report["compared_with"][0]);
 
-    let work = tagged(&primary, &"word ".repeat(BYTES / 8));
+    let work = tagged(&primary, "one too many");
+    shadow.inner.waiting.fetch_add(BYTES, Ordering::AcqRel);
     shadow.offer(&origin(0), &work, &work.tags());
-    assert_eq!(shadow.report().dropped, 1, "it would take more than all the memory that there is for it");
+    shadow.inner.waiting.fetch_sub(BYTES, Ordering::AcqRel);
+    assert_eq!(shadow.report().dropped, 1, "all the memory that there is for it is taken");
 
     shadow.replace(&primary, shadow.taggers());
     let report = report_on(&shadow, &primary, 3);
@@ -107,6 +109,7 @@ fn single_heads_are_compared_whatever_their_names_and_others_by_name() {
     let load = |path: &str| {
         let mut config = Config::default();
         config.model.path = path.parse().unwrap();
+        config.model.stride = 8;
         Taggers::load(&config).unwrap()
     };
     let (tiny, one, other) = (
