@@ -17,7 +17,8 @@ use crate::model::Location;
 pub use layers::ConfigError;
 pub(crate) use layers::environment;
 pub use taggers::{
-    Aggregation, LongDocuments, Model, ModelSettings, Tagger, TaggerModel, TaggerSettings, WindowScores, WindowSettings,
+    Aggregation, LongDocuments, Model, ModelSettings, Shadow, Tagger, TaggerModel, TaggerSettings, WindowScores,
+    WindowSettings,
 };
 
 /// The configuration of `tagbert run`.
@@ -34,11 +35,13 @@ pub struct Config {
     pub model: Model,
     /// Several taggers; without them, `model` is the only one, and its tags have its heads' names.
     pub taggers: Vec<Tagger>,
+    /// A second model that is tried on the same documents, and publishes nothing: `GET /shadow` says how it differs.
+    pub shadow: Option<Shadow>,
     /// How documents are batched for the model.
     pub batch: Batch,
     /// What bounds memory.
     pub limits: Limits,
-    /// The HTTP port for probes and metrics.
+    /// The HTTP port for probes, metrics, the shadow's report and reloads.
     pub http: Http,
     /// How the worker stops.
     pub shutdown: Shutdown,
@@ -195,7 +198,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Address of `/livez`, `/readyz` and `/metrics`; port 0 takes any free one.
+    /// Its address; port 0 takes any free one. Whoever reaches it can read `/livez`, `/readyz`, `/metrics` and
+    /// `/shadow`, and ask for a reload by `POST /models/reload`.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
 }
@@ -284,6 +288,7 @@ impl Config {
             return refuse("output.dead_letters", "must not be `output.topic`".into());
         }
         self.validate_taggers()?;
+        self.validate_shadow()?;
         if self.batch.tokens == 0 {
             return refuse("batch.tokens", "must be 1 or more".into());
         }

@@ -1,6 +1,6 @@
 //! A document's logits, gathered window by window.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::model::Logits;
 use crate::taggers::{Lane, Work};
@@ -61,6 +61,14 @@ impl Gathered {
 /// # Errors
 /// When a model fails.
 pub fn run_alone(work: &mut Work) -> Result<()> {
+    run_alone_while(work, || true)
+}
+
+/// The same as long as it is wanted: that is asked before each window.
+///
+/// # Errors
+/// When a model fails, or it is no longer wanted.
+pub fn run_alone_while(work: &mut Work, is_wanted: impl Fn() -> bool) -> Result<()> {
     let taggers = std::sync::Arc::clone(&work.taggers);
     for lane in &taggers.lanes {
         let Some(encoded) = lane.tokens(work) else {
@@ -70,6 +78,7 @@ pub fn run_alone(work: &mut Work) -> Result<()> {
         let tokens = encoded.ids.len();
         let mut gathered = Gathered::nothing_of(lane.windows.count(tokens));
         for (number, window) in lane.windows.of(tokens).enumerate() {
+            ensure!(is_wanted(), "given up");
             let logits = lane.model.infer(&[&encoded.ids[window.tokens.clone()]])?;
             gathered.add(number, &window, &logits[0], lane, tokens);
         }

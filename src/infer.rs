@@ -90,7 +90,11 @@ impl Runner {
                         self.admit(document);
                         continue;
                     }
-                    None => Duration::from_secs(1),
+                    None => {
+                        // An idle line keeps no model that was replaced.
+                        self.taggers = None;
+                        Duration::from_secs(1)
+                    }
                 },
             };
             match self.ends.documents.recv_timeout(patience) {

@@ -14,7 +14,8 @@
 //! | deliver | [`sink`], [`dead_letter`] | a record on an output topic |
 //! | commit | [`ledger`], [`source`] | the offset, once all before it is acknowledged |
 //!
-//! [`pipeline`] joins them, [`worker`] starts and stops the whole. `docs/ARCHITECTURE.md` has the picture.
+//! [`pipeline`] joins them, [`worker`] starts and stops the whole. [`reload`] exchanges the models meanwhile, and
+//! [`shadow`] tries another one. `docs/ARCHITECTURE.md` has the picture.
 
 pub mod batch;
 pub mod budget;
@@ -37,7 +38,9 @@ pub mod metrics;
 pub mod model;
 pub mod pipeline;
 pub mod record;
+pub mod reload;
 pub mod reorder;
+pub mod shadow;
 pub mod signals;
 pub mod sink;
 pub mod source;
@@ -48,5 +51,6 @@ pub mod taggers;
 pub mod tags;
 pub mod telemetry;
 pub mod tokenize;
+pub mod watch;
 pub mod windows;
 pub mod worker;

@@ -35,7 +35,7 @@ impl Live {
     }
 
     /// From the next document on, these.
-    pub fn replace(&self, taggers: Taggers) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(taggers);
+    pub fn replace(&self, taggers: Arc<Taggers>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = taggers;
     }
 }

@@ -11,6 +11,7 @@ pub mod onnx;
 pub mod protobuf;
 pub mod runtime;
 mod session;
+pub mod stamp;
 mod tokenizer;
 pub mod vet;
 
@@ -28,8 +29,8 @@ use graph_file::GraphFile;
 pub use location::Location;
 pub use manifest::{Head, Manifest, Task};
 pub use session::Session;
-pub use vet::vet;
 
+use self::stamp::Stamp;
 use crate::config::ModelSettings;
 use crate::tokenize::{Frame, Tokenizer};
 
@@ -87,25 +88,31 @@ impl Model {
         let variant = settings.variant.as_deref();
         let fetch::Fetched { directory, revision } = fetch::fetch(&settings.path, variant)?;
         ensure!(directory.is_dir(), "model.path: {} is not a directory", directory.display());
+        let graph = layout::find_graph(&directory, variant);
+        let files = graph.as_ref().map(|graph| files(&directory, graph)).unwrap_or_default();
+        let before = Stamp::of_all(&files);
         let manifest = Manifest::load(&directory)?;
         let most = manifest.max_tokens;
         let max_tokens = settings.max_tokens.map_or(most, Into::into);
         ensure!(max_tokens <= most, "max_tokens is {max_tokens}, but {} takes only {most}", manifest.name);
         let tokenizer = tokenizer::load(&directory)?;
         let frame = tokenizer.frame(manifest.pad)?;
-        let graph = layout::find_graph(&directory, variant)?;
+        let graph = graph?;
         GraphFile::open(&graph)?;
         let session = Session::open(&graph, &manifest.heads, frame.clone(), settings.device);
         let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
-        let hash = version(&directory, &graph)?;
+        let hash = hash_of(&directory, &files)?;
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
+        // Else the version could be that of other files than those that were loaded.
+        let changed = Stamp::of_all(&files) != before;
+        ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
         let model = Self {
             identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
             manifest,
             tokenizer: Arc::new(tokenizer),
             frame,
             max_tokens,
-            tokenizer_version: hash_of(&directory, &TOKENIZER_FILES)?,
+            tokenizer_version: hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?,
             directory,
             graph,
             session: Mutex::new(Box::new(session)),
@@ -119,6 +126,12 @@ impl Model {
     pub fn with_session(mut self, session: impl Infer + 'static) -> Self {
         self.session = Mutex::new(Box::new(session));
         self
+    }
+
+    /// The files that decide what its tags are, and so its version; not all have to be there.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        files(&self.directory, &self.graph)
     }
 
     /// Runs a batch: see [`Infer::infer`].
@@ -156,23 +169,24 @@ pub const PROBE: &str = "The quick brown fox jumps over the lazy dog.";
 
 const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 
-/// The hash of the files that decide what the tags are.
-fn version(directory: &Path, graph: &Path) -> Result<String> {
-    let graph = graph.strip_prefix(directory).unwrap_or(graph).to_string_lossy();
-    let data = format!("{graph}_data");
-    let names = [&TOKENIZER_FILES[..], &["config.json", "heads.json", &graph, &data]].concat();
-    hash_of(directory, &names)
+/// The files that decide what the tags are; not all have to be there.
+fn files(directory: &Path, graph: &Path) -> Vec<PathBuf> {
+    let name = graph.strip_prefix(directory).unwrap_or(graph).to_string_lossy();
+    let beside = [&TOKENIZER_FILES[..], &["config.json", "heads.json"]].concat();
+    let weights = layout::weights(&name).map(|name| directory.join(name));
+    beside.iter().map(|name| directory.join(name)).chain([graph.to_owned()]).chain(weights).collect()
 }
 
-fn hash_of(directory: &Path, names: &[&str]) -> Result<String> {
+/// A hash of files of the directory, as far as they are there: of their names and what is in them.
+fn hash_of(directory: &Path, files: &[PathBuf]) -> Result<String> {
     let mut hash = Sha256::new();
-    for name in names {
-        let path = directory.join(name);
-        let file = match File::open(&path) {
+    for path in files {
+        let file = match File::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             file => file.with_context(|| path.display().to_string())?,
         };
-        hash.update(name);
+        let name = path.strip_prefix(directory).unwrap_or(path).to_string_lossy();
+        hash.update(name.as_bytes());
         hash.update(file.metadata()?.len().to_le_bytes());
         let mut file = BufReader::with_capacity(1 << 20, file);
         loop {

@@ -27,6 +27,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::record::Assembler;
 use crate::reorder::Reorder;
+use crate::shadow::Shadow;
 use crate::stop::Stop;
 use crate::taggers::Work;
 
@@ -65,13 +66,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the threads. A sink that fails stops the worker through `stop`.
+    /// Starts the threads. A sink that fails stops the worker through `stop`. The shadow is shown what is tagged.
     ///
     /// # Errors
     /// When the system refuses a thread.
     pub fn start<S: Sink>(
         config: &Config,
         live: &Arc<Live>,
+        shadow: Option<Arc<Shadow>>,
         sink: S,
         metrics: &Arc<Metrics>,
         stop: &Arc<Stop>,
@@ -126,7 +128,8 @@ impl Pipeline {
         }
         drop(to_deliver);
 
-        let deliver = Deliver { assembler: Assembler::new(config.output.document), metrics: Arc::clone(metrics) };
+        let assembler = Assembler::new(config.output.document);
+        let deliver = Deliver { assembler, shadow, metrics: Arc::clone(metrics) };
         let stop = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stop)))?;
 
@@ -192,6 +195,7 @@ impl Prepare {
 /// The last stages, in order: assemble, reorder, deliver.
 struct Deliver {
     assembler: Assembler,
+    shadow: Option<Arc<Shadow>>,
     metrics: Arc<Metrics>,
 }
 
@@ -226,9 +230,14 @@ impl Deliver {
             Finished::Outcome(outcome) => outcome,
             Finished::Tagged(tagged) => {
                 let since = Instant::now();
-                let enriched = self.assembler.assemble(tagged);
+                let tags = tagged.body.tags();
+                let bytes = self.assembler.assemble(&tagged, &tags);
                 self.metrics.took("assemble", since);
-                Outcome::Enriched(enriched)
+                if let Some(shadow) = &self.shadow {
+                    shadow.offer(&tagged.origin, &tagged.body, &tags);
+                }
+                drop(tags);
+                Outcome::Enriched(tagged.map(|_| bytes))
             }
         }
     }

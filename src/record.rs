@@ -60,7 +60,7 @@ struct Source<'a> {
 /// The tags, as a map in the order of the model's heads.
 #[derive(JsonSchema)]
 #[schemars(inline)]
-struct Tags<'a>(#[schemars(with = "std::collections::BTreeMap<String, Tag>")] Vec<(&'a Arc<str>, Tag)>);
+struct Tags<'a>(#[schemars(with = "std::collections::BTreeMap<String, Tag>")] &'a [(&'a Arc<str>, Tag)]);
 
 impl Serialize for Tags<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -81,9 +81,9 @@ impl Assembler {
         Self { document }
     }
 
-    /// Turns logits into tags, and the whole into the bytes of the enriched record.
+    /// Turns a document and its tags into the bytes of the enriched record.
     #[must_use]
-    pub fn assemble(&self, envelope: Envelope<Work>) -> Envelope<Vec<u8>> {
+    pub fn assemble(&self, envelope: &Envelope<Work>, tags: &[(&Arc<str>, Tag)]) -> Vec<u8> {
         let work = &envelope.body;
         let models = work.taggers.models();
         let original = match self.document {
@@ -92,7 +92,7 @@ impl Assembler {
         };
         let record = EnrichedRecord {
             id: &work.document.id,
-            tags: Tags(work.tags()),
+            tags: Tags(tags),
             document: original.and_then(|bytes| serde_json::from_slice(bytes).ok()),
             source: Source {
                 topic: &envelope.origin.topic,
@@ -109,6 +109,6 @@ impl Assembler {
         let mut bytes = Vec::with_capacity(original.map_or(0, <[u8]>::len) + 512);
         serde_json::to_writer(&mut bytes, &record)
             .unwrap_or_else(|_| unreachable!("the keys are strings, and memory takes all bytes"));
-        envelope.map(|_| bytes)
+        bytes
     }
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first asks for a clean stop, the second ends the process.
+//! SIGTERM and SIGINT: the first asks for a clean stop, the second ends the process. SIGHUP asks for a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::reload::Reloads;
 use crate::stop::Stop;
 
 /// Lets the signals stop what looks at `stop`.
@@ -31,6 +32,23 @@ pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration) ->
         let (name, number) = next().await;
         tracing::warn!("{name} again: leaving at once; what is not committed will be read again");
         leave(128 + number);
+    });
+    Ok(())
+}
+
+/// Lets SIGHUP reload the models, instead of ending the process.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn reload_on_hangup(runtime: &Runtime, reloads: Reloads) -> Result<()> {
+    let _inside = runtime.enter();
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    runtime.spawn(async move {
+        while hangup.recv().await.is_some() {
+            if reloads.ask("SIGHUP").is_err() {
+                tracing::warn!("SIGHUP: too many reloads wait already: they will load what is there");
+            }
+        }
     });
     Ok(())
 }

@@ -160,6 +160,12 @@ impl Taggers {
         Ok(Work { taggers: Arc::clone(self), document, encoded, logits: Vec::with_capacity(self.lanes.len()) })
     }
 
+    /// The names of the tags, in the order of the configuration.
+    #[must_use]
+    pub fn names(&self) -> Vec<&Arc<str>> {
+        self.tags.iter().map(|tag| &tag.reading.name).collect()
+    }
+
     /// The models, in the order of the configuration.
     #[must_use]
     pub fn models(&self) -> Vec<&Identity> {

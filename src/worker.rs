@@ -1,6 +1,7 @@
 //! The worker: a configuration made into a running line, and brought to a clean stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -8,11 +9,13 @@ use anyhow::Result;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::health::Health;
-use crate::http;
+use crate::http::{self, Shown};
 use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::reload::{self, Reloader};
+use crate::shadow::Shadow;
 use crate::signals;
 use crate::sink::KafkaSink;
 use crate::source::Source;
@@ -27,8 +30,14 @@ pub struct Worker {
     telemetry: Telemetry,
     metrics: Arc<Metrics>,
     stop: Arc<Stop>,
+    shadow: Option<Arc<Shadow>>,
+    /// Threads that run models beside the line.
+    beside: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Runtime,
 }
+
+/// How long a model that runs beside the line may take to finish, once all else is done.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// Loads the model, connects, and starts the stages; no record is read yet. With `until_end` the run is bounded.
@@ -45,26 +54,41 @@ impl Worker {
         let stop = Arc::new(Stop::default());
         // First of all: the first process of a container would not hear them otherwise.
         signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout)?;
+        // What is asked for before the models are loaded waits until then.
+        let (reloads, asked) = reload::requests();
+        signals::reload_on_hangup(&runtime, reloads.clone())?;
         let health = Arc::new(Health::default());
         let ledger = Arc::new(Ledger::default());
         let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
         let metrics = Metrics::new(&telemetry.meter(), &budget);
-        runtime.block_on(http::serve(config.http.listen, Arc::clone(&health), telemetry.registry.clone()))?;
+        let shadow_shown = Arc::new(OnceLock::new());
+        let shown = Shown {
+            health: Arc::clone(&health),
+            registry: telemetry.registry.clone(),
+            reloads,
+            shadow: Arc::clone(&shadow_shown),
+        };
+        runtime.block_on(http::serve(config.http.listen, shown))?;
 
         let started = Instant::now();
         let live = Live::load(config)?;
-        health.set_warm();
+        let took = started.elapsed();
         for identity in live.current().models() {
             tracing::info!("model: {} {}", identity.name, identity.version);
         }
-        tracing::info!("loaded in {} ms", started.elapsed().as_millis());
+        tracing::info!("loaded in {} ms", took.as_millis());
+        let (shadow, shadow_thread) = Shadow::start(config, &live.current(), &telemetry.meter())?.unzip();
+        drop(shadow_shown.set(shadow.clone()));
+        let reloader = Reloader::start(config, &live, shadow.clone(), asked, &telemetry.meter(), took)?;
+        let beside = shadow_thread.into_iter().chain([reloader]).collect();
+        health.set_warm();
 
         let sink = KafkaSink::connect(config, Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop))?;
         let source =
             Source::connect(config, until_end, ledger, budget, Arc::clone(&metrics), health, Arc::clone(&stop))?
                 .traced(telemetry.traces());
-        let pipeline = Pipeline::start(config, &live, sink, &metrics, &stop)?;
-        Ok(Self { source, pipeline, telemetry, metrics, stop, runtime })
+        let pipeline = Pipeline::start(config, &live, shadow.clone(), sink, &metrics, &stop)?;
+        Ok(Self { source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })
     }
 
     /// What it counts.
@@ -90,10 +114,24 @@ impl Worker {
             let _inside = self.runtime.enter();
             self.telemetry.stop();
         }
+        // With the runtime go those who ask for reloads, and so the thread that does them.
         self.runtime.shutdown_timeout(Duration::from_secs(1));
+        if let Some(shadow) = self.shadow {
+            shadow.stop();
+        }
+        finish(&self.beside);
         match self.stop.take_failure() {
             Some(error) => Err(error),
             None => result.map(|()| summary),
         }
+    }
+}
+
+/// Waits until no model runs any more: the end of the process takes ONNX Runtime away, and one that runs would crash.
+/// All is delivered and committed by now, so it is not waited for long.
+fn finish(threads: &[JoinHandle<()>]) {
+    let deadline = Instant::now() + PATIENCE;
+    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -7,21 +7,22 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseProducer;
 
 use crate::cli::ConfigArgs;
+use crate::model::vet;
 use crate::taggers::Taggers;
-use crate::{kafka, model};
+use crate::{kafka, shadow};
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
     println!("{}", config.masked());
-    let mut vetted = Vec::new();
-    for tagger in config.taggers() {
-        if !vetted.contains(&tagger.model) {
-            model::vet(&tagger.model)?;
-            vetted.push(tagger.model);
-        }
-    }
-    for model in Taggers::load(&config)?.models() {
+    vet::all(&config)?;
+    let taggers = Taggers::load(&config)?;
+    for model in taggers.models() {
         eprintln!("model: {} {}", model.name, model.version);
+    }
+    if let Some(of_shadow) = config.of_shadow() {
+        for model in shadow::load(&of_shadow, &taggers)?.models() {
+            eprintln!("shadow: {} {}", model.name, model.version);
+        }
     }
     if config.kafka.brokers == "embedded" {
         eprintln!("brokers: embedded, so there are no topics to look for");

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let metrics =
         Metrics::new(&opentelemetry::metrics::MeterProvider::meter(&NoopMeterProvider::new(), "tagbert"), &budget);
     let stop = Arc::new(Stop::default());
-    let pipeline = Pipeline::start(&config, &taggers, sink, &metrics, &stop)?;
+    let pipeline = Pipeline::start(&config, &taggers, None, sink, &metrics, &stop)?;
     let topic: Arc<str> =
         if is_standard(&args.input) { "stdin".into() } else { args.input.display().to_string().into() };
     let mut seq = 0;

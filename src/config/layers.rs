@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Config;
+use super::{Config, Shadow};
 
 /// Why a configuration can't be used. Every one of these ends in exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +123,8 @@ const OPEN: [&str; 2] = ["kafka.properties.", "model.thresholds."];
 
 /// Every key must be one that the defaults have.
 fn refuse_unknown_keys(given: &Value) -> Result<(), ConfigError> {
-    let known = keys(&serde_json::to_value(Config::default()).unwrap_or_default(), "");
+    let every = Config { shadow: Some(Shadow::example()), ..Config::default() };
+    let known = keys(&serde_json::to_value(every).unwrap_or_default(), "");
     for key in keys(given, "") {
         if known.contains(&key) || OPEN.iter().any(|open| key.starts_with(open)) {
             continue;
@@ -162,6 +164,17 @@ pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D:
             inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']).to_owned()).collect()
         }
     })
+}
+
+/// A time such as `5s`, or `off`, which is none.
+pub(super) fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    if text == "off" {
+        return Ok(Duration::ZERO);
+    }
+    let explain =
+        |error| serde::de::Error::custom(format!("`{text}` is neither a time such as `5s` nor `off`: {error}"));
+    humantime_serde::re::humantime::parse_duration(&text).map_err(explain)
 }
 
 /// librdkafka's dotted names, written flat (`{"sasl.password": …}`) or nested (`TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD`).

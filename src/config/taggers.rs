@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ConfigError, Device};
+use super::{Config, ConfigError, Device, layers};
 use crate::model::Location;
 
 /// The model. With `taggers`, what all of them share.
@@ -36,6 +37,11 @@ pub struct Model {
     /// Least scores, by label or entity type: a class below its own becomes null, an entity is left out. They replace
     /// those that the model brings.
     pub thresholds: BTreeMap<String, f32>,
+    /// How often the files of models in directories are looked at: once changed, and then unchanged for as long, they
+    /// are loaded. `off` leaves that to SIGHUP and `POST /models/reload`.
+    #[serde(deserialize_with = "layers::interval", serialize_with = "humantime_serde::serialize")]
+    #[schemars(with = "String")]
+    pub watch: Duration,
 }
 
 impl Default for Model {
@@ -51,7 +57,34 @@ impl Default for Model {
             window_scores: WindowScores::default(),
             aggregation: Aggregation::default(),
             thresholds: BTreeMap::new(),
+            watch: Duration::from_secs(5),
         }
+    }
+}
+
+/// A second model that is tried on the same documents, and publishes nothing.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow {
+    /// As `model.path`, in whose place it is. Where there are `taggers`, those are tried that use `model`.
+    #[schemars(with = "String")]
+    pub path: Location,
+    /// As `model.variant`.
+    #[serde(default)]
+    pub variant: Option<String>,
+    /// The share of the documents that it is tried on, up to 1. The same documents each time.
+    #[serde(default = "Shadow::usual_sample")]
+    pub sample: f64,
+}
+
+impl Shadow {
+    fn usual_sample() -> f64 {
+        0.1
+    }
+
+    /// With every key that there may be.
+    pub(super) fn example() -> Self {
+        Self { path: Model::default().path, variant: None, sample: Self::usual_sample() }
     }
 }
 
@@ -241,6 +274,39 @@ impl Config {
             }
         }
         texts
+    }
+
+    /// The configuration with the shadow's model in the place of `model`, and of the taggers those that use it; `None`
+    /// without a shadow.
+    #[must_use]
+    pub fn of_shadow(&self) -> Option<Self> {
+        let Shadow { path, variant, .. } = self.shadow.clone()?;
+        let mut config = Self { shadow: None, ..self.clone() };
+        let usual = &self.model;
+        config.taggers.retain(|tagger| {
+            let other = |of: &TaggerModel| {
+                of.path.as_ref().is_some_and(|path| *path != usual.path)
+                    || (of.variant.is_some() && of.variant != usual.variant)
+            };
+            !other(&tagger.model)
+        });
+        for tagger in &mut config.taggers {
+            (tagger.model.path, tagger.model.variant) = (None, None);
+        }
+        (config.model.path, config.model.variant) = (path, variant);
+        Some(config)
+    }
+
+    pub(super) fn validate_shadow(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, why: &str| Err(ConfigError::Value { key: key.into(), why: why.into() });
+        let (Some(shadow), Some(config)) = (&self.shadow, self.of_shadow()) else { return Ok(()) };
+        if !(shadow.sample > 0.0 && shadow.sample <= 1.0) {
+            return refuse("shadow.sample", "must be more than 0, and 1 at most");
+        }
+        if config.taggers.is_empty() && !self.taggers.is_empty() {
+            return refuse("shadow.path", "is to replace `model.path`, which no tagger uses");
+        }
+        Ok(())
     }
 
     pub(super) fn validate_taggers(&self) -> Result<(), ConfigError> {

@@ -98,6 +98,9 @@ fn values_that_cannot_work_are_refused_by_name() {
         ("input.topics=a,a", "twice"),
         ("input.text=/a~2", "JSON pointer"),
         ("kafka.properties=x", "must be a map"),
+        ("model.watch=often", "nor `off`"),
+        ("shadow.sample=0.5", "path"),
+        ("shadow.pth=x", "did you mean `shadow.path`?"),
     ] {
         let error = parse("", &[], &[set]).unwrap_err();
         assert!(error.contains(expected), "{set}: {error}");
@@ -181,4 +184,40 @@ fn a_password_in_a_location_is_not_shown() {
     let masked = parse(yaml, &[], &[]).unwrap().masked();
     assert!(masked.contains("https://host/a") && masked.contains("https://host/b"), "{masked}");
     assert!(!masked.contains("hunter2"), "{masked}");
+}
+
+#[test]
+fn a_shadow_takes_the_models_place_in_the_taggers_that_use_it() {
+    assert!(parse("", &[], &[]).unwrap().of_shadow().is_none());
+    assert!(parse("shadow: null", &[], &[]).unwrap().shadow.is_none());
+    let environment = [("TAGBERT__SHADOW__PATH", "new"), ("TAGBERT__SHADOW__SAMPLE", "0.5")];
+    let config = parse("model: {path: old, variant: int8}", &environment, &["shadow.variant=fp16"]).unwrap();
+    assert!((config.shadow.as_ref().unwrap().sample - 0.5).abs() < 1e-9);
+    let shadow = config.of_shadow().unwrap().taggers().remove(0);
+    assert_eq!((shadow.model.path.to_string(), shadow.model.variant.as_deref()), ("new".into(), Some("fp16")));
+
+    let yaml = "model: {path: old, variant: int8}\nshadow: {path: new}\ntaggers:\n\
+                - {name: a}\n- {name: b, model: {path: other}}\n- {name: c, model: {path: old, variant: int8}}\n\
+                - {name: d, model: {variant: fp32}}";
+    let config = parse(yaml, &[], &[]).unwrap();
+    let taggers = config.of_shadow().unwrap().taggers();
+    let names: Vec<_> = taggers.iter().map(|tagger| tagger.name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["a", "c"]);
+    assert!(taggers.iter().all(|tagger| tagger.model.path.to_string() == "new" && tagger.model.variant.is_none()));
+    let unused = "shadow: {path: new}\ntaggers: [{name: b, model: {path: other}}]";
+    assert!(parse(unused, &[], &[]).unwrap_err().contains("no tagger uses"));
+    for sample in ["0", "1.1", "-1", "nan"] {
+        let error = parse("shadow: {path: new}", &[], &[&format!("shadow.sample={sample}")]).unwrap_err();
+        assert!(error.contains("shadow.sample"), "{error}");
+    }
+}
+
+#[test]
+fn the_watch_can_be_switched_off() {
+    let watch = |yaml: &str| parse(yaml, &[], &[]).unwrap().model.watch;
+    assert_eq!(watch(""), Duration::from_secs(5));
+    assert_eq!(watch("model: {watch: 1m}"), Duration::from_mins(1));
+    for none in ["off", "0s", "0"] {
+        assert_eq!(watch(&format!("model: {{watch: {none}}}")), Duration::ZERO);
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::graph_file::GraphFile;
 use super::{Model, fetch, layout};
-use crate::config::{Device, ModelSettings};
+use crate::config::{Config, Device, ModelSettings};
 use crate::model::Location;
 
 /// How long loading and warming up may take, unless someone says otherwise.
@@ -45,6 +45,21 @@ pub struct Limits {
 /// When the model can't be used, or that process crashes, hangs or takes too much memory.
 pub fn vet(settings: &ModelSettings) -> Result<()> {
     vet_within(settings, DEADLINE)
+}
+
+/// Vets all models of a configuration.
+///
+/// # Errors
+/// As for [`vet`], of the first that is refused.
+pub fn all(config: &Config) -> Result<()> {
+    let mut vetted = Vec::new();
+    for model in config.taggers().into_iter().map(|tagger| tagger.model) {
+        if !vetted.contains(&model) {
+            vet(&model)?;
+            vetted.push(model);
+        }
+    }
+    Ok(())
 }
 
 /// The same with another deadline.

@@ -86,7 +86,7 @@ fn feed(config: &Config, live: &Arc<Live>, texts: &[String], room: usize, before
     let budget = Budget::new(1 << 30);
     let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
     let stop = Arc::new(Stop::default());
-    let pipeline = Pipeline::start(config, live, sink, &metrics, &stop).unwrap();
+    let pipeline = Pipeline::start(config, live, None, sink, &metrics, &stop).unwrap();
     for (number, text) in texts.iter().enumerate() {
         before(number);
         let (partition, place) = ((number % 2) as i32, number / 2);
@@ -223,7 +223,7 @@ fn a_document_keeps_the_model_that_it_began_with() {
     let live = Live::of(load("old"));
     let run = feed(&config(), &live, &texts(200), usize::MAX, |number| {
         if number == 100 {
-            live.replace(load("new"));
+            live.replace(Arc::new(load("new")));
         }
     });
     let records = records(&run);

@@ -9,6 +9,7 @@ use std::path::Path;
 
 pub mod hub;
 pub mod kafka;
+pub mod line;
 pub mod onnx;
 pub mod tagbert;
 

@@ -138,11 +138,21 @@ impl Worker {
 
     /// Status and body of a GET at its HTTP port.
     pub fn get(&self, path: &str) -> (u16, String) {
+        self.request("GET", path)
+    }
+
+    /// Status and body of a POST.
+    pub fn post(&self, path: &str) -> (u16, String) {
+        self.request("POST", path)
+    }
+
+    fn request(&self, method: &str, path: &str) -> (u16, String) {
         let log = self.log();
         let (_, rest) = log.split_once("http: listening on ").unwrap_or_else(|| panic!("no HTTP port:\n{log}"));
         let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: tagbert\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: tagbert\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
