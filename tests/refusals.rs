@@ -233,7 +233,7 @@ fn a_graph_of_another_kind_is_refused() {
         (
             "pixels",
             |toy| {
-                toy.graph(|model| model.graph().inputs.push(value("pixel_values", FLOAT32, &["batch", "3", "h", "w"])))
+                toy.graph(|model| model.graph().inputs.push(value("pixel_values", FLOAT32, &["batch", "3", "h", "w"])));
             },
             &["model.onnx", "an input `pixel_values`"],
         ),
@@ -252,6 +252,12 @@ fn a_graph_of_another_kind_is_refused() {
             |toy| toy.graph(|model| model.graph().inputs[0] = value("input_ids", INT64, &["1", "128"])),
             &["model.onnx", "fixed shape", "dynamic axes"],
         ),
+    ]);
+}
+
+#[test]
+fn a_graph_with_other_outputs_than_its_head_needs_is_refused() {
+    all_refused(&[
         (
             "float64",
             |toy| {
@@ -456,7 +462,7 @@ fn the_check_of_a_sound_graph_takes_no_time_worth_the_name() {
     let start = Instant::now();
     let parameters = GraphFile::open(&file).unwrap().graph.parameter_count();
     println!("{parameters} parameters are checked in {:?}", start.elapsed());
-    assert!(parameters > 20_000_000 && start.elapsed() < Duration::from_secs(2));
+    assert!(parameters > 20_000_000 && start.elapsed() < Duration::from_secs(10));
 }
 
 proptest! {

@@ -147,12 +147,12 @@ pub const BOOL: i32 = 9;
 pub const FLOAT64: i32 = 11;
 
 /// An input or output; an axis is a number, or a name.
-pub fn value(name: &str, kind: i32, axes: &[&str]) -> Value {
+pub fn value(name: &str, kind: i32, shape: &[&str]) -> Value {
     let axis = |text: &&str| match text.parse() {
         Ok(length) => Axis { length: Some(length), name: None },
         Err(_) => Axis { length: None, name: Some((*text).to_owned()) },
     };
-    let shape = Shape { axes: axes.iter().map(axis).collect() };
+    let shape = Shape { axes: shape.iter().map(axis).collect() };
     Value { name: name.into(), ty: Some(Type { tensor: Some(TensorType { kind, shape: Some(shape) }) }) }
 }
 
