@@ -313,6 +313,9 @@ impl Config {
         for tagger in &mut masked.taggers {
             tagger.model.path = tagger.model.path.as_ref().map(shown);
         }
+        if let Some(shadow) = &mut masked.shadow {
+            shadow.path = shown(&shadow.path);
+        }
         serde_json::to_string_pretty(&masked).unwrap_or_default()
     }
 }

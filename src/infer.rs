@@ -85,17 +85,15 @@ impl Runner {
                     continue;
                 }
                 Next::Until(due) => due.saturating_duration_since(Instant::now()),
-                Next::Idle => match self.held.take() {
-                    Some(document) => {
+                Next::Idle => {
+                    if let Some(document) = self.held.take() {
                         self.admit(document);
                         continue;
                     }
-                    None => {
-                        // An idle line keeps no model that was replaced.
-                        self.taggers = None;
-                        Duration::from_secs(1)
-                    }
-                },
+                    // An idle line keeps no model that was replaced.
+                    self.taggers = None;
+                    Duration::from_secs(1)
+                }
             };
             match self.ends.documents.recv_timeout(patience) {
                 Ok(document) => self.admit(document),

@@ -180,9 +180,11 @@ fn taggers_that_make_no_sense_are_refused() {
 #[test]
 fn a_password_in_a_location_is_not_shown() {
     let yaml = "model: {path: 'https://me:hunter2@host/a?token=hunter2'}\n\
-                taggers: [{name: a, model: {path: 'https://me:hunter2@host/b?token=hunter2'}}]";
+                shadow: {path: 'https://me:hunter2@host/c?token=hunter2'}\n\
+                taggers: [{name: z}, {name: a, model: {path: 'https://me:hunter2@host/b?token=hunter2'}}]";
     let masked = parse(yaml, &[], &[]).unwrap().masked();
     assert!(masked.contains("https://host/a") && masked.contains("https://host/b"), "{masked}");
+    assert!(masked.contains("https://host/c"), "{masked}");
     assert!(!masked.contains("hunter2"), "{masked}");
 }
 

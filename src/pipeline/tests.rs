@@ -223,7 +223,7 @@ fn a_document_keeps_the_model_that_it_began_with() {
     let live = Live::of(load("old"));
     let run = feed(&config(), &live, &texts(200), usize::MAX, |number| {
         if number == 100 {
-            live.replace(Arc::new(load("new")));
+            live.replace(load("new").into());
         }
     });
     let records = records(&run);

@@ -11,13 +11,16 @@ use crate::tags::{Class, Entity, Label, Tag};
 const FLIPS: usize = 200;
 const OTHER_FLIPS: &str = "others";
 
+/// From which label or entity type to which; `None` is no label, or no entity.
+pub(super) type Flip = (Option<Arc<str>>, Option<Arc<str>>);
+
 /// How two tags differ.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Difference {
     /// Whether they say the same, scores aside; of numbers that can't be said.
     pub agreed: Option<bool>,
-    /// What became of what: labels, or entity types; `None` is no label, or no entity.
-    pub flips: Vec<(Option<Arc<str>>, Option<Arc<str>>)>,
+    /// What became of what.
+    pub flips: Vec<Flip>,
     /// How much higher the shadow's scores are, where it says the same.
     pub shifts: Vec<f32>,
     /// Who has found the entities, by type.
