@@ -192,7 +192,7 @@ impl Reloader {
         self.watch.take_note();
         let started = Instant::now();
         let before = self.live.current();
-        let models = exchange(&before, || load(&self.config), |new| self.live.replace(new));
+        let models = exchange(&before, || load_vetted(&self.config), |new| self.live.replace(new));
         if models.error.is_none() {
             self.took.record(started.elapsed().as_secs_f64(), &[]);
         }
@@ -200,7 +200,11 @@ impl Reloader {
         tell(cause, "models", &models);
         let shadow = self.shadow.as_ref().map(|shadow| {
             let tags = self.live.current();
-            let change = exchange(&shadow.taggers(), || shadow.load(&tags), |new| shadow.replace(&tags, new));
+            let load = || {
+                self.of_shadow.as_ref().map_or(Ok(()), vet::all)?;
+                shadow.load(&tags)
+            };
+            let change = exchange(&shadow.taggers(), load, |new| shadow.replace(&tags, new));
             if models.changed && !change.changed {
                 shadow.replace(&tags, shadow.taggers());
             }
@@ -228,14 +232,18 @@ impl Reloader {
 /// # Errors
 /// When they can't be used. Then nothing has changed.
 pub fn load(config: &Config) -> Result<Arc<Taggers>> {
-    // These files came while the worker runs, and must not end it.
-    vet::all(config)?;
     let taggers = match catch_unwind(AssertUnwindSafe(|| Taggers::load(config))) {
         Ok(loaded) => Arc::new(loaded?),
         Err(_) => bail!("loading it panicked"),
     };
     probe(&taggers, config.texts().len()).context("on a probe text")?;
     Ok(taggers)
+}
+
+/// The same of files that came while the worker runs: they must not end it.
+fn load_vetted(config: &Config) -> Result<Arc<Taggers>> {
+    vet::all(config)?;
+    load(config)
 }
 
 /// Tags a text; every tagger has to say something of it.

@@ -133,12 +133,15 @@ fn a_broken_model_is_refused_and_the_old_one_stays() {
     edit(&model, "\"spam\",\n", "\"spam\",\"eggs\",\n");
     refused(&worker, "labels");
     edit(&model, "\"spam\",\"eggs\",\n", "\"spam\",\n");
+    let tokenizer = model.path().join("tokenizer.json");
+    let whole = fs::read(&tokenizer).unwrap();
+    fs::write(&tokenizer, "{").unwrap();
+    refused(&worker, "tokenizer.json");
+    fs::write(&tokenizer, whole).unwrap();
     truncate(&model);
     refused(&worker, "model.onnx");
     fs::write(model.path().join("model.onnx"), "").unwrap();
     refused(&worker, "model.onnx");
-    fs::write(model.path().join("tokenizer.json"), "{").unwrap();
-    refused(&worker, "tokenizer.json");
     fs::remove_dir_all(model.path()).unwrap();
     refused(&worker, "not a directory");
     assert_eq!((reloads(&worker, "refused"), reloads(&worker, "unchanged"), reloads(&worker, "ok")), (5, 1, 0));
