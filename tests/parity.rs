@@ -18,7 +18,7 @@ mod support;
 
 const STRATEGIES: [&str; 5] = ["none", "simple", "first", "average", "max"];
 
-/// How far a score may be from PyTorch's.
+/// How far a score may be from the reference's.
 const TOLERANCE: f32 = 1e-4;
 
 #[derive(Deserialize)]
