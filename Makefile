@@ -22,9 +22,9 @@ target/release/libonnxruntime.so: scripts/setup.sh
 	@scripts/setup.sh runtime
 	@install -D .cache/onnxruntime/libonnxruntime.so $@
 
-demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, on an embedded broker
+demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, with MODEL, on an embedded broker
 	@scripts/setup.sh corpus
-	$(tagbert) demo --documents $(DOCUMENTS)
+	$(tagbert) demo --documents $(DOCUMENTS) --model $(MODEL)
 
 # Not from build: the tests' own dependencies change how shared ones are compiled.
 test: target/release/libonnxruntime.so  ## everything, against a real Apache Kafka too

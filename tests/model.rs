@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -170,4 +171,24 @@ fn the_int8_model_agrees_with_its_fp32_weights_in_99_of_100_labels() {
     assert!(topic.of >= 200 && tokens.of > 10_000);
     assert!(shares[..3].iter().all(|share| *share >= 0.99), "{shares:?}");
     assert!(shares[3] >= 0.9, "an entity is right only if all of its tokens are: {shares:?}");
+}
+
+/// What `make model-eval` prints, of a fixed part of the held-out documents, is what the cards of both models say.
+#[test]
+fn the_cards_say_what_an_evaluation_finds() {
+    let this = "the_cards_say_what_an_evaluation_finds";
+    if !support::fetched(this, &support::root().join(".cache/corpus/documents.jsonl")) {
+        return;
+    }
+    for model in ["models/tagbert-small", "models/tagbert-tiny"] {
+        let output = Command::new("python3")
+            .args(["models/recipe/evaluate.py", "--check-card", "--model", model, "--worker"])
+            .arg(env!("CARGO_BIN_EXE_tagbert"))
+            .current_dir(support::root())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{model}: {said}");
+        println!("{said}");
+    }
 }
