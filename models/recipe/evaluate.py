@@ -40,7 +40,7 @@ BINS = 15
 DRAWS = 1000
 SEED = 20020822
 SAMPLE = {"bbc": 70, "spamassassin": 80, "tweets": 100}
-TOLERANCE = 0.005
+TOLERANCE = {"share": 0.01, "items": 2}
 
 
 # What is measured on.
@@ -319,16 +319,22 @@ def card_figures(table):
     return found
 
 
+def headlines(rows):
+    """What the card says of the sample: not single labels and kinds, of which it has few."""
+    shown = {"accuracy", "F1", "precision", "recall", "PER, ORG and LOC: F1"}
+    return [row for row in rows if row["name"] in shown or row["count"] is not None]
+
+
 def differences(rows, written):
-    """What differs from the card by more than 0.5 points or one item, whichever is more:
-    int8 kernels differ between processors, and a toss-up may fall the other way."""
+    """What differs from the card by more than 1 point or two items, whichever is more.
+    int8 activations are scaled by what is in the batch, and kernels differ between
+    processors: a toss-up may fall the other way, even from run to run."""
     if {(row["section"], row["name"]) for row in rows} != set(written):
         yield "the card's sample table has other rows than the evaluation: write it anew"
         return
     for row in rows:
         wanted = written[row["section"], row["name"]]
-        items = 2 if row["name"] == "macro-F1" else 1  # a turned label moves two classes
-        allowed = max(TOLERANCE, items / max(1, row["of"])) + 0.0005  # the card is rounded
+        allowed = max(TOLERANCE["share"], TOLERANCE["items"] / max(1, row["of"])) + 0.0005  # the card is rounded
         if abs(row["value"] - wanted) > allowed:
             yield (f"{row['section']}, {row['name']}: {100 * row['value']:.2f}, the card says {100 * wanted:.1f} "
                    f"(tolerance {100 * allowed:.2f})")
@@ -343,7 +349,7 @@ def main():
     parser.add_argument("--sample", action="store_true", help="a fixed part: 150 documents, 100 tweets, the challenge set")
     parser.add_argument("--split", choices=["test", "dev"], default="test", help="dev has no silver spans here")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--write-card", action="store_true", help="put the tables into the README.md of --model")
+    parser.add_argument("--write-card", action="store_true", help="put the tables into the README.md of --model; with --sample only that one")
     parser.add_argument("--check-card", action="store_true", help="measure the sample; fail if the card says otherwise")
     parser.add_argument("--worker", default="target/release/tagbert", help="the built worker")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder for downloads and corpus")
@@ -368,10 +374,10 @@ def run(options):
     rows = measure(documents, tags, thresholds)
 
     if options.check_card:
-        found = list(differences(rows, card_figures(between(card.read_text(encoding="utf-8"), "sample"))))
+        found = list(differences(headlines(rows), card_figures(between(card.read_text(encoding="utf-8"), "sample"))))
         if found:
             raise corpus.Failure("\n".join([f"{card} differs:", *found]))
-        print(f"evaluate: {card} says what {len(documents)} documents show ({len(rows)} figures)")
+        print(f"evaluate: {card} says what {len(documents)} documents show ({len(headlines(rows))} figures)")
         return
 
     columns = {"int8" if options.beside else options.model.name: rows}
@@ -384,11 +390,12 @@ def run(options):
         print(markdown(columns))
         print(f"\n{len(documents)} documents; {options.model} took {seconds:.0f} s", file=sys.stderr)
     if options.write_card:
-        part = {id(document) for document in sample}
-        of_sample = [(d, t) for d, t in zip(documents, tags) if id(d) in part]
-        text = between(card.read_text(encoding="utf-8"), "evaluation", markdown(columns))
-        text = between(text, "sample", markdown({"int8": measure(*zip(*of_sample), thresholds)}))
-        card.write_text(text, encoding="utf-8")
+        text = card.read_text(encoding="utf-8")
+        if not options.sample:
+            text = between(text, "evaluation", markdown(columns))
+            # Alone, as --check-card runs it: in other company some toss-ups fall the other way.
+            rows = measure(sample, tag(options.worker, options.model, options.variant, sample), thresholds)
+        card.write_text(between(text, "sample", markdown({"int8": headlines(rows)})), encoding="utf-8")
 
 
 if __name__ == "__main__":
