@@ -39,7 +39,7 @@ once silver "$python" "$recipe/silver.py"
 once vocabulary "$python" "$recipe/vocabulary.py"
 once data "$python" "$recipe/data.py"
 once train "$python" "$recipe/train.py" --minutes "${MINUTES:-100}"
-once distil "$python" "$recipe/distil.py" --minutes "${MINUTES:-40}"
+once distil "$python" "$recipe/distil.py" --minutes "${MINUTES:-40}" --rate 3e-4
 "$python" "$recipe/export.py" --weights "$work/trained" --to "$small"
 "$python" "$recipe/export.py" --weights "$work/student" --to "$tiny"
 for model in "$small" "$tiny"; do
