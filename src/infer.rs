@@ -121,6 +121,9 @@ impl Runner {
             let length = window.tokens.len() + special;
             self.batcher.push(Row { document: self.admitted, number, window }, length, Instant::now());
         }
+        if self.taggers.as_ref().is_none_or(|taggers| !Arc::ptr_eq(taggers, &work.taggers)) {
+            self.failed_in_a_row = 0;
+        }
         self.taggers = Some(Arc::clone(&work.taggers));
         if let Some((_, upstream)) = &self.ends.next {
             upstream.fetch_add(1, Ordering::AcqRel);

@@ -76,6 +76,8 @@ pub struct Model {
     pub directory: PathBuf,
     /// The graph within it.
     pub graph: PathBuf,
+    /// The files that decide what its tags are, and so its version; not all have to be there.
+    pub files: Vec<PathBuf>,
     session: Mutex<Box<dyn Infer>>,
 }
 
@@ -91,20 +93,27 @@ impl Model {
         let graph = layout::find_graph(&directory, variant);
         let files = graph.as_ref().map(|graph| files(&directory, graph)).unwrap_or_default();
         let before = Stamp::of_all(&files);
-        let manifest = Manifest::load(&directory)?;
+        let name = settings.path.name().unwrap_or_else(|| "model".into());
+        let manifest = Manifest::load(&directory, name)?;
         let most = manifest.max_tokens;
         let max_tokens = settings.max_tokens.map_or(most, Into::into);
         ensure!(max_tokens <= most, "max_tokens is {max_tokens}, but {} takes only {most}", manifest.name);
         let tokenizer = tokenizer::load(&directory)?;
         let frame = tokenizer.frame(manifest.pad)?;
         let graph = graph?;
-        GraphFile::open(&graph)?;
+        // Weights may be in files of any name.
+        let weights = GraphFile::open(&graph)?.graph.external.into_keys();
+        let beside = graph.parent().unwrap_or(&directory);
+        let mut weights: Vec<PathBuf> = weights.map(|name| beside.join(name)).collect();
+        weights.retain(|file| !files.contains(file));
+        let weights_before = Stamp::of_all(&weights);
         let session = Session::open(&graph, &manifest.heads, frame.clone(), settings.device);
         let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
+        let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
+        let files = [files, weights].concat();
         let hash = hash_of(&directory, &files)?;
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
         // Else the version could be that of other files than those that were loaded.
-        let changed = Stamp::of_all(&files) != before;
         ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
         let model = Self {
             identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
@@ -115,6 +124,7 @@ impl Model {
             tokenizer_version: hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?,
             directory,
             graph,
+            files,
             session: Mutex::new(Box::new(session)),
         };
         model.warm_up().with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
@@ -126,12 +136,6 @@ impl Model {
     pub fn with_session(mut self, session: impl Infer + 'static) -> Self {
         self.session = Mutex::new(Box::new(session));
         self
-    }
-
-    /// The files that decide what its tags are, and so its version; not all have to be there.
-    #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
-        files(&self.directory, &self.graph)
     }
 
     /// Runs a batch: see [`Infer::infer`].

@@ -85,7 +85,7 @@ impl Assembler {
     #[must_use]
     pub fn assemble(&self, envelope: &Envelope<Work>, tags: &[(&Arc<str>, Tag)]) -> Vec<u8> {
         let work = &envelope.body;
-        let models = work.taggers.models();
+        let models = work.models();
         let original = match self.document {
             KeepDocument::Keep => envelope.record.value.as_deref(),
             KeepDocument::Drop => None,

@@ -232,12 +232,12 @@ impl Reloader {
 /// # Errors
 /// When they can't be used. Then nothing has changed.
 pub fn load(config: &Config) -> Result<Arc<Taggers>> {
-    let taggers = match catch_unwind(AssertUnwindSafe(|| Taggers::load(config))) {
-        Ok(loaded) => Arc::new(loaded?),
-        Err(_) => bail!("loading it panicked"),
-    };
-    probe(&taggers, config.texts().len()).context("on a probe text")?;
-    Ok(taggers)
+    let tried = catch_unwind(AssertUnwindSafe(|| {
+        let taggers = Arc::new(Taggers::load(config)?);
+        probe(&taggers, config.texts().len()).context("on a probe text")?;
+        Ok(taggers)
+    }));
+    tried.unwrap_or_else(|_| Err(anyhow!("loading it panicked")))
 }
 
 /// The same of files that came while the worker runs: they must not end it.

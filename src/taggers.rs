@@ -124,7 +124,8 @@ impl Taggers {
             chosen.retain(|(_, head)| *head.name == **wanted);
             ensure!(!chosen.is_empty(), "{} has no head `{wanted}`; it has {}", model.identity.name, names());
         }
-        let known = |label: &str| chosen.iter().any(|(_, head)| head.names().iter().any(|name| ***name == *label));
+        // Of all heads: those that are inherited from `model` may be meant for another tagger.
+        let known = |label: &str| heads.iter().any(|head| head.names().iter().any(|name| ***name == *label));
         if let Some(label) = settings.thresholds.keys().find(|label| !known(label)) {
             bail!("there is a threshold for `{label}`, which is no label of {}", model.identity.name);
         }
@@ -211,6 +212,18 @@ impl Work {
         };
         let named = self.taggers.tags.iter().filter_map(|of| Some((&of.reading.name, tag(of)?)));
         named.collect()
+    }
+
+    /// The models that tagged it, in the order of the configuration; one at least.
+    #[must_use]
+    pub fn models(&self) -> Vec<&Identity> {
+        let mut models: Vec<&Identity> = Vec::new();
+        for lane in self.taggers.lanes.iter().filter(|lane| lane.tokens(self).is_some()) {
+            if !models.contains(&&lane.model.identity) {
+                models.push(&lane.model.identity);
+            }
+        }
+        models
     }
 
     /// How many tokens were tagged, special ones included; the most of all lanes.

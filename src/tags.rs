@@ -16,6 +16,7 @@ use crate::tokenize::Encoded;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Class {
     /// The label; null when its score is below its threshold, or it is none of those to keep.
+    #[schemars(required)]
     pub label: Option<Arc<str>>,
     /// The probability of the best label (softmax), 0 to 1, even if that is null.
     pub score: f32,
@@ -93,6 +94,9 @@ impl Reading {
         let find = |label: &String| known.iter().find(|name| ****name == **label).copied().cloned();
         let labels = match &settings.labels {
             None => None,
+            Some(_) if head.task == Task::Regression => {
+                bail!("head `{}` gives a number, so it has no labels to keep", head.name)
+            }
             Some(labels) => {
                 if let Some(label) = labels.iter().find(|label| find(label).is_none()) {
                     bail!("`{label}` is none of the labels of head `{}`: {}", head.name, list(&known));

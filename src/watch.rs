@@ -46,7 +46,10 @@ impl Watch {
 pub fn local_files(config: &Config, taggers: &Taggers) -> Vec<PathBuf> {
     let paths: Vec<Location> = config.taggers().into_iter().map(|settings| settings.model.path).collect();
     let models = taggers.lanes.iter().map(|lane| &lane.model);
-    models.filter(|model| paths.contains(&model.directory.clone().into())).flat_map(|model| model.files()).collect()
+    models
+        .filter(|model| paths.contains(&model.directory.clone().into()))
+        .flat_map(|model| model.files.clone())
+        .collect()
 }
 
 #[cfg(test)]

@@ -190,6 +190,13 @@ fn a_broken_model_is_one_clear_error() {
         &broken_model(folder.path(), "heads.json", replace("text-classification", "token-classification")),
         "rank 2",
     );
+    for (from, to, expected) in [
+        ("\"ham\"", "\"spam\"", "the label `spam` twice"),
+        ("\"name\": \"spam\"", "\"name\": \"\"", "empty name"),
+        ("\"name\": \"tiny-distilbert\"", "\"name\": \"\"", "`name` is empty"),
+    ] {
+        refused(&broken_model(temp().path(), "heads.json", replace(from, to)), expected);
+    }
 }
 
 fn inspected(model: &str, more: &[&str]) -> String {

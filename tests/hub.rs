@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use support::hub::{Hub, Server, Shared, plain};
 use support::root;
+use support::tagbert::tagbert_with;
 
 const TOKEN: &str = "hf_secret";
 const NEEDED: [&str; 4] = ["config.json", "heads.json", "model.onnx", "tokenizer.json"];
@@ -79,6 +80,25 @@ fn a_model_of_the_hub_is_fetched_once_and_then_needs_no_network() {
     assert_eq!(fetch_with(&settings, &location("hf://owner/name"), None).unwrap(), fetched);
     let error = message(fetch_with(&settings, &location("hf://owner/name@v2"), None));
     assert!(error.contains("HF_HUB_OFFLINE is set") && error.contains("no copy of revision `v2`"), "{error}");
+}
+
+/// As a user does it: the usual variables, and a location for a path.
+#[test]
+fn the_worker_tags_with_a_model_of_the_hub_and_names_it_by_its_repository() {
+    let classifier = root().join("tests/fixtures/parity/distilbert-single-label");
+    let names = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.onnx"];
+    let files = names.map(|name| (name.to_owned(), fs::read(classifier.join(name)).unwrap()));
+    let (shared, cache) = (Shared::new(files.into()), tempfile::tempdir().unwrap());
+    let hub = Hub::start(&shared);
+    let endpoint = hub.endpoint();
+    let environment = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", cache.path().to_str().unwrap())];
+    let output = tagbert_with(&["tag", "--model", "hf://owner/name"], b"{\"text\":\"well\"}", &environment);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(record["tags"]["name"]["label"].is_string(), "{record}");
+    assert_eq!(record["model"]["name"], "name");
+    assert!(record["model"]["version"].as_str().unwrap().ends_with(&format!("@{}", "a".repeat(40))), "{record}");
 }
 
 #[test]

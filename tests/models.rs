@@ -176,7 +176,7 @@ fn a_hangup_reloads() {
 fn changed_files_are_loaded_and_broken_ones_are_tried_again_when_they_change() {
     let line = Line::create("reload-watch", 1);
     let model = copy(TINY);
-    let mut worker = Worker::start(&line.yaml(path(&model)), &["--set", "model.watch=50ms"]);
+    let mut worker = Worker::start(&line.yaml(path(&model)), &["--set", "model.watch=100ms"]);
     worker.wait_for_log("assigned: ");
     edit(&model, "tiny-distilbert", "second");
     worker.wait_for_log("changed files: models: second ");

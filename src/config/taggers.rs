@@ -293,7 +293,7 @@ impl Config {
         for tagger in &mut config.taggers {
             (tagger.model.path, tagger.model.variant) = (None, None);
         }
-        (config.model.path, config.model.variant) = (path, variant);
+        (config.model.path, config.model.variant, config.model.max_tokens) = (path, variant, None);
         Some(config)
     }
 
@@ -323,6 +323,9 @@ impl Config {
                 return refuse("taggers", format!("has `{name}`, whose `text` names no field"));
             }
         }
+        if !self.model.watch.is_zero() && self.model.watch < Duration::from_millis(100) {
+            return refuse("model.watch", "must be 100ms or more, or `off`".into());
+        }
         for settings in self.taggers() {
             let key = settings.name.as_ref().map_or("model", |_| "taggers");
             let of = settings.name.as_ref().map(|name| format!(" (of `{name}`)")).unwrap_or_default();
@@ -335,9 +338,12 @@ impl Config {
             {
                 return refuse(key, format!("has a `window` of {window}, longer than its `max_tokens`, {most}{of}"));
             }
-            let wrong = settings.thresholds.iter().find(|(_, score)| !score.is_finite());
-            if let Some((label, _)) = wrong {
-                return refuse(key, format!("has a threshold for `{label}` that is no number{of}"));
+            let wrong = settings.thresholds.iter().find(|(_, score)| !(0.0..=1.0).contains(*score));
+            if let Some((label, score)) = wrong {
+                return refuse(key, format!("has a threshold of {score} for `{label}`; scores are 0 to 1{of}"));
+            }
+            if settings.labels.as_ref().is_some_and(Vec::is_empty) {
+                return refuse(key, format!("has `labels` that keep nothing{of}"));
             }
         }
         Ok(())
@@ -357,7 +363,7 @@ impl Tagger {
                 path: model.path.clone().unwrap_or_else(|| usual.model.path.clone()),
                 variant: model.variant.clone().or(usual_variant),
                 device: model.device.unwrap_or(usual.model.device),
-                max_tokens: model.max_tokens.or(usual.model.max_tokens),
+                max_tokens: model.max_tokens.or(usual.model.max_tokens.filter(|_| !own_path)),
             },
             windows: WindowSettings {
                 long_documents: self.long_documents.unwrap_or(usual.windows.long_documents),

@@ -153,7 +153,8 @@ fn a_tagger_takes_from_the_model_what_it_does_not_say() {
     assert_eq!((one.model.path.to_string().as_str(), one.model.variant.as_deref()), ("a", Some("int8")));
     assert_eq!((one.head.as_deref(), one.windows.stride, one.thresholds.len()), (Some("spam"), Some(32), 1));
     assert_eq!((two.model.path.to_string().as_str(), two.model.variant.as_deref()), ("hf://owner/b", None));
-    assert_eq!((two.model.max_tokens, two.thresholds.len()), (256.try_into().ok(), 0));
+    assert_eq!((two.model.max_tokens, two.thresholds.len()), (None, 0));
+    assert_eq!(one.model.max_tokens, 256.try_into().ok());
     assert_eq!((two.aggregation, two.labels.as_deref()), (Aggregation::Max, Some(&["POS".to_owned()][..])));
     assert_eq!(config.texts(), [vec!["/subject".to_owned(), "/body".to_owned()], vec!["/title".to_owned()]]);
 }
@@ -175,6 +176,8 @@ fn taggers_that_make_no_sense_are_refused() {
     refused("model: {window: 64, max_tokens: 32}", "longer than its `max_tokens`");
     refused("model: {aggregation: last}", "last");
     refused("model: {thresholds: {spam: most}}", "most");
+    refused("model: {thresholds: {spam: 97}}", "scores are 0 to 1");
+    refused("taggers: [{name: a, labels: []}]", "keep nothing");
 }
 
 #[test]

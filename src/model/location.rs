@@ -1,7 +1,7 @@
 //! Where a model is: what `model.path` may say.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,26 @@ pub enum Location {
     },
     /// A directory elsewhere: `s3://BUCKET/PREFIX`, `https://HOST/PATH` or `http://HOST/PATH`.
     Remote(Url),
+}
+
+impl Location {
+    /// What a model there is called, unless it has a name of its own: the last part. It is the same wherever its copy
+    /// lies, and whatever a link leads to.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        let name = match self {
+            Self::Directory(path) => match path.components().next_back()? {
+                Component::Normal(name) => name.to_str()?.to_owned(),
+                _ => path.canonicalize().ok()?.file_name()?.to_str()?.to_owned(),
+            },
+            Self::Hub { repo, .. } => repo.rsplit('/').next()?.to_owned(),
+            Self::Remote(url) => {
+                let last = url.path_segments().and_then(|mut parts| parts.next_back()).filter(|part| !part.is_empty());
+                last.or(url.host_str())?.to_owned()
+            }
+        };
+        Some(name)
+    }
 }
 
 impl FromStr for Location {
@@ -159,6 +179,22 @@ mod tests {
 
     fn hub(repo: &str, revision: Option<&str>) -> Location {
         Location::Hub { repo: repo.into(), revision: revision.map(Into::into) }
+    }
+
+    #[test]
+    fn a_models_name_is_the_last_part_of_where_it_is() {
+        for (text, name) in [
+            ("models/sst2", "sst2"),
+            ("models/sst2/", "sst2"),
+            ("hf://owner/name@v1", "name"),
+            ("hf://gpt2", "gpt2"),
+            ("s3://bucket/a/b", "b"),
+            ("s3://bucket", "bucket"),
+            ("https://host/a/b/?token=1", "b"),
+        ] {
+            assert_eq!(text.parse::<Location>().unwrap().name().as_deref(), Some(name), "{text}");
+        }
+        assert!(Location::Directory("..".into()).name().is_some());
     }
 
     #[test]

@@ -156,11 +156,11 @@ const DEFAULT_LABELS: usize = 2;
 const MOST_LABELS: usize = 1 << 16;
 
 impl Manifest {
-    /// Reads what describes the directory's model.
+    /// Reads what describes the directory's model, which is called `name` unless it says another name.
     ///
     /// # Errors
     /// When a file is missing or makes no sense, or the model is none that tagbert can run.
-    pub fn load(directory: &Path) -> Result<Self> {
+    pub fn load(directory: &Path, name: String) -> Result<Self> {
         let file = directory.join("config.json");
         ensure!(file.exists(), "{}: it is not there; `save_pretrained` of `transformers` writes it", file.display());
         let config: ConfigFile = read(&file)?;
@@ -180,16 +180,15 @@ impl Manifest {
             "{}: max_position_embeddings is {positions}; supported are {MOST_POSITIONS} at most",
             file.display()
         );
-        let directory_name = || directory.canonicalize().ok()?.file_name()?.to_str().map(str::to_owned);
-        let directory_name = directory_name().unwrap_or_else(|| "model".into());
         let heads = directory.join("heads.json");
         let (name, heads) = if heads.exists() {
             let entries: HeadsFile = read(&heads)?;
             let checked = checked(entries.heads).with_context(|| heads.display().to_string())?;
+            ensure!(!entries.name.is_empty(), "{}: `name` is empty", heads.display());
             (entries.name, checked)
         } else {
-            let head = config.head(&directory_name).with_context(|| file.display().to_string())?;
-            (directory_name, vec![head])
+            let head = config.head(&name).with_context(|| file.display().to_string())?;
+            (name, vec![head])
         };
         let max_tokens = positions.min(tokenizer_limit(directory)?);
         ensure!(max_tokens >= 8, "{}: it has positions for only {max_tokens} tokens", file.display());
@@ -245,19 +244,34 @@ fn checked(entries: Vec<HeadEntry>) -> Result<Vec<Head>> {
     let mut heads: Vec<Head> = Vec::with_capacity(entries.len());
     for entry in entries {
         let name = entry.name;
+        ensure!(!name.is_empty(), "it has a head with an empty name");
         ensure!(!entry.labels.is_empty(), "head `{name}` has no label");
+        let twice = entry.labels.iter().enumerate().find(|(index, label)| entry.labels[..*index].contains(label));
+        if let Some((_, label)) = twice {
+            bail!("head `{name}` has the label `{label}` twice");
+        }
         ensure!(heads.iter().all(|earlier| earlier.name != name), "two heads are named `{name}`");
         let task = match (entry.kind, entry.problem_type) {
             (HeadKind::TokenClassification, None) => Task::Tokens(TokenLabel::all(&entry.labels)),
             (HeadKind::TokenClassification, Some(_)) => bail!("head `{name}` labels tokens, so it has no problem_type"),
+            (_, Some(ProblemType::Regression)) => {
+                let labels = entry.labels.len();
+                ensure!(labels == 1, "head `{name}` is a regression, which has one label, and it has {labels}");
+                Task::Regression
+            }
+            // As for one logit in `config.json`: a yes or no.
+            (_, None) if entry.labels.len() == 1 => Task::MultiLabel,
             (_, None | Some(ProblemType::SingleLabelClassification)) => Task::SingleLabel,
             (_, Some(ProblemType::MultiLabelClassification)) => Task::MultiLabel,
-            (_, Some(ProblemType::Regression)) => Task::Regression,
         };
         let temperature = entry.temperature.unwrap_or(1.0);
         ensure!(temperature > 0.0 && temperature.is_finite(), "head `{name}` has a temperature of {temperature}");
         let (output, thresholds) = (Some(entry.output), entry.thresholds);
         let head = Head { name, output, labels: entry.labels, task, temperature, thresholds };
+        let wrong = head.thresholds.iter().find(|(_, score)| !(0.0..=1.0).contains(*score));
+        if let Some((label, score)) = wrong {
+            bail!("head `{}` has a threshold of {score} for `{label}`; scores are 0 to 1", head.name);
+        }
         let unknown = head.thresholds.keys().find(|label| !head.names().contains(label));
         if let Some(label) = unknown {
             bail!("head `{}` has a threshold for `{label}`, which is none of its labels", head.name);

@@ -16,7 +16,8 @@ use crate::config::{Config, Device, ModelSettings};
 use crate::model::Location;
 
 /// How long loading and warming up may take, unless someone says otherwise.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+/// Long, since a worker that uses all processors may run beside it.
+pub const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Address space for code, stacks and buffers; sound models of any size stay far below.
 const LEAST_MEMORY: u64 = 4 << 30;
@@ -106,9 +107,17 @@ pub fn on_trial(directory: PathBuf, variant: Option<&str>, max_tokens: Option<us
 
 #[expect(unsafe_code, reason = "the standard library sets no limits")]
 fn limit(resource: libc::__rlimit_resource_t, most: u64) -> Result<()> {
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-    // SAFETY: `limit` is a whole `rlimit`, and setrlimit only reads it.
-    let done = unsafe { libc::setrlimit(resource, &raw const limit) };
+    let mut limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: both are given a whole `rlimit`; getrlimit only writes it, and setrlimit only reads it.
+    let done = unsafe {
+        let mut set = limit;
+        // A stricter limit that is there already stays.
+        if libc::getrlimit(resource, &raw mut set) == 0 {
+            limit.rlim_max = most.min(set.rlim_max);
+            limit.rlim_cur = limit.rlim_max;
+        }
+        libc::setrlimit(resource, &raw const limit)
+    };
     ensure!(done == 0, "a limit of {most} can't be set: {}", std::io::Error::last_os_error());
     Ok(())
 }

@@ -13,7 +13,14 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Runs a command to its end.
 pub fn tagbert(args: &[&str], stdin: &[u8]) -> Output {
-    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    tagbert_with(args, stdin, &[])
+}
+
+/// The same with environment variables.
+pub fn tagbert_with(args: &[&str], stdin: &[u8], environment: &[(&str, &str)]) -> Output {
+    let mut command = command(args);
+    command.envs(environment.iter().copied());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let stdin = stdin.to_vec();
     // From a thread of its own: the output may have to be read before the input is taken.
