@@ -183,8 +183,8 @@ fn one_bad_window_makes_the_document_one_dead_letter() {
     assert_eq!((run.delivered.len(), dead.count()), (40, 1));
 }
 
-#[test]
-fn several_taggers_go_one_after_the_other_each_on_its_texts() {
+/// Four taggers of two models on three texts, one of which no document has.
+fn several() -> Config {
     let mut config = config();
     let yaml = "taggers:\n\
                 - {name: junk, head: spam}\n\
@@ -194,6 +194,12 @@ fn several_taggers_go_one_after_the_other_each_on_its_texts() {
     config.taggers = Config::parse(yaml, std::collections::HashMap::new(), &[]).unwrap().taggers;
     config.taggers[3].stride = Some(8);
     config.taggers[3].window = 32.try_into().ok();
+    config
+}
+
+#[test]
+fn several_taggers_go_one_after_the_other_each_on_its_texts() {
+    let config = several();
     let live = Live::of(Taggers::load(&config).unwrap());
     assert_eq!(live.current().lanes.len(), 4);
     let run = feed(&config, &live, &texts(60), usize::MAX, |_| ());
@@ -232,4 +238,25 @@ fn a_document_keeps_the_model_that_it_began_with() {
     // Those that were not yet tokenized at the swap have the new one, too.
     assert!(records.iter().filter(|record| record["id"].as_u64() >= Some(100)).all(|record| version(record) == "new"));
     assert!(records.iter().all(|record| ["old", "new"].contains(&version(record).as_str())));
+}
+
+#[test]
+fn models_change_under_several_lanes_and_nothing_is_lost() {
+    let config = several();
+    let load = || Arc::new(Taggers::load(&config).unwrap());
+    let live = Live::of(Taggers::load(&config).unwrap());
+    let run = feed(&config, &live, &texts(400), usize::MAX, |number| {
+        if number % 40 == 39 {
+            live.replace(load());
+        }
+    });
+    assert!(run.failure.is_none());
+    let records = records(&run);
+    assert_eq!(records.len(), 400);
+    for partition in [0, 1] {
+        let origins = run.delivered.iter().map(Outcome::origin).filter(|origin| origin.partition == partition);
+        assert!(origins.map(|origin| origin.seq).eq(0..200));
+    }
+    let names = |record: &Value| record["tags"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert!(records.iter().all(|record| names(record) == ["junk", "of-other", "rated"]));
 }
