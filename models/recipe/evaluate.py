@@ -127,6 +127,24 @@ def tag(worker, model, variant, documents):
     return [records[str(number)] for number in range(len(documents))]
 
 
+def tag_alone(worker, model, variant, documents):
+    """The same, each document in a batch of its own: int8 activations are scaled by the batch, and so what is measured
+    in company differs from run to run."""
+    command = [worker, "tag", "--model", str(model)] + (["--variant", variant] if variant else [])
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    tags = []
+    with process:
+        for document in documents:
+            process.stdin.write(json.dumps({"id": "", "text": document["text"]}) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            if not line:
+                raise corpus.Failure(f"{' '.join(map(str, command))} ended early")
+            tags.append(json.loads(line)["tags"])
+        process.stdin.close()
+    return tags
+
+
 def thresholds_of(model):
     """Head → label → default threshold, as heads.json has them."""
     path = Path(model) / "heads.json"
@@ -368,7 +386,8 @@ def run(options):
     card = options.model / "README.md"
 
     began = time.monotonic()
-    tags = tag(options.worker, options.model, options.variant, documents)
+    run_worker = tag_alone if documents is sample else tag
+    tags = run_worker(options.worker, options.model, options.variant, documents)
     seconds = time.monotonic() - began
     thresholds = thresholds_of(options.model)
     rows = measure(documents, tags, thresholds)
@@ -393,8 +412,7 @@ def run(options):
         text = card.read_text(encoding="utf-8")
         if not options.sample:
             text = between(text, "evaluation", markdown(columns))
-            # Alone, as --check-card runs it: in other company some toss-ups fall the other way.
-            rows = measure(sample, tag(options.worker, options.model, options.variant, sample), thresholds)
+            rows = measure(sample, tag_alone(options.worker, options.model, options.variant, sample), thresholds)
         card.write_text(between(text, "sample", markdown({"int8": headlines(rows)})), encoding="utf-8")
 
 
