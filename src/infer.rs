@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, anyhow};
@@ -54,8 +54,8 @@ pub(crate) struct Runner {
     batcher: Batcher<Row>,
     waiting: HashMap<u64, Waiting>,
     admitted: u64,
-    /// What the waiting documents are tagged by. Those of another load wait until these are done.
-    taggers: Option<Arc<Taggers>>,
+    /// What the waiting documents are tagged by, and are what holds it. Those of another load wait until these are done.
+    taggers: Weak<Taggers>,
     held: Option<Envelope<Work>>,
     ends: Ends,
     failed_in_a_row: usize,
@@ -90,8 +90,6 @@ impl Runner {
                         self.admit(document);
                         continue;
                     }
-                    // An idle line keeps no model that was replaced.
-                    self.taggers = None;
                     Duration::from_secs(1)
                 }
             };
@@ -106,8 +104,8 @@ impl Runner {
     /// Puts a document's windows among those that wait, if they are for the same models.
     fn admit(&mut self, document: Envelope<Work>) {
         let work = &document.body;
-        if !self.waiting.is_empty() && self.taggers.as_ref().is_some_and(|taggers| !Arc::ptr_eq(taggers, &work.taggers))
-        {
+        let same = std::ptr::eq(self.taggers.as_ptr(), Arc::as_ptr(&work.taggers));
+        if !same && !self.waiting.is_empty() {
             self.held = Some(document);
             return;
         }
@@ -121,10 +119,10 @@ impl Runner {
             let length = window.tokens.len() + special;
             self.batcher.push(Row { document: self.admitted, number, window }, length, Instant::now());
         }
-        if self.taggers.as_ref().is_none_or(|taggers| !Arc::ptr_eq(taggers, &work.taggers)) {
+        if !same {
             self.failed_in_a_row = 0;
+            self.taggers = Arc::downgrade(&work.taggers);
         }
-        self.taggers = Some(Arc::clone(&work.taggers));
         if let Some((_, upstream)) = &self.ends.next {
             upstream.fetch_add(1, Ordering::AcqRel);
         }
@@ -138,7 +136,9 @@ impl Runner {
         (0..lost).for_each(|_| self.left());
         // Gone are those of lost partitions, and those of which another window has failed.
         rows.retain(|row| self.waiting.contains_key(&row.document));
-        let Some(taggers) = self.taggers.clone().filter(|_| !rows.is_empty()) else { return ControlFlow::Continue(()) };
+        let Some(taggers) = self.taggers.upgrade().filter(|_| !rows.is_empty()) else {
+            return ControlFlow::Continue(());
+        };
         let lane = &taggers.lanes[self.lane];
         let since = Instant::now();
         let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids(&self.waiting, lane)).collect();

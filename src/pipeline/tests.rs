@@ -260,3 +260,11 @@ fn models_change_under_several_lanes_and_nothing_is_lost() {
     let names = |record: &Value| record["tags"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert!(records.iter().all(|record| names(record) == ["junk", "of-other", "rated"]));
 }
+
+#[test]
+fn a_model_that_fails_on_all_documents_stops_the_worker_though_they_come_one_by_one() {
+    let live = Live::of(Taggers::load_with(&config(), &fake("poison")).unwrap());
+    let texts = vec!["poison".to_owned(); 40];
+    let run = feed(&config(), &live, &texts, usize::MAX, |_| thread::sleep(Duration::from_millis(10)));
+    assert!(run.failure.unwrap().to_string().contains("20 documents in a row"));
+}
