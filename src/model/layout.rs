@@ -33,7 +33,7 @@ pub fn graphs(variant: Option<&str>) -> Result<Vec<String>> {
         "fp32" => Ok(both("model.onnx")),
         "fp16" => Ok(both("model_fp16.onnx")),
         "int8" => Ok([both("model_quantized.onnx"), both("model_int8.onnx")].concat()),
-        file if has_suffix(file) => {
+        file if is_onnx(file) => {
             let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
             ensure!(inside && !file.contains('\\'), "`{variant}` is not a file of the model's own directory");
             Ok(both(file))
@@ -57,13 +57,20 @@ pub fn find_graph(directory: &Path, variant: Option<&str>) -> Result<PathBuf> {
     if let Some(found) = candidates.iter().map(|name| directory.join(name)).find(|file| file.is_file()) {
         return Ok(found);
     }
-    let mut there = Vec::new();
+    Err(no_graph(&directory.display().to_string(), variant, &candidates, onnx_files(directory)))
+}
+
+/// The ONNX files of a directory, each of which can be named as the variant.
+#[must_use]
+pub fn onnx_files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
     for folder in ["", "onnx/"] {
         let entries = directory.join(folder).read_dir().into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        there.extend(names.map(|name| format!("{folder}{name}")));
+        found.extend(names.filter(|name| is_onnx(name)).map(|name| format!("{folder}{name}")));
     }
-    Err(no_graph(&directory.display().to_string(), variant, &candidates, there))
+    found.sort();
+    found
 }
 
 /// The error that says what there is instead of the graph; `there` may name other files, too.
@@ -73,7 +80,7 @@ pub(super) fn no_graph(
     candidates: &[String],
     there: impl IntoIterator<Item = String>,
 ) -> anyhow::Error {
-    let mut there: Vec<String> = there.into_iter().filter(|name| has_suffix(name)).collect();
+    let mut there: Vec<String> = there.into_iter().filter(|name| is_onnx(name)).collect();
     there.sort();
     let of = variant.map(|variant| format!(" for the variant `{variant}`")).unwrap_or_default();
     let tried = candidates.join(", ");
@@ -86,7 +93,7 @@ pub(super) fn no_graph(
     )
 }
 
-fn has_suffix(name: &str) -> bool {
+fn is_onnx(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "onnx")
 }
 

@@ -1,7 +1,6 @@
 //! What `tagbert model inspect` tells of a model.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
@@ -12,6 +11,7 @@ use crate::config::Config;
 use crate::decode::Document;
 use crate::gather::run_alone;
 use crate::model::graph_file::GraphFile;
+use crate::model::layout::onnx_files;
 use crate::model::onnx::Graph;
 use crate::model::{Head, Identity, Model, PROBE, Task};
 use crate::spans::TokenLabel;
@@ -137,25 +137,13 @@ impl GraphFacts {
             file: file.display().to_string(),
             bytes,
             external_bytes,
-            variants: variants(&model.directory),
+            variants: onnx_files(&model.directory),
             parameter_count: graph.parameter_count(),
             quantized: graph.count(&QUANTIZED) > 0,
             fused_attention: graph.count(&ATTENTION),
             graph,
         })
     }
-}
-
-fn variants(directory: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for folder in ["", "onnx/"] {
-        let entries = directory.join(folder).read_dir().into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let graphs = names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "onnx"));
-        found.extend(graphs.map(|name| format!("{folder}{name}")));
-    }
-    found.sort();
-    found
 }
 
 impl HeadFacts {
