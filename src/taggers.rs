@@ -170,13 +170,7 @@ impl Taggers {
     /// The models, in the order of the configuration.
     #[must_use]
     pub fn models(&self) -> Vec<&Identity> {
-        let mut models: Vec<&Identity> = Vec::new();
-        for lane in &self.lanes {
-            if !models.contains(&&lane.model.identity) {
-                models.push(&lane.model.identity);
-            }
-        }
-        models
+        models(self.lanes.iter())
     }
 }
 
@@ -217,13 +211,7 @@ impl Work {
     /// The models that tagged it, in the order of the configuration; one at least.
     #[must_use]
     pub fn models(&self) -> Vec<&Identity> {
-        let mut models: Vec<&Identity> = Vec::new();
-        for lane in self.taggers.lanes.iter().filter(|lane| lane.tokens(self).is_some()) {
-            if !models.contains(&&lane.model.identity) {
-                models.push(&lane.model.identity);
-            }
-        }
-        models
+        models(self.taggers.lanes.iter().filter(|lane| lane.tokens(self).is_some()))
     }
 
     /// How many tokens were tagged, special ones included; the most of all lanes.
@@ -242,6 +230,15 @@ impl Work {
             |lane: &Lane| lane.tokens(self).is_some_and(|text| lane.windows.seen(text.ids.len()) < text.ids.len());
         self.taggers.lanes.iter().any(cut)
     }
+}
+
+/// The models of some lanes, each once.
+fn models<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Vec<&'a Identity> {
+    let mut models = Vec::new();
+    for lane in lanes {
+        place_of(&mut models, &lane.model.identity);
+    }
+    models
 }
 
 /// The place of `what` in the list, at whose end it is put if it is not there.
