@@ -8,7 +8,7 @@ use half::f16;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 
-use super::{Head, Infer, Logits, Task, runtime};
+use super::{Head, Infer, Logits, runtime};
 use crate::config::Device;
 use crate::tokenize::Frame;
 
@@ -64,12 +64,6 @@ impl Session {
         let (input_ids, attention_mask, token_type_ids) = Default::default();
         Ok(Self { inner: session, frame, outputs, inputs, input_ids, attention_mask, token_type_ids })
     }
-
-    /// The names of the inputs that it is fed.
-    #[must_use]
-    pub fn inputs(&self) -> &[&'static str] {
-        &self.inputs
-    }
 }
 
 fn check_input(name: &str, ty: &ValueType) -> Result<()> {
@@ -100,7 +94,7 @@ fn output_of(head: &Head, outputs: &[ort::value::Outlet]) -> Result<Output> {
         },
     };
     let labels = head.labels.len();
-    let by_token = matches!(head.task, Task::Tokens(_));
+    let by_token = head.is_by_token();
     let rank = if by_token { 3 } else { 2 };
     let output_name = output.name();
     match output.dtype() {
