@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 /// than the budget goes alone.) The clock is an argument, so that this can be tested without one.
 #[derive(Debug)]
 pub struct Batcher<T> {
+    /// The budget that was asked for, and what the device has memory for.
+    most: usize,
     budget: usize,
     wait: Duration,
     /// In order of arrival; they move to `waiting` as there is room.
@@ -48,6 +50,7 @@ impl<T> Batcher<T> {
     #[must_use]
     pub fn new(budget: usize, wait: Duration) -> Self {
         Self {
+            most: budget,
             budget,
             wait,
             backlog: VecDeque::new(),
@@ -62,6 +65,16 @@ impl<T> Batcher<T> {
     pub fn push(&mut self, document: T, tokens: usize, now: Instant) {
         self.backlog.push_back((document, Arrival { number: self.arrived, tokens, at: now }));
         self.arrived += 1;
+    }
+
+    /// A batch of so many tokens was too much for the device: later ones have at most half of them.
+    pub fn shrink(&mut self, tokens: usize) {
+        self.budget = (tokens / 2).clamp(1, self.budget);
+    }
+
+    /// A batch went through: after a shrink, the budget grows back by and by.
+    pub fn grow(&mut self) {
+        self.budget = self.most.min(self.budget + self.budget / 16 + 1);
     }
 
     fn fill_window(&mut self) {
@@ -167,6 +180,19 @@ mod tests {
         let mut batcher = batcher(24, &[8, 100, 7, 99, 8], now);
         assert_eq!(batcher.next(now, false), Next::Batch(vec![7, 8, 8]));
         assert_eq!(batcher.next(now, false), Next::Batch(vec![100]), "longer than the budget: alone");
+    }
+
+    #[test]
+    fn a_budget_that_was_too_large_shrinks_and_grows_back() {
+        let mut batcher = batcher(1000, &[], Instant::now());
+        batcher.shrink(800);
+        assert_eq!(batcher.budget, 400);
+        batcher.shrink(900);
+        assert_eq!(batcher.budget, 400, "a larger batch of before says nothing new");
+        batcher.grow();
+        assert_eq!(batcher.budget, 426);
+        (0..100).for_each(|_| batcher.grow());
+        assert_eq!(batcher.budget, 1000);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
 
+mod delivery;
 mod layers;
 mod taggers;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Location;
+pub use delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use layers::ConfigError;
 pub(crate) use layers::environment;
 pub use taggers::{
@@ -39,6 +41,14 @@ pub struct Config {
     pub shadow: Option<Shadow>,
     /// How documents are batched for the model.
     pub batch: Batch,
+    /// What readers of the output may count on.
+    pub delivery: Delivery,
+    /// Under `delivery: exactly-once`, when transactions are committed.
+    pub transaction: Transaction,
+    /// How often what failed is tried again.
+    pub retries: Retries,
+    /// What is done with records that can't be tagged or delivered.
+    pub dead_letters: DeadLetters,
     /// What bounds memory.
     pub limits: Limits,
     /// The HTTP port for probes, metrics, the shadow's report and reloads.
@@ -289,6 +299,7 @@ impl Config {
         }
         self.validate_taggers()?;
         self.validate_shadow()?;
+        self.validate_delivery()?;
         if self.batch.tokens == 0 {
             return refuse("batch.tokens", "must be 1 or more".into());
         }

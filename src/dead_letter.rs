@@ -34,6 +34,9 @@ pub struct DeadLetterHeaders {
     /// What is wrong. It never holds any of the document's text.
     #[serde(rename = "__connect.errors.exception.message")]
     message: String,
+    /// How often the stage tried, in decimal.
+    #[serde(rename = "tagbert.attempts")]
+    attempts: String,
 }
 
 /// The record's own headers, and after them those that explain.
@@ -47,6 +50,7 @@ pub fn headers(own: Option<OwnedHeaders>, origin: &Origin, rejection: &Rejection
         stage: rejection.stage.name().into(),
         class: rejection.class.into(),
         message: rejection.message.clone(),
+        attempts: rejection.attempts.to_string(),
     };
     // Through serde, so that the names stand in one place.
     let explain = serde_json::to_value(explain).unwrap_or_default();
@@ -66,7 +70,7 @@ mod tests {
         let own = OwnedHeaders::new().insert(Header { key: "mine", value: Some("1") });
         let origin =
             Origin { topic: "documents".into(), partition: 3, offset: 42, epoch: 0, seq: 0, lease: Lease::default() };
-        let rejection = Rejection { stage: Stage::Decode, class: "NotJson", message: "syntax error".into() };
+        let rejection = Rejection::new(Stage::Decode, "NotJson", "syntax error".into());
         let headers = headers(Some(own), &origin, &rejection);
         let value = |name: &str| crate::headers::last(&headers, name).map(String::from_utf8_lossy);
         assert_eq!(value("mine").as_deref(), Some("1"));

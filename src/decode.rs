@@ -138,7 +138,7 @@ fn without_text(error: &serde_json::Error) -> String {
 }
 
 fn reject(class: &'static str, message: String) -> Rejection {
-    Rejection { stage: Stage::Decode, class, message }
+    Rejection::new(Stage::Decode, class, message)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The one type that flows: an [`Envelope`] holds a record, what is known of it so far, and its share of memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use rdkafka::message::OwnedHeaders;
@@ -26,20 +26,34 @@ pub struct Origin {
     pub lease: Lease,
 }
 
-/// An assignment of a partition, as seen by its records: once it is over, work on them is in vain.
+/// An assignment of a partition, as seen by its records. It is held, then ending, then gone.
 #[derive(Clone, Debug, Default)]
-pub struct Lease(Arc<AtomicBool>);
+pub struct Lease(Arc<AtomicU8>);
 
 impl Lease {
-    /// Ends it: another worker has the partition.
+    const ENDING: u8 = 1;
+    const GONE: u8 = 2;
+
+    /// The group wants the partition back: what is finished may still be delivered, and nothing more.
     pub fn end(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.fetch_max(Self::ENDING, Ordering::AcqRel);
     }
 
-    /// True once it was ended.
+    /// Another worker has the partition: nothing of it may be delivered or committed any more.
+    pub fn lose(&self) {
+        self.0.fetch_max(Self::GONE, Ordering::AcqRel);
+    }
+
+    /// True once it is ending or gone: work on its records is in vain.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) >= Self::ENDING
+    }
+
+    /// True once it is gone.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.load(Ordering::Acquire) >= Self::GONE
     }
 }
 
@@ -104,6 +118,16 @@ pub struct Rejection {
     pub class: &'static str,
     /// What is wrong, without any of the document's text.
     pub message: String,
+    /// How often the stage tried.
+    pub attempts: u32,
+}
+
+impl Rejection {
+    /// Refused at the first attempt.
+    #[must_use]
+    pub fn new(stage: Stage, class: &'static str, message: String) -> Self {
+        Self { stage, class, message, attempts: 1 }
+    }
 }
 
 /// The stages that can refuse a record.

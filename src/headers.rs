@@ -10,6 +10,8 @@ use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_headers_t};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::envelope::Origin;
+
 /// All headers in order: name and value, both as bytes.
 pub fn iter(headers: &OwnedHeaders) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     (0..).map_while(move |index| get(headers, index))
@@ -43,6 +45,19 @@ pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &str) -> OwnedH
         Err(_) => kept,
     });
     kept.insert(replacement)
+}
+
+/// The header that every output record has: `TOPIC-PARTITION-OFFSET` of the input record that it came of. It is the same
+/// however often the record is written, so readers outside of transactions can tell repetitions.
+pub const RECORD_ID: &str = "tagbert.record.id";
+
+/// The headers with the record's id.
+#[must_use]
+pub fn with_record_id(headers: Option<OwnedHeaders>, origin: &Origin) -> OwnedHeaders {
+    let Origin { topic, partition, offset, .. } = origin;
+    let id = format!("{topic}-{partition}-{offset}");
+    // Not by `replace`: a dead letter may have names that are not UTF-8, and keeps them.
+    headers.unwrap_or_default().insert(Header { key: RECORD_ID, value: Some(&id) })
 }
 
 #[expect(unsafe_code, reason = "the safe accessor panics on a name that is not UTF-8")]

@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::batch::{Batcher, Next};
+use crate::config::{Batch, Retries};
 use crate::envelope::{Envelope, Outcome, Rejection, Stage};
 use crate::gather::Gathered;
 use crate::metrics::Metrics;
 use crate::model::Logits;
 use crate::pipeline::Finished;
+use crate::sink::pace::backoff;
 use crate::stop::Stop;
 use crate::taggers::{Lane, Taggers, Work};
 use crate::windows::Window;
@@ -27,6 +30,8 @@ pub(crate) struct Row {
     document: u64,
     number: usize,
     window: Window,
+    /// How many runs with it have failed.
+    failures: u32,
 }
 
 /// A document, and what came of its windows so far.
@@ -52,6 +57,9 @@ pub(crate) struct Runner {
     /// Which lane of the taggers.
     lane: usize,
     batcher: Batcher<Row>,
+    /// Rows that the model failed on, and when each is tried again, alone.
+    later: Vec<(Instant, Row)>,
+    retries: Retries,
     waiting: HashMap<u64, Waiting>,
     admitted: u64,
     /// What the waiting documents are tagged by, and are what holds it. Those of another load wait until these are done.
@@ -63,9 +71,10 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new(lane: usize, batcher: Batcher<Row>, ends: Ends, metrics: Arc<Metrics>) -> Self {
-        let (waiting, admitted, taggers, held, failed_in_a_row) = Default::default();
-        Self { lane, batcher, waiting, admitted, taggers, held, ends, failed_in_a_row, metrics }
+    pub(crate) fn new(lane: usize, batch: &Batch, retries: Retries, ends: Ends, metrics: Arc<Metrics>) -> Self {
+        let batcher = Batcher::new(batch.tokens, batch.wait);
+        let (later, waiting, admitted, taggers, held, failed_in_a_row) = Default::default();
+        Self { lane, batcher, later, retries, waiting, admitted, taggers, held, ends, failed_in_a_row, metrics }
     }
 
     /// Runs the model until no more documents come, or the work is abandoned.
@@ -75,6 +84,9 @@ impl Runner {
                 && let Ok(document) = self.ends.documents.try_recv()
             {
                 self.admit(document);
+            }
+            if let ControlFlow::Break(error) = self.run_what_is_due() {
+                return stop.fail(error);
             }
             let more_coming = self.held.is_none() && self.ends.upstream.load(Ordering::Acquire) > 0;
             let patience = match self.batcher.next(Instant::now(), more_coming) {
@@ -86,17 +98,25 @@ impl Runner {
                 }
                 Next::Until(due) => due.saturating_duration_since(Instant::now()),
                 Next::Idle => {
-                    if let Some(document) = self.held.take() {
+                    if let Some(document) = self.held.take_if(|_| self.waiting.is_empty()) {
                         self.admit(document);
                         continue;
                     }
                     Duration::from_secs(1)
                 }
             };
+            let retry = self.later.iter().map(|(due, _)| due.saturating_duration_since(Instant::now())).min();
+            let patience = retry.map_or(patience, |retry| patience.min(retry));
+            if self.held.is_some() {
+                // What is held waits for what is tried again.
+                thread::sleep(patience);
+                continue;
+            }
             match self.ends.documents.recv_timeout(patience) {
                 Ok(document) => self.admit(document),
-                Err(RecvTimeoutError::Disconnected) if self.batcher.is_empty() => return,
-                Err(_) => {}
+                Err(RecvTimeoutError::Disconnected) if self.waiting.is_empty() => return,
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(patience),
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
@@ -117,7 +137,7 @@ impl Runner {
         let rows = lane.windows.count(tokens);
         for (number, window) in lane.windows.of(tokens).enumerate() {
             let length = window.tokens.len() + special;
-            self.batcher.push(Row { document: self.admitted, number, window }, length, Instant::now());
+            self.batcher.push(Row { document: self.admitted, number, window, failures: 0 }, length, Instant::now());
         }
         if !same {
             self.failed_in_a_row = 0;
@@ -130,7 +150,14 @@ impl Runner {
         self.admitted += 1;
     }
 
-    /// Runs a batch. If it fails, each row is tried alone, so that only the culprit becomes a dead letter.
+    fn run_what_is_due(&mut self) -> ControlFlow<Error> {
+        let now = Instant::now();
+        let due: Vec<_> = self.later.extract_if(.., |(due, _)| *due <= now).collect();
+        due.into_iter().try_for_each(|(_, row)| self.run_batch(vec![row]))
+    }
+
+    /// Runs a batch. If it fails, its halves are tried, and so on, so that only the culprit becomes a dead letter; that
+    /// one is tried again a few times before.
     fn run_batch(&mut self, mut rows: Vec<Row>) -> ControlFlow<Error> {
         let lost = self.waiting.extract_if(|_, waiting| waiting.document.origin.lease.is_over()).count();
         (0..lost).for_each(|_| self.left());
@@ -151,29 +178,45 @@ impl Runner {
                     self.keep(row, &logits, lane);
                 }
                 self.failed_in_a_row = 0;
-            }
-            Err(error) if rows.len() == 1 => {
-                tracing::warn!("{} failed on a document: {error:#}", lane.model.identity.name);
-                let message = format!("the model failed: {error:#}");
-                let rejection = Rejection { stage: Stage::Infer, class: "ModelError", message };
-                if let Some(Waiting { document, .. }) = self.waiting.remove(&rows[0].document) {
-                    self.reject(document, rejection);
-                }
-                self.failed_in_a_row += 1;
-                if self.failed_in_a_row >= BROKEN {
-                    return ControlFlow::Break(anyhow!(
-                        "{} failed on {BROKEN} documents in a row, so it is the model: {error:#}",
-                        lane.model.identity.name
-                    ));
-                }
+                self.batcher.grow();
+                ControlFlow::Continue(())
             }
             Err(error) => {
-                let name = &lane.model.identity.name;
-                tracing::warn!("{name} failed on a batch of {}, trying each alone: {error:#}", rows.len());
-                return rows.into_iter().try_for_each(|row| self.run_batch(vec![row]));
+                let width = ids.iter().map(|ids| ids.len() + lane.model.frame.len()).max().unwrap_or_default();
+                if is_out_of_memory(&error) {
+                    self.batcher.shrink(rows.len() * width);
+                }
+                self.failed(rows, &error, &lane.model.identity.name)
             }
         }
-        ControlFlow::Continue(())
+    }
+
+    fn failed(&mut self, mut rows: Vec<Row>, error: &Error, name: &str) -> ControlFlow<Error> {
+        rows.iter_mut().for_each(|row| row.failures += 1);
+        let half = rows.len() / 2;
+        if half > 0 {
+            tracing::warn!("{name} failed on a batch of {}, trying its halves: {error:#}", rows.len());
+            let rest = rows.split_off(half);
+            self.run_batch(rows)?;
+            return self.run_batch(rest);
+        }
+        let Some(row) = rows.pop() else { return ControlFlow::Continue(()) };
+        if row.failures <= self.retries.max {
+            let wait = backoff(&self.retries, row.failures);
+            tracing::warn!("{name} failed on a document, trying again in {} ms: {error:#}", wait.as_millis());
+            self.later.push((Instant::now() + wait, row));
+            return ControlFlow::Continue(());
+        }
+        tracing::warn!("{name} failed on a document, after {} attempts: {error:#}", row.failures);
+        if let Some(Waiting { document, .. }) = self.waiting.remove(&row.document) {
+            let rejection = Rejection::new(Stage::Infer, "ModelError", format!("the model failed: {error:#}"));
+            self.reject(document, Rejection { attempts: row.failures, ..rejection });
+        }
+        self.failed_in_a_row += 1;
+        if self.failed_in_a_row < BROKEN {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(anyhow!("{name} failed on {BROKEN} documents in a row, so it is the model: {error:#}"))
     }
 
     /// Puts a window's logits where they belong; the document goes on with its last.
@@ -213,6 +256,12 @@ impl Runner {
             upstream.fetch_sub(1, Ordering::AcqRel);
         }
     }
+}
+
+/// Whether the device had too little memory for a batch. ONNX Runtime has no code of its own for that.
+fn is_out_of_memory(error: &Error) -> bool {
+    let text = format!("{error:#}").to_ascii_lowercase();
+    ["out of memory", "failed to allocate memory", "bad_alloc", "bad allocation"].iter().any(|part| text.contains(part))
 }
 
 impl Row {

@@ -8,7 +8,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Delivery};
 
 /// How long any one request to the cluster may take before the worker gives up at its start.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -63,6 +63,20 @@ pub fn producer(config: &Config) -> ClientConfig {
     default("partitioner", "murmur2_random");
     // What is too large is for the broker to say: what it gave as input, it may take as a dead letter.
     default("message.max.bytes", "1000000000");
+    let timeout = config.transaction_timeout().as_millis().to_string();
+    match config.delivery {
+        // A slow broker is waited for: giving up would only read and tag the same records again.
+        Delivery::AtLeastOnce => default("message.timeout.ms", "0"),
+        Delivery::ExactlyOnce => {
+            default("message.timeout.ms", &timeout);
+            default("transaction.timeout.ms", &timeout);
+            // A static member takes its own last transaction over; others are told apart by chance, and fenced by
+            // their group (KIP-447).
+            let member = config.kafka.properties.get("group.instance.id").cloned();
+            let member = member.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            producer.set("transactional.id", format!("{}-{member}", config.kafka.group));
+        }
+    }
     producer.set("enable.idempotence", "true");
     producer
 }

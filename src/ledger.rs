@@ -72,7 +72,9 @@ impl Ledger {
             committed: None,
             closing: false,
         };
-        state.partitions.insert((topic.into(), partition), opened);
+        if let Some(earlier) = state.partitions.insert((topic.into(), partition), opened) {
+            earlier.lease.lose();
+        }
     }
 
     /// A record was fetched. `None` when the partition is not (or no more) assigned: the record must be dropped.
@@ -113,6 +115,24 @@ impl Ledger {
             open.advance();
         });
         self.acknowledged.notify_all();
+    }
+
+    /// What came of these records is safe, and their offsets are committed: one transaction did both.
+    pub fn settle<'a>(&self, origins: impl IntoIterator<Item = &'a Origin>) {
+        for origin in origins {
+            self.with_entry(origin, |open, index| {
+                open.entries[index].acknowledged = true;
+                open.unacknowledged -= 1;
+                open.advance();
+                open.committed = open.watermark;
+            });
+        }
+        self.acknowledged.notify_all();
+    }
+
+    /// True while a rebalance waits for what was sent.
+    pub fn is_awaited(&self) -> bool {
+        self.state().partitions.values().any(|open| open.closing)
     }
 
     fn with_entry<T>(&self, origin: &Origin, then: impl FnOnce(&mut Partition, usize) -> T) -> Option<T> {
@@ -162,6 +182,7 @@ impl Ledger {
         }
         let closed = partitions.iter().filter_map(|key| Some((key, state.partitions.remove(key)?)));
         closed
+            .inspect(|(_, open)| open.lease.lose())
             .filter(|(_, open)| open.watermark != open.committed)
             .filter_map(|((topic, partition), open)| Some((Arc::clone(topic), *partition, open.watermark?)))
             .collect()
@@ -254,6 +275,27 @@ mod tests {
         assert_eq!(closed, [("documents".into(), 0, 1)]);
         assert!(!ledger.send(&second));
         assert!(ledger.enter("documents", 0, 2).is_none());
+        assert!(second.lease.is_gone());
+    }
+
+    #[test]
+    fn a_partition_that_is_waited_for_may_still_deliver_what_is_finished() {
+        let ledger = Arc::new(open());
+        let origin = enter(&ledger, 0);
+        assert!(ledger.send(&origin) && !ledger.is_awaited());
+        let source = {
+            let ledger = Arc::clone(&ledger);
+            std::thread::spawn(move || {
+                ledger.close(&[("documents".into(), 0)], Instant::now() + Duration::from_secs(10))
+            })
+        };
+        while !ledger.is_awaited() {
+            std::thread::yield_now();
+        }
+        assert!(origin.lease.is_over() && !origin.lease.is_gone());
+        ledger.settle([&origin]);
+        assert_eq!(source.join().expect("closes"), [], "the transaction has committed it");
+        assert!(origin.lease.is_gone());
     }
 
     #[test]

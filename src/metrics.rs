@@ -40,6 +40,12 @@ pub struct Metrics {
     pub enriched: Count,
     /// Tombstones passed on and acknowledged.
     pub tombstones: Count,
+    /// Records that could not be tagged and were passed over, as `dead_letters.policy` says.
+    pub skipped: Count,
+    /// Transactions committed.
+    pub transactions: Count,
+    /// Deliveries that failed and were tried again.
+    pub retries: Count,
     /// Dead letters acknowledged, by stage.
     dead_letters: [Count; Stage::ALL.len()],
     /// Batches that the model ran.
@@ -65,6 +71,9 @@ impl Metrics {
             span: Mutex::default(),
             enriched: Count::default(),
             tombstones: Count::default(),
+            skipped: Count::default(),
+            transactions: Count::default(),
+            retries: Count::default(),
             dead_letters: Default::default(),
             batches: Count::default(),
             rows: Count::default(),
@@ -90,10 +99,13 @@ impl Metrics {
 
     fn observe(self: &Arc<Self>, meter: &Meter, budget: &Budget) {
         type Read = fn(&Metrics) -> u64;
-        let counters: [(&'static str, &'static str, Read); 6] = [
+        let counters: [(&'static str, &'static str, Read); 9] = [
             ("tagbert.records.in", "Records fetched", Metrics::fetched),
             ("tagbert.records.out", "Enriched records acknowledged", |m| m.enriched.get()),
             ("tagbert.tombstones", "Tombstones passed on and acknowledged", |m| m.tombstones.get()),
+            ("tagbert.skipped", "Records that could not be tagged and were passed over", |m| m.skipped.get()),
+            ("tagbert.transactions", "Transactions committed", |m| m.transactions.get()),
+            ("tagbert.delivery.retries", "Deliveries that failed and were tried again", |m| m.retries.get()),
             ("tagbert.batches", "Batches that the model ran", |m| m.batches.get()),
             ("tagbert.tokens", "Tokens of the documents that the model ran", |m| m.tokens.get()),
             ("tagbert.tokens.computed", "Tokens that the model ran, padding included", |m| m.computed_tokens.get()),
@@ -215,7 +227,7 @@ impl Metrics {
     /// Records acknowledged, whatever became of them.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.enriched.get() + self.tombstones.get() + self.dead_letters()
+        self.enriched.get() + self.tombstones.get() + self.dead_letters() + self.skipped.get()
     }
 
     /// The lag of each partition that this worker has; the others' are forgotten.

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
-use crate::batch::Batcher;
 use crate::config::Config;
 use crate::decode::{Decoded, Decoder};
 use crate::envelope::{Envelope, Outcome};
@@ -32,7 +31,7 @@ use crate::stop::Stop;
 use crate::taggers::Work;
 
 /// How long the sink may be left alone.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(20);
 
 /// Where documents end: the seam between the pipeline and Kafka (or a file).
 pub trait Sink: Send + 'static {
@@ -121,8 +120,7 @@ impl Pipeline {
                 next: (lane + 1 < lanes).then_some((to_next, at_next)),
                 finished: to_deliver.clone(),
             };
-            let batcher = Batcher::new(config.batch.tokens, config.batch.wait);
-            let runner = Runner::new(lane, batcher, ends, Arc::clone(metrics));
+            let runner = Runner::new(lane, &config.batch, config.retries.clone(), ends, Arc::clone(metrics));
             let stop = Arc::clone(stop);
             spawn("infer", Box::new(move || runner.run(&stop)))?;
         }

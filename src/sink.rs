@@ -1,289 +1,339 @@
-//! Writes outcomes to the output topics, and tells the ledger what the broker acknowledged.
+//! Writes outcomes to the output topics, and sees to it that each is safe there before its offset is committed.
+//!
+//! What was handed over waits in one queue, in order, until it is safe: acknowledged by the broker under at-least-once,
+//! committed by a transaction under exactly-once. So whatever fails can be sent again from there, in order, and nothing
+//! has to be fetched or tagged again.
 
-use std::cell::OnceCell;
+mod flood;
+pub(crate) mod pace;
+mod parcel;
+mod producer;
+mod transaction;
+
+use std::collections::{HashSet, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use anyhow::{Result, anyhow, bail};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::RDKafkaErrorCode;
 
-use crate::budget::Permit;
-use crate::config::Config;
-use crate::dead_letter;
-use crate::envelope::{Envelope, Origin, Outcome, Record, Rejection, Stage};
+use crate::config::{Config, Delivery, Output, Policy, Retries};
+use crate::envelope::{Origin, Outcome, Rejection};
 use crate::kafka;
-use crate::ledger::Ledger;
-use crate::metrics::{Count, Metrics};
+use crate::ledger::{Ledger, TopicPartition};
+use crate::metrics::Metrics;
 use crate::pipeline::Sink;
+use crate::source::Assignment;
 use crate::stop::Stop;
-use crate::telemetry::RecordSpan;
+use flood::Flood;
+use pace::Pace;
+use parcel::{Kind, Parcel, is_refusal};
+use producer::Producer;
+use transaction::{Transactions, Trouble};
 
-/// The sink of `tagbert run`: an idempotent producer.
+/// How long the brokers may take to make this worker the only producer of its transactional id.
+const INIT: Duration = Duration::from_mins(1);
+
+/// The sink of `tagbert run`.
 pub struct KafkaSink {
-    producer: ThreadedProducer<Acknowledge>,
-    /// For what was refused: it makes batches of one. Seldom needed, so made when it is.
-    loner: OnceCell<ThreadedProducer<Acknowledge>>,
-    config: ClientConfig,
-    shared: Arc<Shared>,
-    output: String,
-    dead_letters: String,
-}
-
-/// What the sink and the producer's own thread share.
-struct Shared {
+    client: ClientConfig,
+    output: Output,
+    producer: Producer,
+    /// Under exactly-once.
+    transactions: Option<Transactions>,
+    /// The transactional id is this worker's by configuration, so whoever else has it is meant to replace it.
+    is_static: bool,
+    /// What was handed over and is not safe yet, in order.
+    pending: VecDeque<Parcel>,
+    /// So many of them, from the front, were sent.
+    sent: usize,
+    pace: Pace,
+    retries: Retries,
+    policy: Policy,
+    flood: Flood,
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     stop: Arc<Stop>,
-    /// What the broker refused, to be sent again, alone.
-    again: (crossbeam_channel::Sender<Sent>, crossbeam_channel::Receiver<Sent>),
-}
-
-/// A record whose result was sent and is not acknowledged yet. It holds its share of the budget until then.
-struct Sent {
-    origin: Origin,
-    kind: Kind,
-    fetched: Instant,
-    span: RecordSpan,
-    _permit: Permit,
-    /// As it was fetched, in case the result is refused.
-    record: Arc<Record>,
-    timestamp: Option<i64>,
-    /// The value that the broker refused, while it is tried again.
-    value: Option<Vec<u8>>,
-    /// Sent in a batch of its own, so that a refusal is meant for it and for no neighbour.
-    alone: bool,
-}
-
-enum Kind {
-    Enriched,
-    Tombstone,
-    DeadLetter(Rejection),
-    /// A dead letter without the record's key, value and headers, since with them it was refused as well.
-    BareDeadLetter(Rejection),
-}
-
-impl Sent {
-    fn new<T>(envelope: Envelope<T>, kind: impl FnOnce(&T) -> Kind) -> (Self, T) {
-        let Envelope { origin, record, body, fetched, span, permit } = envelope;
-        let kind = kind(&body);
-        let timestamp = record.timestamp;
-        let record = Arc::new(record);
-        (Self { origin, kind, fetched, span, _permit: permit, record, timestamp, value: None, alone: false }, body)
-    }
-
-    /// What to send instead, after the broker refused this one, alone, for what it is: it would do so again and again.
-    fn instead(&mut self, error: RDKafkaErrorCode) -> Option<Kind> {
-        let class = if is_size(error) { "RecordTooLarge" } else { "RecordRefused" };
-        let timestamp = if error == RDKafkaErrorCode::InvalidTimestamp { self.timestamp.take() } else { None };
-        match std::mem::replace(&mut self.kind, Kind::Tombstone) {
-            Kind::Enriched | Kind::Tombstone => {
-                let message = format!("the output topic refused the result: {error}");
-                let rejection = Rejection { stage: Stage::Sink, class, message };
-                self.span.reject(&rejection);
-                Some(Kind::DeadLetter(rejection))
-            }
-            // Without its timestamp it may pass.
-            letter @ Kind::DeadLetter(_) if timestamp.is_some() => Some(letter),
-            Kind::DeadLetter(rejection) => {
-                let bytes = self.record.size();
-                let message = format!(
-                    "{}; the record's own {bytes} bytes are left out, since the dead-letter topic refused them: {error}",
-                    rejection.message
-                );
-                self.timestamp = None;
-                Some(Kind::BareDeadLetter(Rejection { message, ..rejection }))
-            }
-            Kind::BareDeadLetter(_) => None,
-        }
-    }
-}
-
-/// Whether the broker refuses the record for what it is, or for what another record of its batch is.
-fn is_refusal(error: RDKafkaErrorCode) -> bool {
-    let others =
-        [RDKafkaErrorCode::InvalidRecord, RDKafkaErrorCode::InvalidTimestamp, RDKafkaErrorCode::InvalidDifferentRecord];
-    is_size(error) || others.contains(&error)
-}
-
-fn is_size(error: RDKafkaErrorCode) -> bool {
-    matches!(error, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize)
-}
-
-struct Acknowledge(Arc<Shared>);
-
-impl ClientContext for Acknowledge {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(RDKafkaErrorCode::Fatal) = error.rdkafka_error_code() {
-            self.0.stop.fail(anyhow::anyhow!("the producer can't go on: {reason}"));
-        } else {
-            tracing::warn!("producer: {reason}");
-        }
-    }
-}
-
-impl ProducerContext for Acknowledge {
-    type DeliveryOpaque = Box<Sent>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        match result {
-            Ok(_) => self.0.acknowledged(&sent),
-            Err((error, message)) => self.0.refused(*sent, error, message.payload()),
-        }
-    }
-}
-
-impl Shared {
-    fn acknowledged(&self, sent: &Sent) {
-        let metrics = &self.metrics;
-        let count: &Count = match &sent.kind {
-            Kind::Enriched => &metrics.enriched,
-            Kind::Tombstone => &metrics.tombstones,
-            Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => metrics.dead_letters_of(rejection.stage),
-        };
-        count.add(1);
-        metrics.acknowledged(sent.fetched);
-        self.ledger.acknowledge(&sent.origin);
-    }
-
-    /// Refused for what it is: tried alone, and then something else instead. (Brokers refuse whole batches.) Given up by a
-    /// stop: nothing to say. Else the worker stops, with the offset uncommitted: the record is read again by whoever
-    /// comes next.
-    fn refused(&self, mut sent: Sent, error: &KafkaError, value: Option<&[u8]>) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        if is_refusal(code) {
-            if !sent.alone {
-                sent.alone = true;
-                sent.value = value.map(<[u8]>::to_vec);
-                return drop(self.again.0.send(sent));
-            }
-            if let Some(kind) = sent.instead(code) {
-                sent.kind = kind;
-                return drop(self.again.0.send(sent));
-            }
-        }
-        if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
-            return;
-        }
-        let Origin { topic, partition, offset, .. } = &sent.origin;
-        let error = kafka::plain(error);
-        self.stop.fail(anyhow::anyhow!("what came of {topic}/{partition}@{offset} can't be delivered: {error}"));
-    }
 }
 
 impl KafkaSink {
-    /// Connects the producer.
+    /// Connects the producer. Under exactly-once, the offsets are those of the consumer's group.
     ///
     /// # Errors
-    /// When a property is unknown or has a wrong value.
-    pub fn connect(config: &Config, ledger: Arc<Ledger>, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Result<Self> {
-        let shared = Arc::new(Shared { ledger, metrics, stop, again: crossbeam_channel::unbounded() });
-        let mut client = kafka::producer(config);
-        let producer = client.create_with_context(Acknowledge(Arc::clone(&shared))).map_err(kafka::refused)?;
-        client.set("batch.num.messages", "1").set("linger.ms", "0");
-        let Config { output, .. } = config;
-        let (output, dead_letters) = (output.topic.clone(), output.dead_letters.clone());
-        Ok(Self { producer, loner: OnceCell::new(), config: client, shared, output, dead_letters })
+    /// When a property is unknown or has a wrong value, or the brokers refuse transactions.
+    pub fn connect(
+        config: &Config,
+        consumer: Arc<BaseConsumer<Assignment>>,
+        ledger: Arc<Ledger>,
+        metrics: Arc<Metrics>,
+        stop: Arc<Stop>,
+    ) -> Result<Self> {
+        let client = kafka::producer(config);
+        let producer = Producer::new(&client, &config.output)?;
+        let mut transactions = (config.delivery == Delivery::ExactlyOnce)
+            .then(|| Transactions::new(consumer, config.transaction.clone(), Arc::clone(&stop)));
+        if let Some(transactions) = &mut transactions {
+            transactions.init(&producer, INIT)?;
+        }
+        Ok(Self {
+            client,
+            output: config.output.clone(),
+            producer,
+            transactions,
+            is_static: config.kafka.properties.contains_key("group.instance.id"),
+            pending: VecDeque::new(),
+            sent: 0,
+            pace: Pace::new(config.retries.clone()),
+            retries: config.retries.clone(),
+            policy: config.dead_letters.policy,
+            flood: Flood::new(config.dead_letters.clone()),
+            ledger,
+            metrics,
+            stop,
+        })
     }
 
-    fn send(
-        &self,
-        topic: &str,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: Option<OwnedHeaders>,
-        sent: Sent,
-    ) -> Result<()> {
-        let timestamp = sent.timestamp;
-        let producer = if sent.alone { self.loner()? } else { &self.producer };
-        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(sent));
-        message.key = key;
-        message.payload = value;
-        message.timestamp = timestamp;
-        message.headers = headers;
-        loop {
-            match producer.send(message) {
-                Ok(()) => return Ok(()),
-                // The broker is slow: wait, and by that slow everything down that comes before.
-                Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
-                    if self.shared.stop.is_abandoned() {
-                        bail!("the output broker took nothing more");
-                    }
-                    message = back;
-                    thread::sleep(Duration::from_millis(5));
+    /// Looks at what came of what was sent, and sends more.
+    fn advance(&mut self) -> Result<()> {
+        if self.stop.is_abandoned() || self.pace.waits(Instant::now()) {
+            return Ok(());
+        }
+        match self.conclude().and_then(|()| self.send_more()) {
+            Ok(()) => Ok(()),
+            Err(Trouble::Flood(why)) => bail!(why),
+            Err(trouble) => self.recover(trouble),
+        }
+    }
+
+    /// Lets go of what is safe.
+    fn conclude(&mut self) -> Result<(), Trouble> {
+        if let Some(why) = self.producer.broken() {
+            return Err(Trouble::Broken { why: why.to_owned(), fenced: false });
+        }
+        let Some(transactions) = &mut self.transactions else { return self.collect_acknowledged() };
+        if self.producer.has_failed() {
+            transactions.abort(&self.producer)?;
+            return Err(Trouble::Aborted("a message was refused".into()));
+        }
+        let hurry = self.sent >= self.pace.limit() || self.ledger.is_awaited();
+        if self.sent > 0 && (hurry || transactions.is_due(self.sent, Instant::now())) {
+            let sent: Vec<_> = self.pending.iter().take(self.sent).collect();
+            let mut flood = self.flood.clone();
+            sent.iter().try_for_each(|parcel| flood.saw(parcel))?;
+            transactions.commit(&self.producer, &sent)?;
+            self.flood = flood;
+            self.ledger.settle(sent.iter().map(|parcel| &parcel.origin));
+            self.metrics.transactions.add(1);
+            self.pending.drain(..self.sent).for_each(|parcel| safe(&self.metrics, &parcel));
+            self.sent = 0;
+            self.pace.went_well();
+        }
+        Ok(())
+    }
+
+    /// At-least-once: what the broker has acknowledged leaves from the front. After a failure all that was sent is waited
+    /// for first.
+    fn collect_acknowledged(&mut self) -> Result<(), Trouble> {
+        let before = self.sent;
+        while self.sent > 0 && self.pending[0].receipt.get() == Some(&Ok(())) {
+            self.let_go(0)?;
+            self.sent -= 1;
+        }
+        if self.sent == 0 {
+            if before > 0 {
+                self.pace.went_well();
+            }
+        } else if self.producer.has_failed()
+            && self.pending.iter().take(self.sent).all(|parcel| parcel.receipt.get().is_some())
+        {
+            return Err(Trouble::Aborted("a message was not acknowledged".into()));
+        }
+        Ok(())
+    }
+
+    /// At-least-once: a parcel is safe, and its offset may be committed; unless it makes a flood.
+    fn let_go(&mut self, index: usize) -> Result<(), Trouble> {
+        self.flood.saw(&self.pending[index])?;
+        if let Some(parcel) = self.pending.remove(index) {
+            self.ledger.acknowledge(&parcel.origin);
+            safe(&self.metrics, &parcel);
+        }
+        Ok(())
+    }
+
+    fn send_more(&mut self) -> Result<(), Trouble> {
+        while self.sent < self.pace.limit() && !self.producer.has_failed() {
+            let Some(parcel) = self.pending.get_mut(self.sent) else { break };
+            if parcel.origin.lease.is_gone() {
+                self.pending.remove(self.sent);
+                continue;
+            }
+            if let Some(transactions) = &mut self.transactions {
+                transactions.enter(&self.producer, parcel)?;
+            }
+            self.producer.send(parcel, &self.stop);
+            self.sent += 1;
+            let full = |transactions: &Transactions| transactions.is_due(self.sent, Instant::now());
+            if self.transactions.as_ref().is_some_and(full) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was sent and is not safe will be sent again, if that makes sense: changed, alone, or later.
+    fn recover(&mut self, trouble: Trouble) -> Result<()> {
+        if self.stop.is_abandoned() {
+            return Ok(());
+        }
+        self.metrics.retries.add(1);
+        let sent = mem::take(&mut self.sent);
+        let why = match trouble {
+            Trouble::Aborted(why) | Trouble::Flood(why) => why,
+            Trouble::Broken { why, fenced } if fenced && self.is_static => {
+                bail!("another worker with this group.instance.id has taken over: {why}");
+            }
+            Trouble::Broken { why, .. } => {
+                let (wait, _) = self.pace.back_off(sent, Instant::now());
+                tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());
+                thread::sleep(wait);
+                return self.replace_producer();
+            }
+        };
+        self.producer.forget_failures();
+        let mut failed = sent;
+        if self.transactions.is_none() {
+            for index in (0..sent).rev() {
+                if self.pending[index].receipt.get() == Some(&Ok(())) {
+                    self.let_go(index).map_err(|_| anyhow!("a flood of dead letters"))?;
+                    failed -= 1;
                 }
-                Err((error, back)) => {
-                    self.shared.refused(*back.delivery_opaque, &error, value);
-                    return Ok(());
-                }
             }
         }
+        let receipts = self.pending.iter().take(failed).map(|parcel| parcel.receipt.get()).enumerate();
+        let codes = receipts.filter_map(|(index, receipt)| Some((index, receipt?.err()?)));
+        let codes: Vec<_> = codes.filter(|(_, code)| !is_echo(*code)).collect();
+        let refused: Vec<_> = codes.iter().filter(|(_, code)| is_refusal(*code)).copied().collect();
+        match *refused {
+            [(culprit, code)] => return self.change(culprit, code),
+            [] => {}
+            _ => {
+                self.pace.narrow(refused.len());
+                return Ok(());
+            }
+        }
+        let why = codes.first().map_or(why, |(_, code)| code.to_string());
+        let (wait, attempt) = self.pace.back_off(failed, Instant::now());
+        if let Some(&(index, code)) = codes.iter().find(|(_, code)| is_rejection(*code, attempt > self.retries.max)) {
+            let Origin { topic, partition, offset, .. } = &self.pending[index].origin;
+            bail!("what came of {topic}/{partition}@{offset} can't be delivered: {code}");
+        }
+        tracing::warn!("delivery: {why}; trying again in {} ms (attempt {attempt} failed)", wait.as_millis());
+        Ok(())
     }
 
-    fn loner(&self) -> Result<&ThreadedProducer<Acknowledge>> {
-        if self.loner.get().is_none() {
-            let loner = self.config.create_with_context(Acknowledge(Arc::clone(&self.shared)))?;
-            let _ = self.loner.set(loner);
-        }
-        self.loner.get().context("a second producer can't be made")
+    /// The broker refuses one record for what it is.
+    fn change(&mut self, culprit: usize, code: RDKafkaErrorCode) -> Result<()> {
+        let parcel = &mut self.pending[culprit];
+        parcel.instead(code, self.policy).map_err(|rejection| stopped(&parcel.origin, &rejection))
     }
 
-    /// Sends what its kind says; `value` is that of an enriched record.
-    fn send_kind(&self, sent: Sent, value: Option<&[u8]>) -> Result<()> {
-        let record = Arc::clone(&sent.record);
-        let own = record.headers.clone();
-        match &sent.kind {
-            Kind::Enriched | Kind::Tombstone => {
-                let headers = sent.span.propagate(own);
-                self.send(&self.output, record.key.as_deref(), value, headers, sent)
+    /// Makes a new producer. Under exactly-once, whether the last transaction was committed is not known: the group's
+    /// committed offsets tell.
+    fn replace_producer(&mut self) -> Result<()> {
+        let producer = Producer::new(&self.client, &self.output)?;
+        // Only then the old one goes, and gives up what it has.
+        self.producer = producer;
+        let Some(transactions) = &mut self.transactions else { return Ok(()) };
+        transactions.init(&self.producer, 5 * INIT)?;
+        let held = self.pending.iter().filter(|parcel| !parcel.origin.lease.is_gone());
+        let partitions: HashSet<TopicPartition> =
+            held.map(|parcel| (Arc::clone(&parcel.origin.topic), parcel.origin.partition)).collect();
+        let partitions: Vec<_> = partitions.into_iter().collect();
+        let committed = loop {
+            match transactions.committed(&partitions) {
+                Ok(committed) => break committed,
+                Err(error) if self.stop.is_abandoned() => return Err(error),
+                Err(error) => tracing::warn!("the committed offsets are not known yet, asking again: {error:#}"),
             }
-            Kind::DeadLetter(rejection) => {
-                let headers = dead_letter::headers(own, &sent.origin, rejection);
-                self.send(&self.dead_letters, record.key.as_deref(), record.value.as_deref(), Some(headers), sent)
-            }
-            Kind::BareDeadLetter(rejection) => {
-                let headers = dead_letter::headers(None, &sent.origin, rejection);
-                self.send(&self.dead_letters, None, None, Some(headers), sent)
-            }
-        }
+        };
+        let is_done = |origin: &Origin| {
+            let behind = committed.get(&(Arc::clone(&origin.topic), origin.partition));
+            !origin.lease.is_gone() && behind.is_some_and(|behind| origin.offset < *behind)
+        };
+        let (done, rest) = self.pending.drain(..).partition::<Vec<_>, _>(|parcel| is_done(&parcel.origin));
+        self.ledger.settle(done.iter().map(|parcel| &parcel.origin));
+        done.iter().for_each(|parcel| safe(&self.metrics, parcel));
+        self.pending = rest.into();
+        Ok(())
     }
+}
+
+/// Counts a parcel that is safe.
+fn safe(metrics: &Metrics, parcel: &Parcel) {
+    match &parcel.kind {
+        Kind::Enriched(_) => &metrics.enriched,
+        Kind::Tombstone => &metrics.tombstones,
+        Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => metrics.dead_letters_of(rejection.stage),
+        Kind::Skipped => &metrics.skipped,
+    }
+    .add(1);
+    metrics.acknowledged(parcel.fetched);
+}
+
+/// Errors that messages share because another message, or the transaction, has failed.
+fn is_echo(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::State)
+}
+
+/// Errors that stay, however often it is tried; some are believed only after a while, since topics and brokers come and go.
+fn is_rejection(code: RDKafkaErrorCode, after_a_while: bool) -> bool {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::TopicAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::PolicyViolation
+        | Code::InvalidRequiredAcks
+        | Code::UnsupportedForMessageFormat => true,
+        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::InvalidTopic => {
+            after_a_while
+        }
+        _ => false,
+    }
+}
+
+fn stopped(origin: &Origin, rejection: &Rejection) -> anyhow::Error {
+    let Origin { topic, partition, offset, .. } = origin;
+    let Rejection { stage, message, .. } = rejection;
+    anyhow!("{topic}/{partition}@{offset}, {}: {message} (dead_letters.policy)", stage.name())
 }
 
 impl Sink for KafkaSink {
     fn deliver(&mut self, outcome: Outcome) -> Result<()> {
-        if !self.shared.ledger.send(outcome.origin()) {
+        if !self.ledger.send(outcome.origin()) {
             // The partition has gone to another worker, which does this record again.
             return Ok(());
         }
-        match outcome {
-            Outcome::Enriched(envelope) => {
-                let (sent, value) = Sent::new(envelope, |_| Kind::Enriched);
-                self.send_kind(sent, Some(&value))
-            }
-            Outcome::Tombstone(envelope) => {
-                let (sent, ()) = Sent::new(envelope, |()| Kind::Tombstone);
-                self.send_kind(sent, None)
-            }
-            Outcome::DeadLetter(mut envelope) => {
-                envelope.span.reject(&envelope.body);
-                let (sent, _) = Sent::new(envelope, |rejection| Kind::DeadLetter(rejection.clone()));
-                self.send_kind(sent, None)
-            }
-        }
+        let origin = outcome.origin().clone();
+        let parcel = Parcel::of(outcome, self.policy).map_err(|rejection| stopped(&origin, &rejection))?;
+        self.pending.push_back(parcel);
+        self.advance()
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.shared.again.1.try_iter().try_for_each(|mut sent| {
-            let value = sent.value.take();
-            self.send_kind(sent, value.as_deref())
-        })
+        self.advance()
+    }
+}
+
+impl Drop for KafkaSink {
+    fn drop(&mut self) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.leave(&self.producer);
+        }
     }
 }

@@ -14,7 +14,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, Delivery};
 use crate::end::End;
 use crate::envelope::{Envelope, Record};
 use crate::health::Health;
@@ -42,7 +42,7 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The consumer and what it feeds.
 pub struct Source {
-    consumer: BaseConsumer<Assignment>,
+    consumer: Arc<BaseConsumer<Assignment>>,
     ledger: Arc<Ledger>,
     budget: Budget,
     metrics: Arc<Metrics>,
@@ -50,6 +50,7 @@ pub struct Source {
     stop: Arc<Stop>,
     /// For a bounded run: where to end.
     end: Option<End>,
+    delivery: Delivery,
     shutdown: Duration,
     traced: bool,
     paused: bool,
@@ -63,6 +64,7 @@ pub struct Assignment {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     stop: Arc<Stop>,
+    delivery: Delivery,
     changed: AtomicBool,
 }
 
@@ -110,6 +112,7 @@ impl ConsumerContext for Assignment {
                 let safe = self.ledger.close(&keys(partitions), Instant::now() + patience);
                 // What was lost belongs to another by now: nothing of it may be committed.
                 if !lost
+                    && self.delivery == Delivery::AtLeastOnce
                     && !safe.is_empty()
                     && let Err(error) = consumer.commit(&list(&safe), CommitMode::Sync)
                 {
@@ -166,6 +169,7 @@ impl Source {
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             stop: Arc::clone(&stop),
+            delivery: config.delivery,
             changed: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<Assignment> =
@@ -175,19 +179,26 @@ impl Source {
         let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).context("can't subscribe to the input topics")?;
         Ok(Self {
-            consumer,
+            consumer: Arc::new(consumer),
             ledger,
             budget,
             metrics,
             health,
             stop,
             end,
+            delivery: config.delivery,
             shutdown: config.shutdown.timeout,
             traced: false,
             paused: false,
             last_commit: Instant::now(),
             last_record: Instant::now(),
         })
+    }
+
+    /// The consumer, for who needs to know its group.
+    #[must_use]
+    pub fn consumer(&self) -> Arc<BaseConsumer<Assignment>> {
+        Arc::clone(&self.consumer)
     }
 
     /// Traces each record.
@@ -292,7 +303,8 @@ impl Source {
     }
 
     fn commit_now_and_then(&mut self) {
-        if self.last_commit.elapsed() < COMMIT_INTERVAL {
+        // Transactions commit offsets themselves, and a late commit from here could set them back.
+        if self.delivery == Delivery::ExactlyOnce || self.last_commit.elapsed() < COMMIT_INTERVAL {
             return;
         }
         self.last_commit = Instant::now();

@@ -16,6 +16,8 @@ pub struct Summary {
     pub tombstones: u64,
     /// Dead letters acknowledged.
     pub dead_letters: u64,
+    /// Records that could not be tagged and were passed over.
+    pub skipped: u64,
     /// From the first record fetched to the last acknowledged.
     pub elapsed: Duration,
     batches: u64,
@@ -35,6 +37,7 @@ impl Summary {
             enriched: metrics.enriched.get(),
             tombstones: metrics.tombstones.get(),
             dead_letters: metrics.dead_letters(),
+            skipped: metrics.skipped.get(),
             elapsed: metrics.busy(),
             batches: metrics.batches.get(),
             rows: metrics.rows.get(),
@@ -54,7 +57,7 @@ impl Summary {
     /// Records that were fetched and not acknowledged: a stop gave them up, and they will be read again.
     #[must_use]
     pub fn given_up(&self) -> u64 {
-        self.fetched - (self.enriched + self.tombstones + self.dead_letters)
+        self.fetched - (self.enriched + self.tombstones + self.dead_letters + self.skipped)
     }
 }
 
@@ -65,6 +68,9 @@ impl fmt::Display for Summary {
         write!(f, "records    {fetched} in = {enriched} out + {dead_letters} dead letters")?;
         if *tombstones > 0 {
             write!(f, " + {tombstones} tombstones")?;
+        }
+        if self.skipped > 0 {
+            write!(f, " + {} skipped", self.skipped)?;
         }
         if self.given_up() > 0 {
             write!(f, " + {} given up, to be read again", self.given_up())?;

@@ -176,10 +176,8 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Encoded, Rejection> {
         // Someone else's tokenizer on someone else's text: a panic in there must not stop the stream.
         let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode_char_offsets(text, false)));
-        let encoding = encoding.unwrap_or_else(|_| Err("it panicked".into())).map_err(|error| Rejection {
-            stage: Stage::Tokenize,
-            class: "TokenizerError",
-            message: format!("the tokenizer refused the text: {error}"),
+        let encoding = encoding.unwrap_or_else(|_| Err("it panicked".into())).map_err(|error| {
+            Rejection::new(Stage::Tokenize, "TokenizerError", format!("the tokenizer refused the text: {error}"))
         })?;
         let ids = encoding.get_ids().to_vec();
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| (start as u32, end as u32));

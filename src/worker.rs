@@ -83,10 +83,10 @@ impl Worker {
         let beside = shadow_thread.into_iter().chain([reloader]).collect();
         health.set_warm();
 
-        let sink = KafkaSink::connect(config, Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop))?;
-        let source =
-            Source::connect(config, until_end, ledger, budget, Arc::clone(&metrics), health, Arc::clone(&stop))?
-                .traced(telemetry.traces());
+        let (ours, counts, stops) = (Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop));
+        let source = Source::connect(config, until_end, ours, budget, counts, health, stops)?;
+        let source = source.traced(telemetry.traces());
+        let sink = KafkaSink::connect(config, source.consumer(), ledger, Arc::clone(&metrics), Arc::clone(&stop))?;
         let pipeline = Pipeline::start(config, &live, shadow.clone(), sink, &metrics, &stop)?;
         Ok(Self { source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })
     }

@@ -117,6 +117,15 @@ impl Kafka {
         }
     }
 
+    /// Deletes a topic, with all that is in it.
+    pub fn delete_topic(&self, name: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        for result in block_on(admin.delete_topics(&[name], &options)).unwrap() {
+            result.unwrap_or_else(|(topic, e)| panic!("topic {topic} not deleted: {e}"));
+        }
+    }
+
     /// Writes records, and returns once the broker has acknowledged each of them.
     pub fn produce<'a>(&self, records: impl IntoIterator<Item = BaseRecord<'a, [u8], [u8]>>) {
         let producer: BaseProducer<FirstError> =
@@ -246,6 +255,7 @@ offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
 # Tests need not wait for members, and may notice quickly that one is gone.
 group.initial.rebalance.delay.ms=0

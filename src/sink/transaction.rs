@@ -1,0 +1,225 @@
+//! Transactions (KIP-98): what is sent, and the offsets it came from, become visible together or not at all.
+//!
+//! The offsets go with the metadata of the consumer's group (KIP-447): a worker that was thrown out of its group, and
+//! does not know it yet, is refused by the group's coordinator. So one producer serves all partitions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::parcel::Parcel;
+use super::producer::Producer;
+use crate::config::Transaction;
+use crate::kafka;
+use crate::ledger::TopicPartition;
+use crate::source::Assignment;
+use crate::stop::Stop;
+
+/// How long one request may take before it is asked whether the worker has been stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an open transaction is tried to be aborted when the worker leaves; the brokers do it themselves later.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a transaction was not committed.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It was aborted: what was in it has to be sent again.
+    Aborted(String),
+    /// The producer can't go on, and whether the transaction was committed is not known.
+    Broken {
+        /// The reason.
+        why: String,
+        /// Another producer of the same transactional id has taken over, or the brokers have closed the transaction.
+        fenced: bool,
+    },
+    /// It was not tried: there are too many dead letters.
+    Flood(String),
+}
+
+impl Trouble {
+    fn broken(error: &KafkaError) -> Self {
+        let fenced =
+            [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
+        let fenced = error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code));
+        Self::Broken { why: kafka::plain(error), fenced }
+    }
+}
+
+/// The transactions of a producer, one after the other.
+pub(super) struct Transactions {
+    consumer: Arc<BaseConsumer<Assignment>>,
+    settings: Transaction,
+    stop: Arc<Stop>,
+    open: Option<Open>,
+}
+
+struct Open {
+    due: Instant,
+    bytes: u64,
+}
+
+impl Transactions {
+    pub fn new(consumer: Arc<BaseConsumer<Assignment>>, settings: Transaction, stop: Arc<Stop>) -> Self {
+        Self { consumer, settings, stop, open: None }
+    }
+
+    /// Makes the producer the only one of its transactional id: an earlier one's open transaction is aborted, and one
+    /// that is being committed is waited for.
+    ///
+    /// # Errors
+    /// When the brokers refuse that, or do not answer in time.
+    pub fn init(&mut self, producer: &Producer, patience: Duration) -> Result<()> {
+        self.open = None;
+        let deadline = Instant::now() + patience;
+        loop {
+            match producer.inner.init_transactions(PATIENCE.min(patience)) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) && Instant::now() < deadline && !self.stop.is_abandoned() => {}
+                Err(error) => return Err(anyhow!("{}", kafka::plain(&error))).context("no transactions can be made"),
+            }
+        }
+    }
+
+    /// Takes a parcel that is about to be sent into the open transaction, or into a new one.
+    pub fn enter(&mut self, producer: &Producer, parcel: &Parcel) -> Result<(), Trouble> {
+        if self.open.is_none() {
+            producer.inner.begin_transaction().map_err(|error| Trouble::broken(&error))?;
+            self.open = Some(Open { due: Instant::now() + self.settings.interval, bytes: 0 });
+        }
+        if let Some(open) = &mut self.open {
+            open.bytes += parcel.size() as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether the open transaction with so many parcels should be committed now.
+    pub fn is_due(&self, parcels: usize, now: Instant) -> bool {
+        let full = |open: &Open| parcels >= self.settings.records || open.bytes >= self.settings.bytes.as_u64();
+        self.open.as_ref().is_some_and(|open| now >= open.due || full(open))
+    }
+
+    /// Commits what was sent, and the offsets behind it. In vain if one of its partitions was lost meanwhile.
+    pub fn commit(&mut self, producer: &Producer, sent: &[&Parcel]) -> Result<(), Trouble> {
+        // The metadata first: if the group moves on after the look at the leases, the coordinator refuses it as outdated.
+        let metadata = self.consumer.group_metadata();
+        let lost = self.consumer.assignment_lost() || sent.iter().any(|parcel| parcel.origin.lease.is_gone());
+        let Some(metadata) = metadata.filter(|_| !lost) else {
+            self.abort(producer)?;
+            return Err(Trouble::Aborted("partitions were lost meanwhile".into()));
+        };
+        fail::fail_point!("transaction-before-offsets", |_| std::process::abort());
+        let offsets = offsets_behind(sent);
+        self.insist(producer, || producer.inner.send_offsets_to_transaction(&offsets, &metadata, PATIENCE))?;
+        fail::fail_point!("transaction-before-commit", |_| std::process::abort());
+        self.insist(producer, || producer.inner.commit_transaction(PATIENCE))?;
+        fail::fail_point!("transaction-after-commit", |_| std::process::abort());
+        self.open = None;
+        Ok(())
+    }
+
+    /// Aborts the open transaction, if there is one.
+    pub fn abort(&mut self, producer: &Producer) -> Result<(), Trouble> {
+        if self.open.take().is_none() {
+            return Ok(());
+        }
+        loop {
+            match producer.inner.abort_transaction(PATIENCE) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) && !self.stop.is_abandoned() => self.wait_for(&error),
+                Err(error) => return Err(Trouble::broken(&error)),
+            }
+        }
+    }
+
+    /// Aborts the open transaction, so that readers need not wait for the brokers to do it; with little patience.
+    pub fn leave(&mut self, producer: &Producer) {
+        if self.open.take().is_some()
+            && let Err(error) = producer.inner.abort_transaction(FAREWELL)
+        {
+            tracing::warn!("the open transaction was not aborted, the brokers will do it: {}", kafka::plain(&error));
+        }
+    }
+
+    /// Asks again as long as the answer is to try again.
+    fn insist(&mut self, producer: &Producer, ask: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
+        loop {
+            let error = match ask() {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if needs_abort(&error) || producer.has_failed() && !is_fatal(&error) {
+                self.abort(producer)?;
+                return Err(Trouble::Aborted(kafka::plain(&error)));
+            }
+            if !is_retriable(&error) || self.stop.is_abandoned() {
+                return Err(Trouble::broken(&error));
+            }
+            self.wait_for(&error);
+        }
+    }
+
+    fn wait_for(&self, error: &KafkaError) {
+        tracing::warn!("transaction: {}; asking again", kafka::plain(error));
+        if !self.stop.is_abandoned() {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What the group has committed in these partitions: the truth, after it is not known what became of a transaction.
+    ///
+    /// # Errors
+    /// When the brokers do not say.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>> {
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            asked.add_partition(topic, *partition);
+        }
+        let answer = self.consumer.committed_offsets(asked, PATIENCE).map_err(|error| anyhow!(kafka::plain(&error)))?;
+        let known = answer.elements().into_iter().filter_map(|element| match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(offset)) => Some(Ok(((Arc::from(element.topic()), element.partition()), offset))),
+            (Ok(()), _) => None,
+            (Err(error), _) => Some(Err(anyhow!(kafka::plain(&error)))),
+        });
+        known.collect()
+    }
+}
+
+/// The offset behind the last record of each partition.
+fn offsets_behind(sent: &[&Parcel]) -> TopicPartitionList {
+    let mut behind = HashMap::new();
+    for parcel in sent {
+        let origin = &parcel.origin;
+        // In order within a partition: the last one counts.
+        behind.insert((&*origin.topic, origin.partition), origin.offset + 1);
+    }
+    let mut list = TopicPartitionList::with_capacity(behind.len());
+    for ((topic, partition), offset) in behind {
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("offsets are not negative");
+    }
+    list
+}
+
+fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable(),
+        // A flush that was not done in time.
+        KafkaError::Flush(_) => true,
+        _ => false,
+    }
+}
+
+fn needs_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
+}

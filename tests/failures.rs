@@ -1,0 +1,67 @@
+//! What is done with records that can't be tagged or delivered, on a real Apache Kafka.
+
+use rdkafka::Message;
+
+mod support;
+
+use support::kafka::Kafka;
+use support::line::{Line, TINY, document};
+use support::tagbert::Worker;
+
+fn bad_and_good(bad: std::ops::Range<usize>, all: usize) -> Vec<Vec<u8>> {
+    (0..all).map(|n| if bad.contains(&n) { b"{".to_vec() } else { document("a text") }).collect()
+}
+
+#[test]
+fn a_flood_of_dead_letters_stops_the_worker_before_their_offsets_are_committed() {
+    for delivery in ["at-least-once", "exactly-once"] {
+        let name: &'static str = if delivery == "exactly-once" { "flood-once" } else { "flood" };
+        let line = Line::create(name, 1);
+        line.produce(&bad_and_good(10..40, 40));
+        let delivery = format!("delivery={delivery}");
+        let args = ["--until-end", "--set", "dead_letters.max_consecutive=20", "--set", &delivery];
+        let mut worker = Worker::start(&line.yaml(TINY), &args);
+        assert_eq!(worker.wait().code(), Some(1));
+        let log = worker.log();
+        assert!(log.contains("20 records in a row could not be tagged (dead_letters.max_consecutive)"), "{log}");
+        assert!(log.contains(&format!("the latest is {name}/0@29")), "{log}");
+        let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap_or(0);
+        assert!(committed <= 29, "{committed}");
+    }
+}
+
+#[test]
+fn the_policy_skips_or_stops_instead() {
+    let line = Line::create("skip", 1);
+    line.produce(&bad_and_good(3..5, 8));
+    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end", "--set", "dead_letters.policy=skip"]);
+    worker.wait_for_success();
+    assert!(worker.stdout().contains("8 in = 6 out + 0 dead letters + 2 skipped"), "{}", worker.stdout());
+    assert_eq!((line.tagged().len(), line.dead().len()), (6, 0));
+    line.assert_committed_to_the_end();
+
+    let line = Line::create("stop", 1);
+    line.produce(&bad_and_good(3..5, 8));
+    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end", "--set", "dead_letters.policy=stop"]);
+    assert_eq!(worker.wait().code(), Some(1));
+    assert!(worker.log().contains("stop/0@3, decode: "), "{}", worker.log());
+    assert!(Kafka::shared().committed(line.name, &line.input)[0].unwrap_or(0) <= 3);
+    assert!(line.dead().is_empty());
+}
+
+#[test]
+fn a_missing_output_topic_is_waited_for_and_then_stops_the_worker() {
+    let line = Line::create("missing", 1);
+    line.produce(&[document("first")]);
+    let mut worker = Worker::start(&line.yaml(TINY), &[]);
+    worker.wait_until("the first is out", |_| line.tagged().len() == 1);
+    Kafka::shared().delete_topic(&line.output);
+    line.produce(&[document("second")]);
+    worker.wait_for_log("trying again in");
+    Kafka::shared().create_topic(&line.output, 1);
+    worker.wait_until("the second is out", |_| line.tagged().len() == 1);
+    assert!(line.tagged()[0].payload().is_some());
+    worker.terminate();
+    worker.wait_for_success();
+    line.assert_committed_to_the_end();
+}
