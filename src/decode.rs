@@ -18,6 +18,14 @@ pub struct Document {
     pub texts: Vec<Option<String>>,
 }
 
+impl Document {
+    /// One without an id, for what comes from no record.
+    #[must_use]
+    pub fn unnamed(texts: Vec<Option<String>>) -> Self {
+        Self { id: RawValue::NULL.to_owned(), texts }
+    }
+}
+
 /// What a record holds.
 #[derive(Clone, Debug)]
 pub enum Decoded {

@@ -13,7 +13,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
@@ -248,7 +247,7 @@ fn load_vetted(config: &Config) -> Result<Arc<Taggers>> {
 
 /// Tags a text; every tagger has to say something of it.
 fn probe(taggers: &Arc<Taggers>, texts: usize) -> Result<()> {
-    let document = Document { id: RawValue::NULL.to_owned(), texts: vec![Some(PROBE.into()); texts] };
+    let document = Document::unnamed(vec![Some(PROBE.into()); texts]);
     let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
     run_alone(&mut work)?;
     let tags = work.tags();

@@ -17,7 +17,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use serde::Serialize;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
@@ -239,7 +238,7 @@ impl Inner {
             }
             (Arc::clone(&state.taggers), state.pairs.clone())
         };
-        let document = Document { id: RawValue::NULL.to_owned(), texts };
+        let document = Document::unnamed(texts);
         let tried = catch_unwind(AssertUnwindSafe(|| {
             let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
             run_alone_while(&mut work, || !self.is_stopped())?;

@@ -6,7 +6,6 @@ use std::process::Command;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tagbert::config::{Config, Device, LongDocuments};
 use tagbert::decode::Document;
@@ -26,7 +25,7 @@ fn load(path: &str) -> Arc<Taggers> {
 
 /// The text through all lanes of the taggers.
 fn run(taggers: &Arc<Taggers>, text: &str) -> Work {
-    let document = Document { id: RawValue::NULL.to_owned(), texts: vec![Some(text.into())] };
+    let document = Document::unnamed(vec![Some(text.into())]);
     let mut work = taggers.encode(document).unwrap();
     run_alone(&mut work).unwrap();
     work

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tagbert::config::{Config, Device, LongDocuments};
 use tagbert::decode::Document;
 use tagbert::gather::Gathered;
@@ -77,7 +76,7 @@ fn load(model: &Path, task: &str, variant: Option<&str>) -> Arc<Taggers> {
 }
 
 fn encode(taggers: &Arc<Taggers>, text: &str) -> Work {
-    taggers.encode(Document { id: RawValue::NULL.to_owned(), texts: vec![Some(text.into())] }).unwrap()
+    taggers.encode(Document::unnamed(vec![Some(text.into())])).unwrap()
 }
 
 /// Runs the works in batches of these sizes, as they come.

@@ -20,7 +20,7 @@ fn meter() -> Meter {
 }
 
 fn tagged(taggers: &Arc<Taggers>, text: &str) -> Work {
-    let document = Document { id: RawValue::NULL.to_owned(), texts: vec![Some(text.into())] };
+    let document = Document::unnamed(vec![Some(text.into())]);
     let mut work = taggers.encode(document).unwrap();
     crate::gather::run_alone(&mut work).unwrap();
     work

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::config::Config;
 use crate::decode::Document;
@@ -168,7 +167,7 @@ impl HeadFacts {
 
 impl Fed {
     fn of(taggers: &Arc<Taggers>, model: &Model, graph: &Graph) -> Result<Self> {
-        let document = Document { id: RawValue::NULL.to_owned(), texts: vec![Some(PROBE.into())] };
+        let document = Document::unnamed(vec![Some(PROBE.into())]);
         let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
         run_alone(&mut work)?;
         let encoded = model.tokenizer.encode(PROBE).map_err(|rejection| anyhow!(rejection.message))?;
