@@ -110,7 +110,8 @@ impl<T> Envelope<T> {
 }
 
 /// Why a record could not be tagged; it becomes a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Rejection {
     /// The stage that refused it.
     pub stage: Stage,

@@ -150,8 +150,7 @@ impl Model {
     /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or
     /// logits that are no numbers show here.
     fn warm_up(&self) -> Result<()> {
-        let probe = self.tokenizer.encode(PROBE);
-        let ids = probe.map_err(|rejection| anyhow::anyhow!(rejection.message))?.ids;
+        let ids = self.tokenizer.encode(PROBE)?.ids;
         let room = self.max_tokens.saturating_sub(self.frame.len());
         ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
         let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();

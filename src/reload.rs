@@ -247,8 +247,7 @@ fn load_vetted(config: &Config) -> Result<Arc<Taggers>> {
 
 /// Tags a text; every tagger has to say something of it.
 fn probe(taggers: &Arc<Taggers>, texts: usize) -> Result<()> {
-    let document = Document::unnamed(vec![Some(PROBE.into()); texts]);
-    let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
+    let mut work = taggers.encode(Document::unnamed(vec![Some(PROBE.into()); texts]))?;
     run_alone(&mut work)?;
     let tags = work.tags();
     ensure!(tags.len() == taggers.names().len(), "there are {} tags of {}", tags.len(), taggers.names().len());

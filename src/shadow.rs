@@ -238,9 +238,8 @@ impl Inner {
             }
             (Arc::clone(&state.taggers), state.pairs.clone())
         };
-        let document = Document::unnamed(texts);
         let tried = catch_unwind(AssertUnwindSafe(|| {
-            let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
+            let mut work = taggers.encode(Document::unnamed(texts))?;
             run_alone_while(&mut work, || !self.is_stopped())?;
             let its: HashMap<_, _> = work.tags().into_iter().collect();
             let difference = |(name, tag): (Arc<str>, Tag)| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -167,10 +167,9 @@ impl HeadFacts {
 
 impl Fed {
     fn of(taggers: &Arc<Taggers>, model: &Model, graph: &Graph) -> Result<Self> {
-        let document = Document::unnamed(vec![Some(PROBE.into())]);
-        let mut work = taggers.encode(document).map_err(|rejection| anyhow!(rejection.message))?;
+        let mut work = taggers.encode(Document::unnamed(vec![Some(PROBE.into())]))?;
         run_alone(&mut work)?;
-        let encoded = model.tokenizer.encode(PROBE).map_err(|rejection| anyhow!(rejection.message))?;
+        let encoded = model.tokenizer.encode(PROBE)?;
         let room = model.max_tokens.saturating_sub(model.frame.len());
         let seen = &encoded.ids[..encoded.ids.len().min(room)];
         let ids = [&model.frame.prefix, seen, &model.frame.suffix].concat();
