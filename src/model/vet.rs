@@ -1,23 +1,20 @@
 //! A trial of a model in a process of its own, so that whatever the file does there ends with that process.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use std::os::unix::process::ExitStatusExt as _;
-
 use anyhow::{Context, Result, bail, ensure};
 
 use super::graph_file::GraphFile;
-use super::{Model, fetch, layout};
+use super::{Location, Model, fetch, layout};
 use crate::config::{Config, Device, ModelSettings};
-use crate::model::Location;
 
-/// How long loading and warming up may take, unless someone says otherwise.
-/// Long, since a worker that uses all processors may run beside it.
-pub const DEADLINE: Duration = Duration::from_mins(5);
+/// How long loading and warming up may take: long, since a worker that uses all processors may run beside it.
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// Address space for code, stacks and buffers; sound models of any size stay far below.
 const LEAST_MEMORY: u64 = 4 << 30;
@@ -40,33 +37,25 @@ pub struct Limits {
     pub cpu: u64,
 }
 
-/// Fetches the model if it is elsewhere, then loads it and warms it up in another process (on the CPU).
-///
-/// # Errors
-/// When the model can't be used, or that process crashes, hangs or takes too much memory.
-pub fn vet(settings: &ModelSettings) -> Result<()> {
-    vet_within(settings, DEADLINE)
-}
-
 /// Vets all models of a configuration.
 ///
 /// # Errors
-/// As for [`vet`], of the first that is refused.
+/// As for [`vet_within`], of the first that is refused.
 pub fn all(config: &Config) -> Result<()> {
     let mut vetted = Vec::new();
     for model in config.taggers().into_iter().map(|tagger| tagger.model) {
         if !vetted.contains(&model) {
-            vet(&model)?;
+            vet_within(&model, DEADLINE)?;
             vetted.push(model);
         }
     }
     Ok(())
 }
 
-/// The same with another deadline.
+/// Fetches the model if it is elsewhere, then loads it and warms it up in another process (on the CPU).
 ///
 /// # Errors
-/// As for [`vet`].
+/// When the model can't be used, or that process crashes, hangs, takes too much memory or longer than the deadline.
 pub fn vet_within(settings: &ModelSettings, deadline: Duration) -> Result<()> {
     let variant = settings.variant.as_deref();
     let directory = fetch::fetch(&settings.path, variant)?.directory;
