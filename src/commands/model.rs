@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cli::{Inspect, Model};
-use crate::config::{Config, Device, Input, LongDocuments, Model as ModelConfig};
+use crate::config::{Config, Device, LongDocuments, Model as ModelConfig};
 use crate::model::vet::{self, Limits};
 
 pub(super) fn run(args: Model) -> Result<ExitCode> {
@@ -24,7 +24,6 @@ pub(super) fn run(args: Model) -> Result<ExitCode> {
 }
 
 fn inspect(args: &Inspect) -> Result<()> {
-    let input = Input { text: vec!["/text".into()], ..Input::default() };
     let model = ModelConfig {
         path: args.model.clone(),
         variant: args.variant.clone(),
@@ -32,7 +31,7 @@ fn inspect(args: &Inspect) -> Result<()> {
         long_documents: LongDocuments::Truncate,
         ..ModelConfig::default()
     };
-    let config = Config { input, model, ..Config::default() };
+    let config = Config { model, ..Config::default() };
     for tagger in config.taggers() {
         vet::vet_within(&tagger.model, Duration::from_secs(args.timeout))?;
     }

@@ -14,7 +14,7 @@ use crate::model::layout::onnx_files;
 use crate::model::onnx::Graph;
 use crate::model::{Head, Identity, Model, PROBE, Task};
 use crate::spans::TokenLabel;
-use crate::taggers::Taggers;
+use crate::taggers::{Lane, Taggers};
 use crate::tags::Tag;
 use crate::tokenize::About;
 
@@ -113,7 +113,8 @@ pub struct Fact {
 /// Loads the configuration's model, which should have been vetted, and looks at it.
 pub fn of(config: &Config) -> Result<Inspection> {
     let taggers = Arc::new(Taggers::load(config)?);
-    let model = &taggers.lanes.first().context("there is no model")?.model;
+    let lane = taggers.lanes.first().context("there is no model")?;
+    let model = &lane.model;
     let graph = GraphFacts::of(model)?;
     Ok(Inspection {
         identity: model.identity.clone(),
@@ -123,7 +124,7 @@ pub fn of(config: &Config) -> Result<Inspection> {
         max_tokens: model.max_tokens,
         heads: model.manifest.heads.iter().map(HeadFacts::of).collect(),
         tokenizer: model.tokenizer.about(),
-        fed: Fed::of(&taggers, model, &graph.graph)?,
+        fed: Fed::of(&taggers, lane, &graph.graph)?,
         graph,
     })
 }
@@ -166,12 +167,12 @@ impl HeadFacts {
 }
 
 impl Fed {
-    fn of(taggers: &Arc<Taggers>, model: &Model, graph: &Graph) -> Result<Self> {
+    fn of(taggers: &Arc<Taggers>, lane: &Lane, graph: &Graph) -> Result<Self> {
+        let model = &lane.model;
         let mut work = taggers.encode(Document::unnamed(vec![Some(PROBE.into())]))?;
         run_alone(&mut work)?;
-        let encoded = model.tokenizer.encode(PROBE)?;
-        let room = model.max_tokens.saturating_sub(model.frame.len());
-        let seen = &encoded.ids[..encoded.ids.len().min(room)];
+        let ids = &lane.tokens(&work).context("the probe has no tokens")?.ids;
+        let seen = &ids[..lane.windows.seen(ids.len())];
         let ids = [&model.frame.prefix, seen, &model.frame.suffix].concat();
         let shape = [1, ids.len()];
         let tensor = |name: &String| Fact { name: name.clone(), kind: "int64", shape };
