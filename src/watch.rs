@@ -18,8 +18,7 @@ impl Watch {
     /// Looks at the files. True once they are others than the known ones and have been so since the last look: what is
     /// still being copied must not be loaded.
     pub fn has_settled(&mut self) -> bool {
-        let files: Vec<PathBuf> = self.known.keys().cloned().collect();
-        let now = Stamp::of_all(&files);
+        let now = Stamp::of_all(self.known.keys());
         let settled = now == self.seen && now != self.known;
         self.seen = now;
         settled
@@ -27,9 +26,7 @@ impl Watch {
 
     /// Takes the files for known as they are now. Call it before they are loaded: what changes meanwhile is news.
     pub fn take_note(&mut self) {
-        for (file, stamp) in &mut self.known {
-            *stamp = Stamp::of(file);
-        }
+        self.known = Stamp::of_all(self.known.keys());
         self.seen = self.known.clone();
     }
 
@@ -57,26 +54,36 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
+    use tempfile::TempDir;
+
     use super::*;
 
-    #[test]
-    fn a_file_that_is_still_being_written_has_not_settled() {
+    /// A file that is watched, and its directory.
+    fn watched() -> (Watch, PathBuf, TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("model.onnx");
         fs::write(&file, "one").unwrap();
         let mut watch = Watch::default();
         watch.follow(std::slice::from_ref(&file));
-        assert!(!watch.has_settled() && !watch.has_settled());
+        (watch, file, directory)
+    }
+
+    fn two_looks(watch: &mut Watch) -> [bool; 2] {
+        [watch.has_settled(), watch.has_settled()]
+    }
+
+    #[test]
+    fn a_file_that_is_still_being_written_has_not_settled() {
+        let (mut watch, file, _directory) = watched();
+        assert_eq!(two_looks(&mut watch), [false, false]);
         fs::write(&file, "half").unwrap();
         assert!(!watch.has_settled());
         fs::write(&file, "whole by now").unwrap();
-        assert!(!watch.has_settled());
-        assert!(watch.has_settled());
+        assert_eq!(two_looks(&mut watch), [false, true]);
         watch.take_note();
-        assert!(!watch.has_settled() && !watch.has_settled(), "it is known now");
+        assert_eq!(two_looks(&mut watch), [false, false], "it is known now");
         fs::remove_file(&file).unwrap();
-        assert!(!watch.has_settled());
-        assert!(watch.has_settled(), "a file that is gone is a change, too");
+        assert_eq!(two_looks(&mut watch), [false, true], "a file that is gone is a change, too");
     }
 
     #[test]
@@ -93,21 +100,15 @@ mod tests {
         watch.follow(&[path("model.onnx")]);
         symlink("two", path("..new")).unwrap();
         fs::rename(path("..new"), path("..data")).unwrap();
-        assert!(!watch.has_settled());
-        assert!(watch.has_settled());
+        assert_eq!(two_looks(&mut watch), [false, true]);
     }
 
     #[test]
     fn what_changes_while_it_is_loaded_is_news() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("model.onnx");
-        fs::write(&file, "one").unwrap();
-        let mut watch = Watch::default();
-        watch.follow(std::slice::from_ref(&file));
+        let (mut watch, file, _directory) = watched();
         watch.take_note();
         fs::write(&file, "another").unwrap();
         watch.follow(&[file]);
-        assert!(!watch.has_settled());
-        assert!(watch.has_settled());
+        assert_eq!(two_looks(&mut watch), [false, true]);
     }
 }

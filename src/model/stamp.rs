@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file as it is now: device, inode, length and time of change. Links are followed, since Kubernetes swaps those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Stamp {
 impl Stamp {
     /// That of a file; `None` if there is none.
     #[must_use]
-    pub fn of(file: &PathBuf) -> Option<Self> {
+    pub fn of(file: &Path) -> Option<Self> {
         let stamp = |about: Metadata| Self {
             file: (about.dev(), about.ino()),
             length: about.len(),
@@ -27,8 +27,8 @@ impl Stamp {
 
     /// Those of several files.
     #[must_use]
-    pub fn of_all(files: &[PathBuf]) -> Stamps {
-        files.iter().map(|file| (file.clone(), Self::of(file))).collect()
+    pub fn of_all<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Stamps {
+        files.into_iter().map(|file| (file.clone(), Self::of(file))).collect()
     }
 }
 
