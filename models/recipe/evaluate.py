@@ -111,9 +111,13 @@ def sampled(documents):
 # The worker.
 
 
+def tag_command(worker, model, variant):
+    return [worker, "tag", "--model", str(model)] + (["--variant", variant] if variant else [])
+
+
 def tag(worker, model, variant, documents):
     """The tags of each document, by its place in the list."""
-    command = [worker, "tag", "--model", str(model)] + (["--variant", variant] if variant else [])
+    command = tag_command(worker, model, variant)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.jsonl", Path(folder) / "out.jsonl"
         with open(source, "w", encoding="utf-8") as file:
@@ -130,7 +134,7 @@ def tag(worker, model, variant, documents):
 def tag_alone(worker, model, variant, documents):
     """The same, each document in a batch of its own: int8 activations are scaled by the batch, and so what is measured
     in company differs from run to run."""
-    command = [worker, "tag", "--model", str(model)] + (["--variant", variant] if variant else [])
+    command = tag_command(worker, model, variant)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     tags = []
     with process:
