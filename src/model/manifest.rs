@@ -295,7 +295,8 @@ fn tokenizer_limit(directory: &Path) -> Result<usize> {
         .map_or(usize::MAX, |length| length as usize))
 }
 
-fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
+/// Reads a JSON file.
+pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     serde_json::from_str(&text).with_context(|| file.display().to_string())
 }

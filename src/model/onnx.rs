@@ -91,7 +91,7 @@ impl Graph {
                 }
                 (8, message) => graph.add_opset(message.bytes()?)?,
                 // A function of the model's own.
-                (25, message) => graph.add_nodes_of(message.bytes()?, 7)?,
+                (25, message) => graph.add_nodes(message.bytes()?, 7, 0)?,
                 _ => (),
             }
         }
@@ -147,14 +147,10 @@ impl Graph {
                 _ => (),
             }
         }
-        self.add_nodes_of(message, 1)
+        self.add_nodes(message, 1, 0)
     }
 
     /// Adds the nodes of a graph or a function, which are its fields of this number.
-    fn add_nodes_of(&mut self, message: &[u8], number: u64) -> Result<()> {
-        self.add_nodes(message, number, 0)
-    }
-
     fn add_nodes(&mut self, message: &[u8], number: u64, level: usize) -> Result<()> {
         ensure!(level < MOST_LEVELS, "its graphs are nested more than {MOST_LEVELS} deep");
         for field in fields(message) {
