@@ -1,9 +1,10 @@
 //! The file of a graph and those beside it: whether they are what they should be, before ONNX Runtime reads them.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::layout;
 use super::onnx::{External, Graph};
 
 /// Protocol buffers can't be longer.
@@ -60,10 +61,9 @@ impl GraphFile {
 
 /// The size of a file with weights, which must be the model's own.
 fn size(directory: &Path, name: &str, External { end, bytes }: External) -> Result<u64> {
-    let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     // ONNX Runtime takes a path of `*/_ORT_MEM_ADDR_/*` for an address in memory.
     ensure!(
-        inside && !name.is_empty() && !name.contains(['\\', '*', '\0']),
+        layout::is_inside(name) && !name.is_empty() && !name.contains(['*', '\0']),
         "its weights are in `{name}`, which is no file of the model's own directory"
     );
     let file = directory.join(name);

@@ -34,8 +34,7 @@ pub fn graphs(variant: Option<&str>) -> Result<Vec<String>> {
         "fp16" => Ok(both("model_fp16.onnx")),
         "int8" => Ok([both("model_quantized.onnx"), both("model_int8.onnx")].concat()),
         file if is_onnx(file) => {
-            let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
-            ensure!(inside && !file.contains('\\'), "`{variant}` is not a file of the model's own directory");
+            ensure!(is_inside(file), "`{variant}` is not a file of the model's own directory");
             Ok(both(file))
         }
         _ => bail!("`{variant}` is no variant: use fp32, fp16, int8, or the name of an ONNX file"),
@@ -91,6 +90,11 @@ pub(super) fn no_graph(
         "{place}: no graph{of}: none of {tried} is there, but {}: name one as the variant",
         there.join(", ")
     )
+}
+
+/// True for the name of a file that does not lead out of the directory.
+pub(super) fn is_inside(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) && !name.contains('\\')
 }
 
 fn is_onnx(name: &str) -> bool {
