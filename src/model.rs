@@ -16,7 +16,7 @@ mod tokenizer;
 pub mod vet;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -185,24 +185,28 @@ fn hash_of(directory: &Path, files: &[PathBuf]) -> Result<String> {
     let mut hash = Sha256::new();
     for path in files {
         let file = match File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             file => file.with_context(|| path.display().to_string())?,
         };
         let name = path.strip_prefix(directory).unwrap_or(path).to_string_lossy();
         hash.update(name.as_bytes());
         hash.update(file.metadata()?.len().to_le_bytes());
-        let mut file = BufReader::with_capacity(1 << 20, file);
-        loop {
-            let block = file.fill_buf().with_context(|| path.display().to_string())?;
-            if block.is_empty() {
-                break;
-            }
-            hash.update(block);
-            let length = block.len();
-            file.consume(length);
-        }
+        add_content(&mut hash, file).with_context(|| path.display().to_string())?;
     }
     Ok(hex::encode(&hash.finalize()[..8]))
+}
+
+fn add_content(hash: &mut Sha256, file: File) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(1 << 20, file);
+    loop {
+        let block = file.fill_buf()?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        hash.update(block);
+        let length = block.len();
+        file.consume(length);
+    }
 }
 
 impl std::fmt::Debug for Model {

@@ -3,7 +3,7 @@
 mod watch;
 
 use std::fs;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::{Fetched, Settings, quietly, redact};
+use crate::model::add_content;
 use crate::model::layout::{CONFIG, SIDE_FILES, find_graph, graphs, no_graph, weights};
 use watch::Watch;
 
@@ -250,17 +251,9 @@ fn check(file: &Path, size: u64) -> Result<()> {
 }
 
 fn sha256(file: &Path) -> io::Result<String> {
-    let mut reader = BufReader::with_capacity(1 << 16, fs::File::open(file)?);
     let mut hash = Sha256::new();
-    loop {
-        let bytes = reader.fill_buf()?;
-        if bytes.is_empty() {
-            return Ok(hex::encode(hash.finalize()));
-        }
-        hash.update(bytes);
-        let read = bytes.len();
-        reader.consume(read);
-    }
+    add_content(&mut hash, fs::File::open(file)?)?;
+    Ok(hex::encode(hash.finalize()))
 }
 
 fn discard(file: &Path) -> io::Result<()> {
