@@ -15,6 +15,7 @@ pub mod stamp;
 mod tokenizer;
 pub mod vet;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,12 @@ pub struct Identity {
     /// A hash of its files (SHA-256, the first 16 hexadecimal digits); after `@`, the commit or the entity tags that it
     /// was fetched from.
     pub version: Arc<str>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
 }
 
 /// A loaded model.
@@ -209,8 +216,8 @@ fn add_content(hash: &mut Sha256, file: File) -> io::Result<()> {
     }
 }
 
-impl std::fmt::Debug for Model {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

@@ -289,9 +289,7 @@ fn exchange(
 }
 
 fn tell(cause: &str, what: &str, Change { changed, models, previous, error }: &Change) {
-    let named = |models: &[Identity]| -> String {
-        models.iter().map(|model| format!("{} {}", model.name, model.version)).collect::<Vec<_>>().join(", ")
-    };
+    let named = |models: &[Identity]| models.iter().map(Identity::to_string).collect::<Vec<_>>().join(", ");
     let now = named(models);
     if let Some(error) = error {
         tracing::error!("{cause}: the new {what} are refused, {now} stays: {error}");

@@ -108,8 +108,8 @@ impl Shadow {
         let all = config.texts();
         let texts = of_shadow.texts().iter().filter_map(|text| all.iter().position(|one| one == text)).collect();
         let taggers = load(&of_shadow, primary)?;
-        for Identity { name, version } in taggers.models() {
-            tracing::info!("shadow: {name} {version}, for a share of {} of the documents", settings.sample);
+        for model in taggers.models() {
+            tracing::info!("shadow: {model}, for a share of {} of the documents", settings.sample);
         }
         let (queue, samples) = bounded(DOCUMENTS);
         let inner = Arc::new(Inner {

@@ -74,7 +74,7 @@ impl Worker {
         let live = Live::load(config)?;
         let took = started.elapsed();
         for identity in live.current().models() {
-            tracing::info!("model: {} {}", identity.name, identity.version);
+            tracing::info!("model: {identity}");
         }
         tracing::info!("loaded in {} ms", took.as_millis());
         let (shadow, shadow_thread) = Shadow::start(config, &live.current(), &telemetry.meter())?.unzip();

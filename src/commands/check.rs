@@ -17,12 +17,12 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     vet::all(&config)?;
     let taggers = Taggers::load(&config)?;
     for model in taggers.models() {
-        eprintln!("model: {} {}", model.name, model.version);
+        eprintln!("model: {model}");
     }
     if let Some(of_shadow) = config.of_shadow() {
         vet::all(&of_shadow)?;
         for model in shadow::load(&of_shadow, &taggers)?.models() {
-            eprintln!("shadow: {} {}", model.name, model.version);
+            eprintln!("shadow: {model}");
         }
     }
     if config.kafka.brokers == "embedded" {

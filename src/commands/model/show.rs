@@ -15,7 +15,7 @@ pub fn text(inspection: &Inspection) -> String {
         inspection;
     let graph = &file.graph;
     let mut lines = Lines::default();
-    lines.add("model", format!("{} {}", identity.name, identity.version));
+    lines.add("model", identity);
     lines.add("directory", directory);
     lines.add("architecture", format!("{model_type} ({})", few(architectures)));
     lines.add("max tokens", max_tokens);
