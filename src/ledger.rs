@@ -193,6 +193,14 @@ impl Ledger {
         self.state().partitions.values().all(|open| open.entries.is_empty())
     }
 
+    /// True when something is in flight that was not handed to the brokers yet.
+    pub fn is_any_unsent(&self) -> bool {
+        self.state()
+            .partitions
+            .values()
+            .any(|open| open.entries.iter().filter(|entry| !entry.acknowledged).count() > open.unacknowledged)
+    }
+
     /// Waits a little for the next acknowledgement.
     pub fn wait(&self, timeout: Duration) {
         drop(self.acknowledged.wait_timeout(self.state(), timeout));

@@ -17,6 +17,7 @@
 //! [`pipeline`] joins them, [`worker`] starts and stops the whole. [`reload`] exchanges the models meanwhile, and
 //! [`shadow`] tries another one. `docs/ARCHITECTURE.md` has the picture.
 
+pub mod assignment;
 pub mod batch;
 pub mod budget;
 pub mod cli;
@@ -52,5 +53,6 @@ pub mod tags;
 pub mod telemetry;
 pub mod tokenize;
 pub mod watch;
+pub mod watchdog;
 pub mod windows;
 pub mod worker;

@@ -21,13 +21,13 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::RDKafkaErrorCode;
 
+use crate::assignment::Assignment;
 use crate::config::{Config, Delivery, Output, Policy, Retries};
 use crate::envelope::{Origin, Outcome, Rejection};
 use crate::kafka;
 use crate::ledger::{Ledger, TopicPartition};
 use crate::metrics::Metrics;
 use crate::pipeline::Sink;
-use crate::source::Assignment;
 use crate::stop::Stop;
 use flood::Flood;
 use pace::Pace;

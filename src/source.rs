@@ -1,29 +1,28 @@
 //! Reads records from Kafka and commits their offsets. One thread does both: it alone touches the consumer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use anyhow::{Context, Result, anyhow, bail};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::assignment::{Assignment, list};
 use crate::budget::Budget;
 use crate::config::{Config, Delivery};
 use crate::end::End;
 use crate::envelope::{Envelope, Record};
 use crate::health::Health;
 use crate::kafka;
-use crate::ledger::{Ledger, TopicPartition, Watermark};
+use crate::ledger::{Ledger, TopicPartition};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::stop::Stop;
 use crate::telemetry::RecordSpan;
+use crate::watchdog::Watchdog;
 
 /// How long one poll may wait: it bounds how late a stop or a full budget is noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -32,13 +31,10 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the last commit, and then leaving the group, may take each.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A source that got no record for so long may be at the end of a bounded run, and should look.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// How long a rebalance waits for what was sent to be acknowledged. The group waits with it.
-const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The consumer and what it feeds.
 pub struct Source {
@@ -54,100 +50,9 @@ pub struct Source {
     shutdown: Duration,
     traced: bool,
     paused: bool,
+    watchdog: Watchdog,
     last_commit: Instant,
     last_record: Instant,
-}
-
-/// Follows which partitions are ours. Its methods run inside [`BaseConsumer::poll`], on the source's own thread.
-pub struct Assignment {
-    ledger: Arc<Ledger>,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    stop: Arc<Stop>,
-    delivery: Delivery,
-    changed: AtomicBool,
-}
-
-impl ClientContext for Assignment {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.stop.fail(anyhow!("the consumer can't go on: {reason}"));
-        } else {
-            tracing::warn!("consumer: {reason}");
-        }
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        let ours = self.ledger.positions();
-        let partitions = statistics.topics.values().flat_map(|topic| {
-            topic
-                .partitions
-                .values()
-                .map(|partition| ((Arc::from(topic.topic.as_str()), partition.partition), partition))
-        });
-        let lags = partitions.filter(|(key, _)| ours.contains_key(key)).map(|(key, partition)| {
-            let uncommitted = partition.hi_offset - partition.lo_offset.max(0);
-            let lag = if partition.consumer_lag >= 0 { partition.consumer_lag } else { uncommitted.max(0) };
-            (key, lag)
-        });
-        self.metrics.set_lag(lags.collect());
-    }
-}
-
-impl ConsumerContext for Assignment {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(partitions) => {
-                for (topic, partition) in keys(partitions) {
-                    self.ledger.open(&topic, partition);
-                }
-            }
-            Rebalance::Revoke(partitions) => {
-                let lost = consumer.assignment_lost();
-                let patience = if lost { Duration::ZERO } else { REVOKE_TIMEOUT };
-                let safe = self.ledger.close(&keys(partitions), Instant::now() + patience);
-                // What was lost belongs to another by now: nothing of it may be committed.
-                if !lost
-                    && self.delivery == Delivery::AtLeastOnce
-                    && !safe.is_empty()
-                    && let Err(error) = consumer.commit(&list(&safe), CommitMode::Sync)
-                {
-                    let error = kafka::plain(&error);
-                    tracing::warn!(
-                        "offsets of revoked partitions were not committed, their records are done again: {error}"
-                    );
-                }
-            }
-            Rebalance::Error(error) => tracing::warn!("rebalance: {error}"),
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let (what, partitions) = match rebalance {
-            Rebalance::Assign(partitions) => ("assigned", partitions),
-            Rebalance::Revoke(partitions) => ("revoked", partitions),
-            Rebalance::Error(_) => return,
-        };
-        if let Rebalance::Assign(partitions) = rebalance {
-            self.health.set_assigned();
-            // A pause from an earlier assignment would survive.
-            drop(consumer.resume(partitions));
-        }
-        let names: Vec<_> = keys(partitions).iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
-        tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });
-        self.changed.store(true, Ordering::Release);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.ledger.committed(&watermarks(offsets)),
-            Err(error) => tracing::warn!("offsets were not committed, trying again: {}", kafka::plain(&error)),
-        }
-    }
 }
 
 impl Source {
@@ -164,14 +69,7 @@ impl Source {
         health: Arc<Health>,
         stop: Arc<Stop>,
     ) -> Result<Self> {
-        let context = Assignment {
-            ledger: Arc::clone(&ledger),
-            metrics: Arc::clone(&metrics),
-            health: Arc::clone(&health),
-            stop: Arc::clone(&stop),
-            delivery: config.delivery,
-            changed: AtomicBool::new(false),
-        };
+        let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
         let consumer: BaseConsumer<Assignment> =
             kafka::consumer(config).create_with_context(context).map_err(kafka::refused)?;
         kafka::check_topics(config, consumer.client())?;
@@ -190,6 +88,7 @@ impl Source {
             shutdown: config.shutdown.timeout,
             traced: false,
             paused: false,
+            watchdog: Watchdog::default(),
             last_commit: Instant::now(),
             last_record: Instant::now(),
         })
@@ -226,6 +125,7 @@ impl Source {
         while !self.stop.is_requested() && !self.has_ended() {
             self.balance_memory()?;
             self.poll(Some(pipeline))?;
+            self.watch()?;
             self.commit_now_and_then();
         }
         Ok(())
@@ -247,7 +147,10 @@ impl Source {
     /// Pauses all partitions when the budget is spent, and resumes them when there is room again. Polling goes on
     /// meanwhile, so that the group does not take this worker for dead.
     fn balance_memory(&mut self) -> Result<()> {
-        let changed = self.consumer.context().changed.swap(false, Ordering::AcqRel);
+        let changed = self.consumer.context().has_changed();
+        if changed {
+            self.watchdog.excuse_all();
+        }
         if !self.paused && self.budget.is_spent() {
             self.paused = true;
             self.pause_all()?;
@@ -259,6 +162,56 @@ impl Source {
             self.pause_all()?;
         }
         Ok(())
+    }
+
+    /// Fetches anew what has stopped moving, each time that the client library tells how fetching stands.
+    fn watch(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let Some(fetching) = self.consumer.context().take_fetching() else { return Ok(()) };
+        let waits = self.ledger.is_any_unsent();
+        self.watchdog.look_at_work(self.metrics.done(), waits, now).map_err(|why| anyhow!(why))?;
+        if self.paused {
+            self.watchdog.excuse_all();
+            return Ok(());
+        }
+        let stalled = self.watchdog.look(fetching, now).map_err(|why| anyhow!("fetching has stalled: {why}"))?;
+        for partition in stalled {
+            let (topic, number) = &partition;
+            tracing::warn!("{topic}/{number} has records, but nothing came for a while: fetching it anew");
+            if let Err(error) = self.fetch_anew(&partition) {
+                tracing::warn!("{topic}/{number} could not be fetched anew: {}", kafka::plain(&error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.
+    fn fetch_anew(&self, partition: &TopicPartition) -> KafkaResult<()> {
+        let positions = self.ledger.positions();
+        let one = |(topic, number): &TopicPartition| {
+            let mut list = TopicPartitionList::new();
+            // Without a position, from where the group stands.
+            let position = positions.get(&(Arc::clone(topic), *number)).copied().flatten();
+            let position = position.map_or(Offset::Invalid, Offset::Offset);
+            list.add_partition_offset(topic, *number, position).map(|()| list)
+        };
+        match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                let list = one(partition)?;
+                self.consumer.incremental_unassign(&list)?;
+                self.consumer.incremental_assign(&list)
+            }
+            // Eager assignments change as a whole.
+            _ => {
+                let mut all = TopicPartitionList::new();
+                for partition in positions.keys() {
+                    for element in one(partition)?.elements() {
+                        all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
+                    }
+                }
+                self.consumer.assign(&all)
+            }
+        }
     }
 
     fn pause_all(&self) -> Result<()> {
@@ -333,47 +286,49 @@ impl Source {
     }
 
     /// Commits, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
-    /// with patience.
+    /// with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
     fn finish(self) -> Result<()> {
         let Self { consumer, ledger, end, .. } = self;
         let (tell, told) = crossbeam_channel::unbounded();
-        std::thread::spawn(move || {
-            let due = ledger.to_commit();
-            let committed = if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) };
-            let committed = committed.map_err(|error| anyhow!("{}", kafka::plain(&error)));
-            drop(tell.send(committed.context("the last offsets were not committed, their records will be read again")));
-            drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
-            drop(consumer);
-        });
+        let committing = {
+            let consumer = Arc::clone(&consumer);
+            thread::spawn(move || {
+                drop(tell.send(commit_the_rest(&consumer, &ledger)));
+                drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
+            })
+        };
+        let deadline = Instant::now() + FINISH_TIMEOUT;
+        while !committing.is_finished() && Instant::now() < deadline {
+            // What comes is not entered into the ledger, so it is not committed either.
+            drop(consumer.poll(POLL));
+        }
         let mut results = Ok(());
         for _ in 0..2 {
-            let answer = told.recv_timeout(FINISH_TIMEOUT);
-            let answer = answer.unwrap_or_else(|_| Err(anyhow!("no answer from the brokers to the last commit")));
+            let answer =
+                told.try_recv().unwrap_or_else(|_| Err(anyhow!("no answer from the brokers to the last commit")));
             results = results.and(answer);
         }
-        // What is left is leaving the group: the channel closes when that is done.
-        let _ = told.recv_timeout(FINISH_TIMEOUT);
+        let leaving = thread::spawn(move || drop(consumer));
+        let deadline = Instant::now() + FINISH_TIMEOUT;
+        while !leaving.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
         results
     }
 }
 
-/// The partitions of a list.
-fn keys(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
-    partitions.elements().iter().map(|element| (Arc::from(element.topic()), element.partition())).collect()
-}
-
-fn list(watermarks: &[Watermark]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(watermarks.len());
-    for (topic, partition, offset) in watermarks {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("offsets are not negative");
+/// The last commit, again and again while the group rebalances: what is revoked meanwhile is committed there.
+fn commit_the_rest(consumer: &BaseConsumer<Assignment>, ledger: &Ledger) -> Result<()> {
+    let deadline = Instant::now() + FINISH_TIMEOUT - Duration::from_secs(1);
+    loop {
+        let due = ledger.to_commit();
+        let Err(error) = (if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) }) else {
+            return Ok(());
+        };
+        if Instant::now() > deadline {
+            let error = kafka::plain(&error);
+            bail!("the last offsets were not committed, their records will be read again: {error}");
+        }
+        thread::sleep(POLL);
     }
-    list
-}
-
-fn watermarks(list: &TopicPartitionList) -> Vec<Watermark> {
-    let elements = list.elements();
-    let committed = elements.iter().filter(|element| element.error().is_ok());
-    committed
-        .filter_map(|element| Some((Arc::from(element.topic()), element.partition(), element.offset().to_raw()?)))
-        .collect()
 }

@@ -16,10 +16,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::parcel::Parcel;
 use super::producer::Producer;
+use crate::assignment::Assignment;
 use crate::config::Transaction;
 use crate::kafka;
 use crate::ledger::TopicPartition;
-use crate::source::Assignment;
 use crate::stop::Stop;
 
 /// How long one request may take before it is asked whether the worker has been stopped.
