@@ -1,10 +1,13 @@
 //! The command line.
 
+mod dead_letters;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::Location;
+pub use dead_letters::{DeadLetters, List, Replay, Show, Which};
 
 /// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
 ///
@@ -49,6 +52,9 @@ pub enum Command {
     ///
     /// Prints the configuration as it is after all layers, with secrets masked.
     Check(ConfigArgs),
+    /// Look at what could not be tagged, and send it back
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Look into a model
     #[command(subcommand)]
     Model(Model),

@@ -1,6 +1,7 @@
 //! The commands, one a file.
 
 mod check;
+mod dead_letters;
 pub mod demo;
 mod model;
 mod run;
@@ -24,6 +25,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Tag(args)) => tag::run(&args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::DeadLetters(args)) => dead_letters::run(&args),
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Schema { of }) => schema::run(of),
     };

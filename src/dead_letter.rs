@@ -60,6 +60,62 @@ pub fn headers(own: Option<OwnedHeaders>, origin: &Origin, rejection: &Rejection
     })
 }
 
+/// The header that a replayed record has beside its own: how often it was replayed, in decimal.
+pub const ATTEMPT: &str = "tagbert.replay.attempt";
+
+/// What a dead letter says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The topic that it came from.
+    pub topic: String,
+    /// The partition of that topic.
+    pub partition: i32,
+    /// The offset in that partition.
+    pub offset: i64,
+    /// The stage that refused it.
+    pub stage: String,
+    /// The class of the error.
+    pub class: String,
+    /// What is wrong.
+    pub message: String,
+    /// How often it had been replayed before it was refused.
+    pub attempt: u32,
+}
+
+/// Reads what [`headers`] wrote (or Kafka Connect). `None`: this is no dead letter.
+#[must_use]
+pub fn explanation(headers: &OwnedHeaders) -> Option<Explanation> {
+    let text =
+        |name: &str| crate::headers::last(headers, name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let explained = |name: &str| text(&format!("__connect.errors.{name}"));
+    Some(Explanation {
+        topic: explained("topic")?,
+        partition: explained("partition")?.parse().ok()?,
+        offset: explained("offset")?.parse().ok()?,
+        stage: explained("stage").unwrap_or_default(),
+        class: explained("exception.class.name").unwrap_or_default(),
+        message: explained("exception.message").unwrap_or_default(),
+        attempt: text(ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(0),
+    })
+}
+
+/// A dead letter's own headers, without those that explain.
+#[must_use]
+pub fn own(headers: OwnedHeaders) -> OwnedHeaders {
+    crate::headers::without(headers, is_explaining)
+}
+
+/// Whether a dead letter has headers of its own.
+#[must_use]
+pub fn has_own(headers: &OwnedHeaders) -> bool {
+    crate::headers::iter(headers).any(|(name, _)| !is_explaining(name))
+}
+
+/// Whether the worker or Kafka Connect has put it there.
+fn is_explaining(name: &[u8]) -> bool {
+    name.starts_with(b"__connect.errors.") || name.starts_with(b"tagbert.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +136,18 @@ mod tests {
         assert_eq!(value("__connect.errors.stage").as_deref(), Some("decode"));
         assert_eq!(value("__connect.errors.exception.class.name").as_deref(), Some("NotJson"));
         assert_eq!(value("__connect.errors.exception.message").as_deref(), Some("syntax error"));
+        let read = Explanation {
+            topic: "documents".into(),
+            partition: 3,
+            offset: 42,
+            stage: "decode".into(),
+            class: "NotJson".into(),
+            message: "syntax error".into(),
+            attempt: 0,
+        };
+        assert_eq!(explanation(&headers), Some(read));
+        let own = own(headers);
+        assert_eq!(crate::headers::iter(&own).collect::<Vec<_>>(), [(&b"mine"[..], Some(&b"1"[..]))]);
+        assert_eq!(explanation(&own), None);
     }
 }

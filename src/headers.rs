@@ -3,10 +3,11 @@
 //! The client library's own accessors panic on a name that is not UTF-8, which Kafka allows (its protocol says string,
 //! but no broker checks). So the names are read here, from librdkafka itself.
 
-use std::ffi::CStr;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
 use std::ptr;
 
-use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_headers_t};
+use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_header_remove, rd_kafka_headers_t};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -56,8 +57,21 @@ pub const RECORD_ID: &str = "tagbert.record.id";
 pub fn with_record_id(headers: Option<OwnedHeaders>, origin: &Origin) -> OwnedHeaders {
     let Origin { topic, partition, offset, .. } = origin;
     let id = format!("{topic}-{partition}-{offset}");
-    // Not by `replace`: a dead letter may have names that are not UTF-8, and keeps them.
-    headers.unwrap_or_default().insert(Header { key: RECORD_ID, value: Some(&id) })
+    // What is here may have come through tagbert before.
+    without(headers.unwrap_or_default(), |name| name == RECORD_ID.as_bytes()).insert(Header { key: RECORD_ID, value: Some(&id) })
+
+/// The headers without those whose names are unwanted, the others as they were, in whatever bytes.
+#[must_use]
+#[expect(unsafe_code, reason = "the client library has no safe way to remove a header")]
+pub fn without(headers: OwnedHeaders, unwanted: impl Fn(&[u8]) -> bool) -> OwnedHeaders {
+    let names = iter(&headers).map(|(name, _)| name).filter(|name| unwanted(name));
+    let names: BTreeSet<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
+    let native = ptr::from_ref(headers.as_borrowed()).cast_mut().cast::<rd_kafka_headers_t>();
+    for name in names {
+        // SAFETY: as in `get`; `headers` is owned, and nothing that was read of it is held any more.
+        unsafe { rd_kafka_header_remove(native, name.as_ptr()) };
+    }
+    headers
 }
 
 #[expect(unsafe_code, reason = "the safe accessor panics on a name that is not UTF-8")]
@@ -101,5 +115,15 @@ mod tests {
         let replaced = replace(Some(headers), "b", "2");
         let all: Vec<_> = iter(&replaced).filter_map(|(name, value)| Some((name[0], value?[0]))).collect();
         assert_eq!(all, [(b'a', b'1'), (b'c', b'1'), (b'b', b'2')]);
+    }
+
+    #[test]
+    fn what_is_unwanted_goes_and_the_rest_stays_as_it_was() {
+        let headers = [("a", Some("1")), ("x", Some("2")), ("b", None), ("x", Some("")), ("a", Some("3"))];
+        let headers = headers.map(|(key, value)| Header { key, value });
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let kept = without(headers, |name| name == b"x");
+        let kept: Vec<_> = iter(&kept).collect();
+        assert_eq!(kept, [(&b"a"[..], Some(&b"1"[..])), (b"b", None), (b"a", Some(b"3"))]);
     }
 }

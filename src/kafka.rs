@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 
 use crate::config::{Config, ConfigError, Delivery};
 
@@ -107,19 +108,27 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Looks for the topics.
+/// Asks the cluster for its topics.
 ///
 /// # Errors
-/// When the cluster can't be reached, or a topic is missing.
-pub fn check_topics<C: ClientContext>(config: &Config, client: &Client<C>) -> Result<()> {
+/// When it can't be reached.
+pub fn metadata<C: ClientContext>(config: &Config, client: &Client<C>) -> Result<Metadata> {
     let brokers = &config.kafka.brokers;
     // Of all topics: to ask for one by name may create it.
     let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| match client.fatal_error() {
         Some((_, reason)) => anyhow::anyhow!("{reason}"),
         None => anyhow::anyhow!("{}", plain(&error)),
     });
-    let metadata = metadata
-        .with_context(|| format!("kafka.brokers: no answer from {brokers} in {} s", REQUEST_TIMEOUT.as_secs()))?;
+    metadata.with_context(|| format!("kafka.brokers: no answer from {brokers} in {} s", REQUEST_TIMEOUT.as_secs()))
+}
+
+/// Looks for the topics.
+///
+/// # Errors
+/// When the cluster can't be reached, or a topic is missing.
+pub fn check_topics<C: ClientContext>(config: &Config, client: &Client<C>) -> Result<()> {
+    let brokers = &config.kafka.brokers;
+    let metadata = metadata(config, client)?;
     let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
     let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
     let outputs = [("output.topic", &config.output.topic), ("output.dead_letters", &config.output.dead_letters)];

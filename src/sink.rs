@@ -6,7 +6,7 @@
 
 mod flood;
 pub(crate) mod pace;
-mod parcel;
+pub(crate) mod parcel;
 mod producer;
 mod transaction;
 

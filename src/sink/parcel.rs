@@ -152,7 +152,7 @@ fn rejected(rejection: Rejection, policy: Policy) -> Result<Kind, Rejection> {
 }
 
 /// Whether the broker refuses the record for what it is, or for what another record of its batch is.
-pub(super) fn is_refusal(error: RDKafkaErrorCode) -> bool {
+pub(crate) fn is_refusal(error: RDKafkaErrorCode) -> bool {
     let others =
         [RDKafkaErrorCode::InvalidRecord, RDKafkaErrorCode::InvalidTimestamp, RDKafkaErrorCode::InvalidDifferentRecord];
     is_size(error) || others.contains(&error)
