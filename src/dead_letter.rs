@@ -146,7 +146,7 @@ mod tests {
             attempt: 0,
         };
         assert_eq!(explanation(&headers), Some(read));
-        let own = own(headers);
+        let own = super::own(headers);
         assert_eq!(crate::headers::iter(&own).collect::<Vec<_>>(), [(&b"mine"[..], Some(&b"1"[..]))]);
         assert_eq!(explanation(&own), None);
     }

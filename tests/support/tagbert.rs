@@ -47,7 +47,8 @@ pub fn peak_memory(args: &[&str]) -> usize {
     peak
 }
 
-fn command(args: &[&str]) -> Command {
+/// The command, to be run.
+pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tagbert"));
     // The caller's own settings must not reach in.
     for (name, _) in std::env::vars() {

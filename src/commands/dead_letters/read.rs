@@ -63,6 +63,8 @@ impl Letters {
         consumer
             .set("enable.partition.eof", "true")
             .set("statistics.interval.ms", "0")
+            // A fetch that waits for more at the end of one partition would hold up the next.
+            .set("fetch.wait.max.ms", "10")
             // What retention removed since the start is passed over.
             .set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(kafka::refused)?;

@@ -19,6 +19,9 @@ use crate::sink::parcel::is_refusal;
 /// How long the brokers may take to acknowledge a transaction's records, and then to commit it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// How often a transaction is tried.
+const TRIES: u32 = 3;
+
 /// A transactional producer. There is one for each dead-letter topic: a second one fences the first.
 pub struct Sender {
     producer: BaseProducer<Deliveries>,
@@ -80,15 +83,22 @@ impl Sender {
         }
     }
 
-    /// One transaction. It is aborted if anything is not acknowledged; a refusal is told.
+    /// Sends all of them in one transaction, or none: then it tells the refusal.
     fn transaction(&self, letters: &[Outgoing]) -> Result<Option<RDKafkaErrorCode>> {
-        self.producer.begin_transaction().map_err(|error| self.explain(&error))?;
-        match self.produce(letters) {
-            Ok(None) => self.commit().map(|()| None),
-            failed => {
-                let aborted = self.producer.abort_transaction(PATIENCE).map_err(|error| self.explain(&error));
-                // Why it was aborted says more than what happened then.
-                failed.and_then(|refusal| aborted.map(|()| refusal))
+        let mut tries = 1;
+        loop {
+            self.producer.begin_transaction().map_err(|error| self.explain(&error))?;
+            let failed = match self.produce(letters) {
+                Ok(None) => return self.commit().map(|()| None),
+                Ok(refusal) => Ok(refusal),
+                Err(error) => Err(error),
+            };
+            let aborted = self.producer.abort_transaction(PATIENCE).map_err(|error| self.explain(&error));
+            match (failed, aborted) {
+                (Ok(refusal), Ok(())) => return Ok(refusal),
+                // After a refusal the client may have lost its count, and finds that out in the next transaction.
+                (Err(_), Ok(())) if tries < TRIES => tries += 1,
+                (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
             }
         }
     }
@@ -198,7 +208,10 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
+        // What aborts a transaction comes back as an error, and a coordinator that is not ready is waited for.
+        if !matches!(facility, "TXNERR" | "GETPID") {
+            kafka::log(level, facility, message);
+        }
     }
 
     fn error(&self, _: KafkaError, reason: &str) {
