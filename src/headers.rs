@@ -58,7 +58,9 @@ pub fn with_record_id(headers: Option<OwnedHeaders>, origin: &Origin) -> OwnedHe
     let Origin { topic, partition, offset, .. } = origin;
     let id = format!("{topic}-{partition}-{offset}");
     // What is here may have come through tagbert before.
-    without(headers.unwrap_or_default(), |name| name == RECORD_ID.as_bytes()).insert(Header { key: RECORD_ID, value: Some(&id) })
+    without(headers.unwrap_or_default(), |name| name == RECORD_ID.as_bytes())
+        .insert(Header { key: RECORD_ID, value: Some(&id) })
+}
 
 /// The headers without those whose names are unwanted, the others as they were, in whatever bytes.
 #[must_use]

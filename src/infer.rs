@@ -192,7 +192,9 @@ impl Runner {
     }
 
     fn failed(&mut self, mut rows: Vec<Row>, error: &Error, name: &str) -> ControlFlow<Error> {
-        rows.iter_mut().for_each(|row| row.failures += 1);
+        for row in &mut rows {
+            row.failures += 1;
+        }
         let half = rows.len() / 2;
         if half > 0 {
             tracing::warn!("{name} failed on a batch of {}, trying its halves: {error:#}", rows.len());

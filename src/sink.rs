@@ -267,7 +267,9 @@ impl KafkaSink {
         };
         let (done, rest) = self.pending.drain(..).partition::<Vec<_>, _>(|parcel| is_done(&parcel.origin));
         self.ledger.settle(done.iter().map(|parcel| &parcel.origin));
-        done.iter().for_each(|parcel| safe(&self.metrics, parcel));
+        for parcel in &done {
+            safe(&self.metrics, parcel);
+        }
         self.pending = rest.into();
         Ok(())
     }

@@ -195,23 +195,19 @@ impl Source {
             let position = position.map_or(Offset::Invalid, Offset::Offset);
             list.add_partition_offset(topic, *number, position).map(|()| list)
         };
-        match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => {
-                let list = one(partition)?;
-                self.consumer.incremental_unassign(&list)?;
-                self.consumer.incremental_assign(&list)
-            }
-            // Eager assignments change as a whole.
-            _ => {
-                let mut all = TopicPartitionList::new();
-                for partition in positions.keys() {
-                    for element in one(partition)?.elements() {
-                        all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
-                    }
-                }
-                self.consumer.assign(&all)
+        if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
+            let list = one(partition)?;
+            self.consumer.incremental_unassign(&list)?;
+            return self.consumer.incremental_assign(&list);
+        }
+        // Eager assignments change as a whole.
+        let mut all = TopicPartitionList::new();
+        for partition in positions.keys() {
+            for element in one(partition)?.elements() {
+                all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
             }
         }
+        self.consumer.assign(&all)
     }
 
     fn pause_all(&self) -> Result<()> {
@@ -319,7 +315,7 @@ impl Source {
 
 /// The last commit, again and again while the group rebalances: what is revoked meanwhile is committed there.
 fn commit_the_rest(consumer: &BaseConsumer<Assignment>, ledger: &Ledger) -> Result<()> {
-    let deadline = Instant::now() + FINISH_TIMEOUT - Duration::from_secs(1);
+    let deadline = Instant::now() + FINISH_TIMEOUT / 2;
     loop {
         let due = ledger.to_commit();
         let Err(error) = (if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) }) else {
