@@ -7,6 +7,7 @@
 #   runtime  ONNX Runtime                       -> .cache/onnxruntime/
 #   corpus   the documents of the demo          -> .cache/corpus/
 #   kafka    Apache Kafka, for the tests        -> .cache/kafka/
+#   toxiproxy  a network that can be made bad   -> .cache/toxiproxy/
 #   tools    the checkers that tests use        -> .cache/tools-venv/
 #
 #   demo     build runtime corpus
@@ -117,6 +118,30 @@ install_kafka() {
     mv "$tmp/libs" "$cache/kafka/"
 }
 
+# --- toxiproxy ---------------------------------------------------------------
+
+readonly TOXIPROXY_VERSION=v2.5.0
+readonly TOXIPROXY_SUM=h1:i4LPT+qrSlKNtQf5QliVjdP08GyAH8+BUIc9gT0eahc=
+
+# The hash of the source, written last, tells that the program is whole.
+has_toxiproxy() { [[ $(cat "$cache/toxiproxy/sum" 2>/dev/null) == "$TOXIPROXY_SUM" ]]; }
+
+packages_toxiproxy() { has_toxiproxy || want golang go version; }
+
+install_toxiproxy() {
+    has_toxiproxy && return
+    say "Toxiproxy"
+    # Go checks what it fetches against its own database of checksums, too.
+    GOBIN=$tmp/toxiproxy GOFLAGS=-mod=mod \
+        quietly go install "github.com/Shopify/toxiproxy/v2/cmd/server@$TOXIPROXY_VERSION" ||
+        die "Go did not build Toxiproxy, see .cache/setup.log (needed for the tests)"
+    go version -m "$tmp/toxiproxy/server" | grep -qF "$TOXIPROXY_SUM" ||
+        die "Toxiproxy $TOXIPROXY_VERSION has another checksum (needed for the tests)"
+    rm -rf "$cache/toxiproxy"
+    mv "$tmp/toxiproxy" "$cache/"
+    echo "$TOXIPROXY_SUM" >"$cache/toxiproxy/sum"
+}
+
 # --- tools -------------------------------------------------------------------
 
 # The copy of the pins, written last, tells that the environment is whole.
@@ -173,13 +198,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | corpus | kafka | tools) parts+=("$arg") ;;
+    build | runtime | corpus | kafka | toxiproxy | tools) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
-    test) parts+=(build runtime corpus kafka tools) ;;
+    test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime corpus kafka tools, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime corpus kafka toxiproxy tools, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

@@ -269,13 +269,13 @@ group.consumer.min.session.timeout.ms=1000
 }
 
 /// The Java of `JAVA_HOME`, else of the path.
-fn java() -> PathBuf {
+pub fn java() -> PathBuf {
     std::env::var_os("JAVA_HOME").map_or_else(|| PathBuf::from("java"), |home| Path::new(&home).join("bin/java"))
 }
 
 /// A port that nobody listens on, from below the range that the kernel gives to
 /// outgoing connections: none of those can take it before the broker does.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test binaries that run at the same time start their search apart.
     let first = 20_000 + u16::try_from(std::process::id() * 16 % 11_000).unwrap();
@@ -287,7 +287,7 @@ fn free_port() -> u16 {
 
 /// Waits for a future that a thread of the client library completes: that needs
 /// no runtime, so tests with and without one can call it.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
 
     impl Wake for Unpark {

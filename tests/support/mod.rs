@@ -7,11 +7,14 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
+pub mod cluster;
 pub mod hub;
 pub mod kafka;
 pub mod line;
 pub mod onnx;
+pub mod process;
 pub mod tagbert;
+pub mod toxiproxy;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,6 +98,21 @@ impl Worker {
     /// What it has printed.
     pub fn stdout(&self) -> String {
         fs::read_to_string(self.log.with_file_name("stdout")).unwrap()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// The folder of its configuration, its log and its output.
+    pub fn folder(&self) -> &Path {
+        self.log.parent().unwrap()
     }
 
     /// Sends SIGTERM.

@@ -1,0 +1,86 @@
+//! What can be asked for on the command line.
+
+use std::fmt;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Injects faults while documents are tagged, and compares what went in with what came out.
+#[derive(Debug, Parser)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// All kinds of faults, a row of the table each.
+    Chaos(Options),
+    /// Constant load and faults; do memory, files and threads stay as they are?
+    Soak(Options),
+}
+
+/// How much of it.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// At least so many faults, shared out among the rows.
+    #[arg(long, default_value_t = 200)]
+    pub faults: usize,
+    /// So many documents, shared out among the rows.
+    #[arg(long, default_value_t = 50_000)]
+    pub documents: usize,
+    /// The same seed gives the same faults in the same order.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Which promise is held to.
+    #[arg(long, value_enum, default_value_t = Delivery::AtLeastOnce)]
+    pub delivery: Delivery,
+    /// No fault after so long. A soak takes exactly as long.
+    #[arg(long, default_value_t = 30)]
+    pub minutes: u64,
+    /// Only rows whose name has this in it.
+    #[arg(long, default_value = "")]
+    pub only: String,
+    /// `FAILPOINTS` of the workers, which must be built with the feature.
+    #[arg(long)]
+    pub failpoints: Option<String>,
+    /// Every result must have its record id as a header.
+    #[arg(long)]
+    pub record_ids: bool,
+}
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Delivery {
+    /// Nothing is lost.
+    AtLeastOnce,
+    /// And nothing is there twice.
+    ExactlyOnce,
+}
+
+impl Delivery {
+    /// What the worker's configuration says of it.
+    pub fn yaml(self) -> &'static str {
+        match self {
+            Self::AtLeastOnce => "",
+            Self::ExactlyOnce => "delivery: exactly-once\n",
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtLeastOnce => "at-least-once",
+            Self::ExactlyOnce => "exactly-once",
+        })
+    }
+}
+
+impl Options {
+    /// The workers' environment.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.failpoints.iter().map(|value| ("FAILPOINTS".into(), value.clone())).collect()
+    }
+}

@@ -1,0 +1,170 @@
+//! The rows of the table: each has a name, and topics and workers of its own.
+
+use std::time::Instant;
+
+use crate::arena::{Arena, Outcome, Protocol};
+use crate::documents::Corpus;
+use crate::faults::{Fault, bounce};
+use crate::options::Options;
+use crate::support::cluster::{Cluster, NODES};
+
+/// What is injected in a row.
+#[derive(Clone, Copy, Debug)]
+pub enum Faults {
+    /// Any of these, at random.
+    Any(&'static [Fault]),
+    /// All nodes, one after the other, with this signal; so often.
+    BounceBrokers(&'static str),
+    /// All workers, one after the other, with this signal.
+    BounceWorkers(&'static str),
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its name, by which it can be asked for.
+    pub name: String,
+    /// What is injected.
+    pub faults: Faults,
+    /// Its share of the faults of a run.
+    pub share: usize,
+    /// Partitions of each topic.
+    pub partitions: i32,
+    /// Workers.
+    pub workers: usize,
+    /// How they share the partitions.
+    pub protocol: Protocol,
+    /// Whether a consumer reads the output meanwhile.
+    pub reader: bool,
+}
+
+/// What came of a row.
+pub struct Done {
+    /// The row.
+    pub row: Row,
+    /// Faults injected.
+    pub faults: usize,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+const COOPERATIVE: Protocol = Protocol::Classic("cooperative-sticky");
+
+/// All rows. With `shares`, a run of 200 faults takes so many of each.
+pub fn all() -> Vec<Row> {
+    use Fault::{
+        Coordinator, Cut, DeadLettersRefuse, OutputRecreated, OutputRefuses, RepliesLost, Reset, Scale, Slow,
+        WorkerKill, WorkerTerm, Zombie,
+    };
+    let row = |name: &str, share, workers, protocol, faults: &'static [Fault]| Row {
+        name: name.into(),
+        faults: Faults::Any(faults),
+        share,
+        partitions: 6,
+        workers,
+        protocol,
+        reader: false,
+    };
+    let mut rows = vec![
+        row("worker-killed", 30, 3, COOPERATIVE, &[WorkerKill]),
+        row("worker-terminated", 20, 3, COOPERATIVE, &[WorkerTerm]),
+        row("workers-1-3-1", 9, 1, COOPERATIVE, &[Scale]),
+        row("workers-1-3-1-eager", 6, 1, Protocol::Classic("range"), &[Scale]),
+        row("workers-1-3-1-kip-848", 6, 1, Protocol::Consumer, &[Scale]),
+        row("worker-paused-past-its-session", 8, 2, COOPERATIVE, &[Zombie]),
+        row("coordinator-moved", 6, 2, COOPERATIVE, &[Coordinator]),
+        row("network-slow", 10, 2, COOPERATIVE, &[Slow]),
+        row("connections-cut", 14, 2, COOPERATIVE, &[Cut, Reset]),
+        row("replies-lost", 12, 2, COOPERATIVE, &[RepliesLost]),
+        row("output-takes-nothing", 5, 2, COOPERATIVE, &[OutputRefuses]),
+        row("dead-letters-take-nothing", 5, 2, COOPERATIVE, &[DeadLettersRefuse]),
+        row("output-deleted-and-created", 4, 2, COOPERATIVE, &[OutputRecreated]),
+        row("everything", 24, 3, COOPERATIVE, &Fault::ANY),
+    ];
+    rows.extend(matrix());
+    rows
+}
+
+/// The matrix of Apache Kafka's own `transactions_test`: {hard, clean} bounce × {brokers, clients} × {one partition,
+/// whose order is checked as a whole; several} × {a consumer reads afterwards, meanwhile}.
+fn matrix() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (bounce, signal) in [("hard", "KILL"), ("clean", "TERM")] {
+        for target in ["brokers", "clients"] {
+            for (order, partitions, workers) in [("ordered", 1, 1), ("partitioned", 6, 3)] {
+                for (when, reader) in [("read-after", false), ("read-meanwhile", true)] {
+                    let brokers = target == "brokers";
+                    rows.push(Row {
+                        name: format!("{bounce}-bounce-{target}-{order}-{when}"),
+                        faults: if brokers { Faults::BounceBrokers(signal) } else { Faults::BounceWorkers(signal) },
+                        share: 3,
+                        partitions,
+                        workers,
+                        protocol: COOPERATIVE,
+                        reader,
+                    });
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// The faults of a row, if all rows together have `faults`.
+pub fn share(row: &Row, rows: &[Row], faults: usize) -> usize {
+    let all: usize = rows.iter().map(|row| row.share).sum();
+    (row.share * faults).div_ceil(all)
+}
+
+impl Row {
+    /// Injects so many faults, and draws up the account.
+    pub fn run(
+        self,
+        cluster: &mut Cluster,
+        corpus: &Corpus,
+        options: &Options,
+        faults: usize,
+        documents: usize,
+        deadline: Instant,
+    ) -> Done {
+        let name = format!("{}-{}", options.delivery, self.name);
+        let mut arena = Arena::open(cluster, corpus, options, &name, self.partitions, self.workers, self.protocol);
+        if self.reader {
+            arena.read_along();
+        }
+        // They shall have something to lose.
+        arena.write(documents / 10);
+        arena.pass(3000);
+        let mut injected = 0;
+        while injected < faults && Instant::now() < deadline {
+            let left = documents.saturating_sub(arena.written()) / (faults - injected);
+            match self.faults {
+                Faults::Any(kinds) => {
+                    let kind = kinds[arena.rng.usize(0..kinds.len())];
+                    eprintln!("  {:>3} {kind:?}", injected + 1);
+                    kind.inject(&mut arena, left);
+                }
+                Faults::BounceBrokers(signal) => {
+                    arena.write(left / 2);
+                    arena.pass(500);
+                    bounce(&mut arena, injected % NODES, signal, left - left / 2);
+                }
+                Faults::BounceWorkers(signal) => {
+                    arena.write(left);
+                    arena.pass(1000);
+                    if signal == "KILL" {
+                        arena.fleet.kill(0)
+                    } else {
+                        arena.fleet.terminate(0)
+                    }
+                    arena.fleet.grow(arena.size);
+                    arena.pass(2000);
+                }
+            }
+            injected += 1;
+        }
+        let rest = documents.saturating_sub(arena.written());
+        arena.write(rest);
+        Done { row: self, faults: injected, outcome: arena.close() }
+    }
+}
