@@ -3,6 +3,10 @@
 
 DOCUMENTS ?= 1000
 MODEL     ?= models/tagbert-small
+DELIVERY  ?= at-least-once
+FAULTS    ?= 200
+SEED      ?= 1
+MINUTES   ?= 30
 cargo     := cargo --locked
 tagbert   := target/release/tagbert
 
@@ -11,7 +15,7 @@ export ORT_DISABLE_TELEMETRY = 1
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build demo test bench model model-eval fmt lint clean help
+.PHONY: build demo test chaos soak bench model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -30,6 +34,17 @@ demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, with MODEL, o
 test: target/release/libonnxruntime.so  ## everything, against a real Apache Kafka too
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+# The demo's DOCUMENTS are fewer.
+chaos: DOCUMENTS = 50000
+chaos: target/release/libonnxruntime.so  ## FAULTS=200 on DOCUMENTS=50000, with DELIVERY, SEED, and ROW=name for one row
+	@scripts/setup.sh build corpus kafka toxiproxy
+	$(cargo) test --release --test chaos -- chaos --delivery $(DELIVERY) --faults $(FAULTS) \
+	    --documents $(DOCUMENTS) --seed $(SEED) --minutes $(MINUTES) --only '$(ROW)'
+
+soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=30: does anything grow?
+	@scripts/setup.sh build corpus kafka toxiproxy
+	$(cargo) test --release --test chaos -- soak --delivery $(DELIVERY) --seed $(SEED) --minutes $(MINUTES)
 
 bench: build  ## documents a second: the worker against ONNX Runtime alone
 	@scripts/setup.sh corpus kafka

@@ -1,5 +1,6 @@
 //! Where a row of the table takes place: topics of its own, workers, and documents that keep coming.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -46,7 +47,7 @@ pub struct Arena<'a> {
     /// Workers, when none is missing.
     pub size: usize,
     corpus: &'a Corpus,
-    writer: Writer<'a>,
+    writer: Arc<Mutex<Writer<'a>>>,
     record_ids: bool,
     /// What was on the output topic when it was deleted.
     earlier: Vec<rdkafka::message::OwnedMessage>,
@@ -99,8 +100,8 @@ impl<'a> Arena<'a> {
             options.delivery.yaml()
         );
         let rng = Rng::with_seed(options.seed ^ hash(name));
-        let fleet = Fleet::start(yaml, options.environment(), size);
-        let writer = Writer::new(corpus, cluster, name);
+        let fleet = Fleet::start(yaml, options, size);
+        let writer = Arc::new(Mutex::new(Writer::new(corpus, cluster, name)));
         let record_ids = options.record_ids;
         let name = name.into();
         let (earlier, tail, stalled) = <_>::default();
@@ -129,7 +130,7 @@ impl<'a> Arena<'a> {
 
     /// Writes documents, in the background.
     pub fn write(&mut self, count: usize) {
-        self.writer.write(count);
+        self.writer.lock().unwrap().write(count);
     }
 
     /// Lets time pass: between none and so many milliseconds.
@@ -145,7 +146,7 @@ impl<'a> Arena<'a> {
 
     /// Waits until the group has committed everything. Notes it when it does not come to that.
     pub fn drain(&mut self) {
-        self.writer.flush();
+        self.writer.lock().unwrap().flush();
         if self.drains() {
             return;
         }
@@ -194,7 +195,12 @@ impl<'a> Arena<'a> {
 
     /// How many documents were written.
     pub fn written(&self) -> usize {
-        self.writer.written()
+        self.writer.lock().unwrap().written()
+    }
+
+    /// For one who writes meanwhile.
+    pub fn writer(&self) -> Arc<Mutex<Writer<'a>>> {
+        Arc::clone(&self.writer)
     }
 
     /// Lets the workers come to the end, stops them, and draws up the account.
@@ -212,8 +218,9 @@ impl<'a> Arena<'a> {
         let places: Vec<_> = output.iter().map(record_place).collect();
         let output = self.earlier.into_iter().chain(output).collect();
         let mut account = compare(self.corpus, &Topics { input, output, dead }, self.record_ids);
-        if account.records != self.writer.written() {
-            account.wrong(format!("{} records were written, {} are there", self.writer.written(), account.records));
+        let written = self.writer.lock().unwrap().written();
+        if account.records != written {
+            account.wrong(format!("{written} records were written, {} are there", account.records));
         }
         if let Some(mut along) = along {
             // Stable: within a partition, it stays the order in which they were seen.

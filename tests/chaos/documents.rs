@@ -65,7 +65,7 @@ impl Corpus {
     }
 
     /// The value of the record with this number; none for a tombstone.
-    fn value(&self, n: usize) -> Option<Vec<u8>> {
+    pub fn value(&self, n: usize) -> Option<Vec<u8>> {
         let text = &self.texts[n % self.texts.len()];
         match fate(n) {
             Fate::Tombstone => None,

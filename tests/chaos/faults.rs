@@ -16,6 +16,8 @@ pub enum Fault {
     WorkerTerm,
     /// One worker becomes three, and one again.
     Scale,
+    /// One more worker comes, and goes.
+    Visitor,
     /// SIGSTOP for longer than the session; then SIGCONT: a worker that thinks that it still has its partitions.
     Zombie,
     /// kill -9 of a node, which comes back.
@@ -77,9 +79,9 @@ impl Fault {
                 let (n, all) = (arena.any_worker(), arena.rng.u8(0..4) == 0);
                 arena.write(meanwhile);
                 if all {
-                    arena.fleet.terminate_all()
+                    arena.fleet.terminate_all();
                 } else {
-                    arena.fleet.terminate(n)
+                    arena.fleet.terminate(n);
                 }
                 arena.fleet.grow(arena.size);
             }
@@ -90,13 +92,19 @@ impl Fault {
                 for _ in 0..2 {
                     let (n, kill) = (arena.rng.usize(0..3), arena.rng.bool());
                     if kill {
-                        arena.fleet.kill(n)
+                        arena.fleet.kill(n);
                     } else {
-                        arena.fleet.terminate(n)
+                        arena.fleet.terminate(n);
                     }
                     arena.pass(500);
                 }
                 arena.fleet.grow(arena.size);
+            }
+            Self::Visitor => {
+                arena.fleet.grow(arena.size + 1);
+                arena.write(meanwhile);
+                arena.pass(5000);
+                if arena.rng.bool() { arena.fleet.kill(arena.size) } else { arena.fleet.terminate(arena.size) }
             }
             Self::Zombie => {
                 let n = arena.any_worker();
@@ -120,36 +128,7 @@ impl Fault {
                 let node = arena.cluster.leader(topic).or_else(|| arena.cluster.leader("__consumer_offsets"));
                 bounce(arena, node.unwrap_or(0), "KILL", meanwhile);
             }
-            Self::Slow => {
-                let (latency, rate) = (arena.rng.u64(50..400), arena.rng.u64(20..200));
-                let latency = json!({ "latency": latency, "jitter": latency / 2 });
-                arena.cluster.network.add("latency", "upstream", &latency);
-                arena.cluster.network.add("bandwidth", "downstream", &json!({ "rate": rate }));
-                arena.write(meanwhile);
-                arena.pass(4000);
-                arena.cluster.network.heal();
-            }
-            Self::Cut => {
-                let (one, all) = (arena.rng.usize(0..NODES), arena.rng.bool());
-                (0..NODES).filter(|n| all || *n == one).for_each(|n| arena.cluster.network.cut(n));
-                arena.write(meanwhile);
-                arena.pass(3000);
-                arena.cluster.network.heal();
-            }
-            Self::Reset => {
-                let stream = if arena.rng.bool() { "upstream" } else { "downstream" };
-                arena.cluster.network.add("reset_peer", stream, &json!({ "timeout": arena.rng.u64(0..200) }));
-                arena.write(meanwhile);
-                arena.pass(1500);
-                arena.cluster.network.heal();
-            }
-            Self::RepliesLost => {
-                arena.cluster.network.add("timeout", "downstream", &json!({ "timeout": 0 }));
-                arena.write(meanwhile);
-                arena.pass(4000);
-                (0..NODES).for_each(|n| arena.cluster.network.cut(n));
-                arena.cluster.network.heal();
-            }
+            Self::Slow | Self::Cut | Self::Reset | Self::RepliesLost => self.spoil_the_network(arena, meanwhile),
             Self::OutputRefuses => refuse(arena, arena.output.clone(), meanwhile),
             Self::DeadLettersRefuse => refuse(arena, arena.dead.clone(), meanwhile),
             Self::OutputRecreated => {
@@ -166,6 +145,39 @@ impl Fault {
             }
         }
         arena.pass(500);
+    }
+
+    /// Makes the network bad for a while.
+    fn spoil_the_network(self, arena: &mut Arena<'_>, documents: usize) {
+        let milliseconds = match self {
+            Self::Slow => {
+                let (latency, rate) = (arena.rng.u64(50..400), arena.rng.u64(20..200));
+                let latency = json!({ "latency": latency, "jitter": latency / 2 });
+                arena.cluster.network.add("latency", "upstream", &latency);
+                arena.cluster.network.add("bandwidth", "downstream", &json!({ "rate": rate }));
+                4000
+            }
+            Self::Cut => {
+                let (one, all) = (arena.rng.usize(0..NODES), arena.rng.bool());
+                (0..NODES).filter(|n| all || *n == one).for_each(|n| arena.cluster.network.cut(n));
+                3000
+            }
+            Self::Reset => {
+                let stream = if arena.rng.bool() { "upstream" } else { "downstream" };
+                arena.cluster.network.add("reset_peer", stream, &json!({ "timeout": arena.rng.u64(0..200) }));
+                1500
+            }
+            _ => {
+                arena.cluster.network.add("timeout", "downstream", &json!({ "timeout": 0 }));
+                4000
+            }
+        };
+        arena.write(documents);
+        arena.pass(milliseconds);
+        if self == Self::RepliesLost {
+            (0..NODES).for_each(|n| arena.cluster.network.cut(n));
+        }
+        arena.cluster.network.heal();
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::options::Options;
 use crate::support::tagbert::Worker;
 
 /// How long a worker may take to stop: it drains for ten seconds at most, and leaves the group.
@@ -16,7 +17,10 @@ const BACKOFF: Duration = Duration::from_millis(500);
 /// The workers of a group.
 pub struct Fleet {
     yaml: String,
-    environment: Vec<(String, String)>,
+    settings: Vec<String>,
+    log: String,
+    /// `FAILPOINTS` of those that are started.
+    failpoints: String,
     workers: Vec<Worker>,
     /// When the next one that failed may be replaced.
     due: Vec<Instant>,
@@ -29,9 +33,20 @@ pub struct Fleet {
 
 impl Fleet {
     /// Starts so many with this configuration.
-    pub fn start(yaml: String, environment: Vec<(String, String)>, count: usize) -> Self {
+    pub fn start(yaml: String, options: &Options, count: usize) -> Self {
+        let settings = options.set.iter().flat_map(|set| ["--set".into(), set.clone()]).collect();
         let (workers, due, folders, exits, hung) = <_>::default();
-        let mut fleet = Self { yaml, environment, workers, due, folders, exits, hung };
+        let mut fleet = Self {
+            yaml,
+            settings,
+            log: options.log.clone(),
+            failpoints: String::new(),
+            workers,
+            due,
+            folders,
+            exits,
+            hung,
+        };
         fleet.grow(count);
         fleet
     }
@@ -49,8 +64,9 @@ impl Fleet {
     }
 
     fn add(&mut self) {
-        let environment: Vec<_> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let worker = Worker::start_with(&self.yaml, &[], &environment);
+        let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
+        let worker =
+            Worker::start_with(&self.yaml, &settings, &[("FAILPOINTS", &self.failpoints), ("RUST_LOG", &self.log)]);
         self.folders.push(worker.folder().into());
         self.workers.push(worker);
     }
@@ -135,6 +151,14 @@ impl Fleet {
                 }
             }
         }
+    }
+
+    /// Stops all, and starts as many with these failpoints.
+    pub fn restart_with(&mut self, failpoints: String) {
+        let count = self.workers.len() + self.due.len();
+        self.terminate_all();
+        self.failpoints = failpoints;
+        self.grow(count);
     }
 
     /// Removes the logs.

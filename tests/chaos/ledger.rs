@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::documents::{Corpus, Fate, fate};
+use crate::options::Delivery;
 
 /// What a run came to. All but `records` should be 0 (`duplicated` under exactly-once).
 #[derive(Clone, Debug, Default)]
@@ -98,6 +99,12 @@ pub fn compare(corpus: &Corpus, topics: &Topics, record_ids: bool) -> Account {
 }
 
 impl Account {
+    /// Whether it is as promised.
+    pub fn keeps(&self, delivery: Delivery) -> bool {
+        let duplicated = if delivery == Delivery::ExactlyOnce { self.duplicated } else { 0 };
+        self.lost + self.out_of_order + self.wrong + duplicated == 0
+    }
+
     /// Notes something that is as it must not be.
     pub fn wrong(&mut self, what: String) {
         self.wrong += 1;

@@ -14,9 +14,12 @@ mod faults;
 mod fleet;
 mod ledger;
 mod options;
+mod proof;
 mod reader;
 mod report;
 mod rows;
+mod samples;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     let good = match arguments.get(1).map(String::as_str) {
         Some("chaos" | "soak" | "help" | "--help" | "-h") => match Cli::parse().command {
             Command::Chaos(options) => chaos(&options),
-            Command::Soak(_) => unimplemented!("soak"),
+            Command::Soak(options) => soak::soak(&options),
         },
         // `cargo test` gives what it gives to every test binary.
         _ => return as_test(&arguments[1..]),
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
 fn chaos(options: &Options) -> bool {
     let started = Instant::now();
     let deadline = started + Duration::from_secs(60 * options.minutes);
-    let all = rows::all();
+    let all = rows::all(options);
     let rows: Vec<_> = all.iter().filter(|row| row.name.contains(&options.only)).cloned().collect();
     assert!(!rows.is_empty(), "no row has {:?} in its name", options.only);
     println!("seed {}, delivery {}", options.seed, options.delivery);
@@ -75,21 +78,31 @@ fn chaos(options: &Options) -> bool {
 
 /// A minute of it, with the report of a test binary.
 fn as_test(arguments: &[String]) -> ExitCode {
-    const NAME: &str = "a_minute_of_faults_loses_nothing";
-    let filtered = arguments.iter().any(|argument| !argument.starts_with('-') && !NAME.contains(argument.as_str()));
-    if filtered || arguments.iter().any(|argument| argument == "--list" || argument == "--ignored") {
+    let tests: [(&str, fn(&Corpus) -> bool); 2] = [
+        ("the_ledger_notices_all_harm", proof::the_ledger_notices_all_harm),
+        ("a_minute_of_faults_loses_nothing", a_minute_of_faults),
+    ];
+    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter));
+    let tests: Vec<_> = tests.into_iter().filter(|(name, _)| wanted(name)).collect();
+    if tests.is_empty() || arguments.iter().any(|argument| argument == "--list" || argument == "--ignored") {
         return ExitCode::SUCCESS;
     }
-    println!("\nrunning 1 test");
+    println!("\nrunning {} tests", tests.len());
     let server = support::root().join(".cache/toxiproxy/server");
-    let good = !support::fetched(NAME, &server) || a_minute_of_faults();
-    println!("test {NAME} ... {}\n", if good { "ok" } else { "FAILED" });
-    let (word, passed) = if good { ("ok", 1) } else { ("FAILED", 0) };
-    println!("test result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out\n", 1 - passed);
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let corpus = Corpus::tagged();
+    let mut failed = 0;
+    for (name, test) in &tests {
+        let good = !support::fetched(name, &server) || test(&corpus);
+        failed += usize::from(!good);
+        println!("test {name} ... {}", if good { "ok" } else { "FAILED" });
+    }
+    let (word, passed) = (if failed == 0 { "ok" } else { "FAILED" }, tests.len() - failed);
+    println!("\ntest result: {word}. {passed} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out\n");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn a_minute_of_faults() -> bool {
+fn a_minute_of_faults(corpus: &Corpus) -> bool {
     let options = Options {
         faults: 12,
         documents: 3000,
@@ -97,14 +110,15 @@ fn a_minute_of_faults() -> bool {
         delivery: Delivery::AtLeastOnce,
         minutes: 1,
         only: String::new(),
-        failpoints: None,
+        failpoints: false,
+        set: Vec::new(),
+        log: "info".into(),
         record_ids: false,
     };
-    let corpus = Corpus::tagged();
     let mut cluster = Cluster::start();
-    let row = rows::all().into_iter().find(|row| row.name == "everything").expect("there is such a row");
+    let row = rows::all(&options).into_iter().find(|row| row.name == "everything").expect("there is such a row");
     let deadline = Instant::now() + Duration::from_mins(1);
-    let done = row.run(&mut cluster, &corpus, &options, options.faults, options.documents, deadline);
+    let done = row.run(&mut cluster, corpus, &options, options.faults, options.documents, deadline);
     let good = done.faults > 0 && report::kept(&done, options.delivery);
     print!("{}{}", report::details(&done), report::table(&[done], &options));
     good

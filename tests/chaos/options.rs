@@ -42,9 +42,15 @@ pub struct Options {
     /// Only rows whose name has this in it.
     #[arg(long, default_value = "")]
     pub only: String,
-    /// `FAILPOINTS` of the workers, which must be built with the feature.
+    /// Rows that need failpoints, too: the binary was built with that feature.
     #[arg(long)]
-    pub failpoints: Option<String>,
+    pub failpoints: bool,
+    /// A setting of the workers, as `tagbert run` takes it; several can be given.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// What the workers log, as `RUST_LOG`.
+    #[arg(long, default_value = "info")]
+    pub log: String,
     /// Every result must have its record id as a header.
     #[arg(long)]
     pub record_ids: bool,
@@ -75,12 +81,5 @@ impl fmt::Display for Delivery {
             Self::AtLeastOnce => "at-least-once",
             Self::ExactlyOnce => "exactly-once",
         })
-    }
-}
-
-impl Options {
-    /// The workers' environment.
-    pub fn environment(&self) -> Vec<(String, String)> {
-        self.failpoints.iter().map(|value| ("FAILPOINTS".into(), value.clone())).collect()
     }
 }

@@ -7,9 +7,7 @@ use crate::rows::Done;
 
 /// Whether a row kept what the delivery promises.
 pub fn kept(done: &Done, delivery: Delivery) -> bool {
-    let account = &done.outcome.account;
-    let duplicated = if delivery == Delivery::ExactlyOnce { account.duplicated } else { 0 };
-    account.lost + account.out_of_order + account.wrong + duplicated == 0 && done.outcome.stalled.is_empty()
+    done.outcome.account.keeps(delivery) && done.outcome.stalled.is_empty()
 }
 
 /// The table, as Markdown.

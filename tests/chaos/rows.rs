@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::arena::{Arena, Outcome, Protocol};
 use crate::documents::Corpus;
 use crate::faults::{Fault, bounce};
-use crate::options::Options;
+use crate::options::{Delivery, Options};
 use crate::support::cluster::{Cluster, NODES};
 
 /// What is injected in a row.
@@ -17,6 +17,8 @@ pub enum Faults {
     BounceBrokers(&'static str),
     /// All workers, one after the other, with this signal.
     BounceWorkers(&'static str),
+    /// Workers abort at this point.
+    Abort(&'static str),
 }
 
 /// A row.
@@ -50,8 +52,8 @@ pub struct Done {
 
 const COOPERATIVE: Protocol = Protocol::Classic("cooperative-sticky");
 
-/// All rows. With `shares`, a run of 200 faults takes so many of each.
-pub fn all() -> Vec<Row> {
+/// All rows for these options.
+pub fn all(options: &Options) -> Vec<Row> {
     use Fault::{
         Coordinator, Cut, DeadLettersRefuse, OutputRecreated, OutputRefuses, RepliesLost, Reset, Scale, Slow,
         WorkerKill, WorkerTerm, Zombie,
@@ -82,6 +84,12 @@ pub fn all() -> Vec<Row> {
         row("everything", 24, 3, COOPERATIVE, &Fault::ANY),
     ];
     rows.extend(matrix());
+    if options.failpoints && options.delivery == Delivery::ExactlyOnce {
+        for point in ["transaction-before-offsets", "transaction-before-commit", "transaction-after-commit"] {
+            let aborted = row(&format!("aborted-{point}"), 6, 2, COOPERATIVE, &[]);
+            rows.push(Row { faults: Faults::Abort(point), ..aborted });
+        }
+    }
     rows
 }
 
@@ -132,15 +140,24 @@ impl Row {
         if self.reader {
             arena.read_along();
         }
+        if let Faults::Abort(point) = self.faults {
+            // Five transactions are committed before.
+            arena.fleet.restart_with(format!("{point}=5*off->return"));
+        }
         // They shall have something to lose.
         arena.write(documents / 10);
         arena.pass(3000);
-        let mut injected = 0;
+        let (mut injected, mut bag) = (0, Vec::new());
         while injected < faults && Instant::now() < deadline {
             let left = documents.saturating_sub(arena.written()) / (faults - injected);
             match self.faults {
                 Faults::Any(kinds) => {
-                    let kind = kinds[arena.rng.usize(0..kinds.len())];
+                    if bag.is_empty() {
+                        // Each kind comes before any comes again.
+                        bag.extend_from_slice(kinds);
+                        arena.rng.shuffle(&mut bag);
+                    }
+                    let kind = bag.pop().expect("a row has kinds");
                     eprintln!("  {:>3} {kind:?}", injected + 1);
                     kind.inject(&mut arena, left);
                 }
@@ -153,15 +170,26 @@ impl Row {
                     arena.write(left);
                     arena.pass(1000);
                     if signal == "KILL" {
-                        arena.fleet.kill(0)
+                        arena.fleet.kill(0);
                     } else {
-                        arena.fleet.terminate(0)
+                        arena.fleet.terminate(0);
                     }
                     arena.fleet.grow(arena.size);
                     arena.pass(2000);
                 }
+                Faults::Abort(_) => {
+                    let aborted = arena.fleet.exits.len();
+                    while arena.fleet.exits.len() == aborted && Instant::now() < deadline {
+                        arena.write(left / 8 + 1);
+                        arena.pass(600);
+                    }
+                }
             }
             injected += 1;
+        }
+        if let Faults::Abort(_) = self.faults {
+            arena.fleet.restart_with(String::new());
+            arena.fleet.exits.retain(|exit| !exit.contains("SIGABRT"));
         }
         let rest = documents.saturating_sub(arena.written());
         arena.write(rest);

@@ -59,7 +59,7 @@ impl Cluster {
         let ports: Vec<Ports> = (0..NODES).map(|_| Ports::find()).collect();
         let network = ports.iter().map(|ports| (ports.proxy, ports.workers)).collect::<Vec<_>>();
         let network = Toxiproxy::start(&network, &folder.0.join("toxiproxy.log"));
-        let mut cluster = Self { nodes: Vec::new(), network, folder: folder };
+        let mut cluster = Self { nodes: Vec::new(), network, folder };
         for (n, own) in ports.iter().enumerate() {
             let dir = cluster.folder.0.join(format!("node-{n}"));
             fs::create_dir_all(&dir).unwrap();
