@@ -21,7 +21,8 @@ fn client(config: &Config) -> ClientConfig {
     for (name, value) in &config.kafka.properties {
         client.set(name, value);
     }
-    client.set_log_level(RDKafkaLogLevel::Warning);
+    let debugs = config.kafka.properties.contains_key("debug");
+    client.set_log_level(if debugs { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
     client
 }
 
@@ -99,7 +100,7 @@ pub fn refused(error: KafkaError) -> anyhow::Error {
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     // Properties are for consumer and producer alike; that one ignores the other's is as it should be.
     // Commits that fail are the source's to report.
-    if facility == "CONFWARN" || facility == "COMMITFAIL" {
+    if facility == "CONFWARN" || facility == "COMMITFAIL" || level as i32 > RDKafkaLogLevel::Warning as i32 {
         tracing::debug!(target: "librdkafka", "{facility}: {message}");
     } else if level as i32 <= RDKafkaLogLevel::Error as i32 {
         tracing::error!(target: "librdkafka", "{facility}: {message}");
