@@ -1,4 +1,4 @@
-//! What the integration tests share: a real Apache Kafka, and a way to skip aloud.
+//! What the integration tests share: a real Apache Kafka, alone or as a cluster, and a way to skip aloud.
 
 // Each test binary compiles this module for itself and uses its own part of it.
 #![allow(dead_code, reason = "no test binary uses every helper")]
