@@ -211,6 +211,7 @@ impl Deliver {
                     reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
                 }
             }
+            reorder.forget_lost();
             sink.tick()?;
             Ok(true)
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::envelope::Origin;
+use crate::envelope::{Lease, Origin};
 
 /// Holds back what is finished early, until all before it in its partition is finished too.
 ///
@@ -16,6 +16,7 @@ pub struct Reorder<T> {
 #[derive(Debug)]
 struct Partition<T> {
     epoch: u64,
+    lease: Lease,
     next: u64,
     early: BTreeMap<u64, T>,
 }
@@ -33,12 +34,12 @@ impl<T> Reorder<T> {
         let partition = self
             .partitions
             .entry((Arc::clone(&origin.topic), origin.partition))
-            .or_insert_with(|| Partition { epoch: origin.epoch, next: 0, early: BTreeMap::new() });
+            .or_insert_with(|| Partition::of(origin));
         if origin.epoch < partition.epoch {
             return Vec::new();
         }
         if origin.epoch > partition.epoch {
-            *partition = Partition { epoch: origin.epoch, next: 0, early: BTreeMap::new() };
+            *partition = Partition::of(origin);
         }
         partition.early.insert(origin.seq, finished);
         let mut ready = Vec::new();
@@ -48,6 +49,18 @@ impl<T> Reorder<T> {
         }
         ready
     }
+
+    /// Drops what is held back of partitions that were lost: what it waits for will never come, and its share of the
+    /// budget would be gone for good.
+    pub fn forget_lost(&mut self) {
+        self.partitions.retain(|_, partition| !partition.lease.is_gone());
+    }
+}
+
+impl<T> Partition<T> {
+    fn of(origin: &Origin) -> Self {
+        Self { epoch: origin.epoch, lease: origin.lease.clone(), next: 0, early: BTreeMap::new() }
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +68,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::envelope::Lease;
 
     fn origin(partition: i32, epoch: u64, seq: u64) -> Origin {
         Origin { topic: "documents".into(), partition, offset: 7, epoch, seq, lease: Lease::default() }
@@ -78,6 +90,19 @@ mod tests {
             prop_assert_eq!(&emitted[0], &expected);
             prop_assert_eq!(&emitted[1], &expected);
         }
+    }
+
+    #[test]
+    fn what_a_lost_partition_held_back_is_given_up() {
+        let mut reorder = Reorder::default();
+        let (lost, kept) = (origin(0, 1, 1), origin(1, 2, 1));
+        let budget = std::rc::Rc::new(());
+        assert!(reorder.push(&lost, std::rc::Rc::clone(&budget)).is_empty());
+        assert!(reorder.push(&kept, std::rc::Rc::clone(&budget)).is_empty());
+        lost.lease.lose();
+        reorder.forget_lost();
+        assert_eq!(std::rc::Rc::strong_count(&budget), 2, "what is kept, and the test's own");
+        assert_eq!(reorder.push(&origin(1, 2, 0), budget).len(), 2, "the other partition goes on");
     }
 
     #[test]
