@@ -13,6 +13,9 @@ fn main() -> ExitCode {
     let filter =
         if matches!(cli.command, Some(Command::Run(_))) { "warn,tagbert=info" } else { "warn,ort::logging=off" };
     telemetry::log(filter);
+    // Those that `FAILPOINTS` names, if this binary was built with them.
+    #[cfg(feature = "failpoints")]
+    let _failpoints = fail::FailScenario::setup();
     commands::run(cli)
 }
 
