@@ -39,7 +39,7 @@ test: target/release/libonnxruntime.so  ## everything, against a real Apache Kaf
 chaos: DOCUMENTS = 50000
 chaos: target/release/libonnxruntime.so  ## FAULTS=200 on DOCUMENTS=50000, with DELIVERY, SEED, and ROW=name for one row
 	@scripts/setup.sh build corpus kafka toxiproxy
-	$(cargo) test --release --test chaos -- chaos --delivery $(DELIVERY) --faults $(FAULTS) \
+	$(cargo) test --release --features failpoints --test chaos -- chaos --delivery $(DELIVERY) --faults $(FAULTS) \
 	    --documents $(DOCUMENTS) --seed $(SEED) --minutes $(MINUTES) --only '$(ROW)'
 
 soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=30: does anything grow?

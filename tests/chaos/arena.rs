@@ -48,7 +48,6 @@ pub struct Arena<'a> {
     pub size: usize,
     corpus: &'a Corpus,
     writer: Arc<Mutex<Writer<'a>>>,
-    record_ids: bool,
     /// What was on the output topic when it was deleted.
     earlier: Vec<rdkafka::message::OwnedMessage>,
     tail: Option<Tail>,
@@ -102,25 +101,9 @@ impl<'a> Arena<'a> {
         let rng = Rng::with_seed(options.seed ^ hash(name));
         let fleet = Fleet::start(yaml, options, size);
         let writer = Arc::new(Mutex::new(Writer::new(corpus, cluster, name)));
-        let record_ids = options.record_ids;
         let name = name.into();
         let (earlier, tail, stalled) = <_>::default();
-        Self {
-            cluster,
-            fleet,
-            rng,
-            name,
-            output,
-            dead,
-            partitions,
-            size,
-            corpus,
-            writer,
-            record_ids,
-            earlier,
-            tail,
-            stalled,
-        }
+        Self { cluster, fleet, rng, name, output, dead, partitions, size, corpus, writer, earlier, tail, stalled }
     }
 
     /// Lets a consumer read the output while it is written.
@@ -217,7 +200,7 @@ impl<'a> Arena<'a> {
         let along = self.tail.map(Tail::finish);
         let places: Vec<_> = output.iter().map(record_place).collect();
         let output = self.earlier.into_iter().chain(output).collect();
-        let mut account = compare(self.corpus, &Topics { input, output, dead }, self.record_ids);
+        let mut account = compare(self.corpus, &Topics { input, output, dead });
         let written = self.writer.lock().unwrap().written();
         if account.records != written {
             account.wrong(format!("{written} records were written, {} are there", account.records));

@@ -54,8 +54,8 @@ struct Source {
     offset: i64,
 }
 
-/// Draws up the account. With `record_ids`, every result must have its record id as a header.
-pub fn compare(corpus: &Corpus, topics: &Topics, record_ids: bool) -> Account {
+/// Draws up the account.
+pub fn compare(corpus: &Corpus, topics: &Topics) -> Account {
     let mut account = Account { records: topics.input.len(), ..Account::default() };
     let inputs: HashMap<usize, &OwnedMessage> =
         topics.input.iter().map(|record| (number(record).expect("the harness wrote it"), record)).collect();
@@ -74,7 +74,7 @@ pub fn compare(corpus: &Corpus, topics: &Topics, record_ids: bool) -> Account {
                 continue;
             };
             let checked = if dead { check_dead(n, input, result) } else { check_output(corpus, n, input, result) };
-            if let Err(what) = checked.and_then(|()| check_id(input, result, record_ids)) {
+            if let Err(what) = checked.and_then(|()| check_id(input, result)) {
                 account.wrong(format!("{}, of {}: {what}", at(result), at(input)));
             }
             if !seen.insert(n) {
@@ -150,12 +150,11 @@ fn check_dead(n: usize, input: &OwnedMessage, letter: &OwnedMessage) -> Result<(
     check_same("place", Some((input.partition(), input.offset())), place(letter))
 }
 
-fn check_id(input: &OwnedMessage, result: &OwnedMessage, required: bool) -> Result<(), String> {
+fn check_id(input: &OwnedMessage, result: &OwnedMessage) -> Result<(), String> {
     let expected = format!("{}-{}-{}", input.topic(), input.partition(), input.offset());
     match header(result, "tagbert.record.id") {
         Some(id) => check_same("record id", expected, id),
-        None if required => Err("no record id".into()),
-        None => Ok(()),
+        None => Err("no record id".into()),
     }
 }
 

@@ -57,8 +57,11 @@ fn chaos(options: &Options) -> bool {
     let mut wanted = 0;
     for row in rows {
         let share = rows::share(&row, &all, options.faults);
-        let documents = (options.documents * share).div_ceil(faults);
         wanted += share;
+        if Instant::now() > deadline {
+            continue;
+        }
+        let documents = (options.documents * share).div_ceil(faults);
         eprintln!("{} s: {}", started.elapsed().as_secs(), row.name);
         let row = row.run(&mut cluster, &corpus, options, share, documents, deadline);
         eprint!("{}", report::details(&row));
@@ -110,10 +113,8 @@ fn a_minute_of_faults(corpus: &Corpus) -> bool {
         delivery: Delivery::AtLeastOnce,
         minutes: 1,
         only: String::new(),
-        failpoints: false,
         set: Vec::new(),
         log: "info".into(),
-        record_ids: false,
     };
     let mut cluster = Cluster::start();
     let row = rows::all(&options).into_iter().find(|row| row.name == "everything").expect("there is such a row");

@@ -42,18 +42,12 @@ pub struct Options {
     /// Only rows whose name has this in it.
     #[arg(long, default_value = "")]
     pub only: String,
-    /// Rows that need failpoints, too: the binary was built with that feature.
-    #[arg(long)]
-    pub failpoints: bool,
     /// A setting of the workers, as `tagbert run` takes it; several can be given.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// What the workers log, as `RUST_LOG`.
     #[arg(long, default_value = "info")]
     pub log: String,
-    /// Every result must have its record id as a header.
-    #[arg(long)]
-    pub record_ids: bool,
 }
 
 /// What is promised.

@@ -84,7 +84,7 @@ pub fn all(options: &Options) -> Vec<Row> {
         row("everything", 24, 3, COOPERATIVE, &Fault::ANY),
     ];
     rows.extend(matrix());
-    if options.failpoints && options.delivery == Delivery::ExactlyOnce {
+    if cfg!(feature = "failpoints") && options.delivery == Delivery::ExactlyOnce {
         for point in ["transaction-before-offsets", "transaction-before-commit", "transaction-after-commit"] {
             let aborted = row(&format!("aborted-{point}"), 6, 2, COOPERATIVE, &[]);
             rows.push(Row { faults: Faults::Abort(point), ..aborted });
