@@ -138,7 +138,8 @@ impl Fleet {
         for worker in &mut workers {
             loop {
                 match worker.ended() {
-                    Some(status) if status.success() => break,
+                    // One that has just been started may not hear the signal yet: then it ends by it, in silence.
+                    Some(status) if status.success() || worker.log().is_empty() => break,
                     Some(status) => {
                         self.exits.push(format!("after SIGTERM, {status}: {}", last_words(worker)));
                         break;

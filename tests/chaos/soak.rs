@@ -42,6 +42,10 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Runs for so many minutes, prints what was measured, and tells whether all stayed as it was.
 pub fn soak(options: &Options) -> bool {
     println!("seed {}, delivery {}, {RATE} documents a second", options.seed, options.delivery);
+    // Unlike in a row of the table, they shall be able to catch up.
+    let mut options = options.clone();
+    options.set.insert(0, "limits.in_flight=4MiB".into());
+    let options = &options;
     let corpus = Corpus::tagged();
     let mut cluster = Cluster::start();
     let cooperative = Protocol::Classic("cooperative-sticky");
