@@ -4,17 +4,18 @@
 
 mod delivery;
 mod layers;
+mod secrets;
 mod taggers;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Location;
 pub use delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use layers::ConfigError;
 pub(crate) use layers::environment;
@@ -66,15 +67,24 @@ pub struct Kafka {
     pub brokers: String,
     /// The consumer group.
     pub group: String,
-    /// Any property of librdkafka, for consumer and producer alike, such as `security.protocol` or `sasl.password`.
+    /// Any property of librdkafka, for consumer and producer alike, such as `security.protocol` or `sasl.password`. With
+    /// `_file` behind its name, as in `sasl.password_file`, it names the file that has the value.
     #[serde(deserialize_with = "layers::properties")]
     #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     pub properties: BTreeMap<String, String>,
+    /// The files that properties were read from, by the `_file` key.
+    #[serde(skip)]
+    pub files: BTreeMap<String, PathBuf>,
 }
 
 impl Default for Kafka {
     fn default() -> Self {
-        Self { brokers: "localhost:9092".into(), group: "tagbert".into(), properties: BTreeMap::new() }
+        Self {
+            brokers: "localhost:9092".into(),
+            group: "tagbert".into(),
+            properties: BTreeMap::new(),
+            files: BTreeMap::new(),
+        }
     }
 }
 
@@ -208,15 +218,19 @@ impl Default for Limits {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Its address; port 0 takes any free one. Whoever reaches it can read `/livez`, `/readyz`, `/metrics` and
-    /// `/shadow`, and ask for a reload by `POST /models/reload`.
+    /// Its address; port 0 takes any free one. Whoever reaches it can read `/livez`, `/readyz` and `/metrics`, and
+    /// without a token also `/shadow`, and ask for a reload by `POST /models/reload`.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// What `/shadow` and `/models/reload` are to be asked with: `Authorization: Bearer TOKEN`.
+    pub token: Option<String>,
+    /// The file that has the token.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), token: None, token_file: None }
     }
 }
 
@@ -257,6 +271,22 @@ impl Config {
             if self.kafka.properties.contains_key(key) {
                 return refuse(&format!("kafka.properties.{key}"), format!("can't be set: {why}"));
             }
+        }
+        if let Some((key, _)) =
+            self.kafka.properties.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'))
+        {
+            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte".into());
+        }
+        if self
+            .http
+            .token
+            .as_ref()
+            .is_some_and(|token| token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return refuse(
+                "http.token",
+                "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one".into(),
+            );
         }
         if self.kafka.brokers.trim().is_empty() {
             return refuse("kafka.brokers", "is empty".into());
@@ -308,35 +338,6 @@ impl Config {
         }
         Ok(())
     }
-
-    /// The configuration as JSON (which is YAML, too), with every secret masked.
-    #[must_use]
-    pub fn masked(&self) -> String {
-        let mut masked = self.clone();
-        for (key, value) in &mut masked.kafka.properties {
-            if is_secret(key) {
-                *value = "********".into();
-            }
-        }
-        // As it is shown, a location has no password; a path is shown as it is.
-        let shown = |path: &Location| Location::Directory(path.to_string().into());
-        masked.model.path = shown(&masked.model.path);
-        for tagger in &mut masked.taggers {
-            tagger.model.path = tagger.model.path.as_ref().map(shown);
-        }
-        if let Some(shadow) = &mut masked.shadow {
-            shadow.path = shown(&shadow.path);
-        }
-        serde_json::to_string_pretty(&masked).unwrap_or_default()
-    }
-}
-
-/// librdkafka's secret properties: passwords, keys in PEM form, client secrets, and anything that looks like one.
-fn is_secret(property: &str) -> bool {
-    ["password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config", "token"]
-        .iter()
-        .any(|part| property.contains(part))
-        && !matches!(property.rsplit('.').next(), Some("url" | "location"))
 }
 
 #[cfg(test)]

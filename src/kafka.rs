@@ -1,12 +1,14 @@
 //! Clients of the cluster: their configuration, what they log, and whether the topics are there.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rdkafka::client::{Client, ClientContext};
+use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use crate::config::{Config, ConfigError, Delivery};
@@ -109,27 +111,13 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Asks the cluster for its topics.
-///
-/// # Errors
-/// When it can't be reached.
-pub fn metadata<C: ClientContext>(config: &Config, client: &Client<C>) -> Result<Metadata> {
-    let brokers = &config.kafka.brokers;
-    // Of all topics: to ask for one by name may create it.
-    let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT).map_err(|error| match client.fatal_error() {
-        Some((_, reason)) => anyhow::anyhow!("{reason}"),
-        None => anyhow::anyhow!("{}", plain(&error)),
-    });
-    metadata.with_context(|| format!("kafka.brokers: no answer from {brokers} in {} s", REQUEST_TIMEOUT.as_secs()))
-}
-
 /// Looks for the topics.
 ///
 /// # Errors
-/// When the cluster can't be reached, or a topic is missing.
-pub fn check_topics<C: ClientContext>(config: &Config, client: &Client<C>) -> Result<()> {
+/// When a property is wrong, the cluster can't be reached or refuses the worker, or a topic is missing.
+pub fn check_topics(config: &Config) -> Result<()> {
     let brokers = &config.kafka.brokers;
-    let metadata = metadata(config, client)?;
+    let metadata = metadata(config)?;
     let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
     let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
     let outputs = [("output.topic", &config.output.topic), ("output.dead_letters", &config.output.dead_letters)];
@@ -139,6 +127,93 @@ pub fn check_topics<C: ClientContext>(config: &Config, client: &Client<C>) -> Re
         }
     }
     Ok(())
+}
+
+/// How often it is looked whether waiting is of any use.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How long it is then listened to what the library has met.
+const LISTEN: Duration = Duration::from_millis(200);
+
+/// The cluster's topics, all of them: to ask for one by name may create it.
+///
+/// The library goes on trying for ever; what it meets meanwhile, it tells only to who polls.
+///
+/// # Errors
+/// When a property is wrong, or the cluster can't be reached or refuses the worker.
+pub fn metadata(config: &Config) -> Result<Metadata> {
+    let client = consumer(config).set("statistics.interval.ms", "0").create_with_context(Witness::default());
+    let client: BaseConsumer<Witness> = client.map_err(refused)?;
+    ask(&client).with_context(|| format!("kafka.brokers: no connection to {}", config.kafka.brokers))
+}
+
+fn ask(client: &BaseConsumer<Witness>) -> Result<Metadata> {
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    loop {
+        let error = match client.fetch_metadata(None, LOOK) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        // One poll passes one message on, and does not tell whether there are more.
+        let until = Instant::now() + LISTEN;
+        while Instant::now() < until {
+            drop(client.poll(LISTEN / 10));
+        }
+        let witness = client.context();
+        if let Some(reason) = witness.refused.get() {
+            bail!("{reason}: {HINT}");
+        }
+        if Instant::now() >= deadline {
+            let last = witness.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let last = last.unwrap_or_else(|| plain(&error));
+            bail!("no answer in {} s: {last}: see also `security.protocol`", REQUEST_TIMEOUT.as_secs());
+        }
+    }
+}
+
+/// Where to look when the brokers and the worker do not trust each other.
+const HINT: &str = "look at `security.protocol`, `sasl.*` and `ssl.*` of kafka.properties";
+
+/// Keeps what went wrong, to tell it once.
+#[derive(Default)]
+struct Witness {
+    /// Credentials or certificates that one side does not take: that does not pass.
+    refused: OnceLock<String>,
+    last: Mutex<Option<String>>,
+}
+
+impl ClientContext for Witness {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", "{facility}: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{Authentication, Fatal, SSL, SaslAuthenticationFailed};
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(Authentication | Fatal | SSL | SaslAuthenticationFailed)) {
+            let _ = self.refused.set(reason.to_owned());
+        }
+        // That all are down only sums up.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Witness {}
+
+/// What the brokers do not let this worker do, if the error is of that kind: it would ask in vain for ever.
+#[must_use]
+pub fn denied(error: &KafkaError) -> Option<&'static str> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::GroupAuthorizationFailed => {
+            Some("kafka.group: the brokers deny the group to this user: it needs an ACL, Read on the group")
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            Some("input.topics: the brokers deny a topic to this user: it needs an ACL, Read on each input topic")
+        }
+        _ => None,
+    }
 }
 
 /// An error of the client library in plain words, without its Rust wrapping.

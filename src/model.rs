@@ -12,7 +12,7 @@ pub mod protobuf;
 pub mod runtime;
 mod session;
 pub mod stamp;
-mod tokenizer;
+pub mod tokenizer;
 pub mod vet;
 
 use std::fmt;

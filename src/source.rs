@@ -70,9 +70,9 @@ impl Source {
         stop: Arc<Stop>,
     ) -> Result<Self> {
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
+        kafka::check_topics(config)?;
         let consumer: BaseConsumer<Assignment> =
             kafka::consumer(config).create_with_context(context).map_err(kafka::refused)?;
-        kafka::check_topics(config, consumer.client())?;
         let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
         let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).context("can't subscribe to the input topics")?;
@@ -230,7 +230,10 @@ impl Source {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 return Err(anyhow!("the consumer can't go on: {code}"));
             }
-            Some(Err(error)) => tracing::warn!("consumer: {}", kafka::plain(&error)),
+            Some(Err(error)) => {
+                kafka::denied(&error).map_or(Ok(()), |why| Err(anyhow!(why)))?;
+                tracing::warn!("consumer: {}", kafka::plain(&error));
+            }
         }
         Ok(())
     }

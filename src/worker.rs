@@ -68,7 +68,7 @@ impl Worker {
             reloads,
             shadow: Arc::clone(&shadow_shown),
         };
-        runtime.block_on(http::serve(config.http.listen, shown))?;
+        runtime.block_on(http::serve(&config.http, shown))?;
 
         let started = Instant::now();
         let live = Live::load(config)?;

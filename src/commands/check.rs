@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::BaseProducer;
 
 use crate::cli::ConfigArgs;
@@ -29,9 +28,8 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         eprintln!("brokers: embedded, so there are no topics to look for");
         return Ok(ExitCode::SUCCESS);
     }
-    let consumer: BaseConsumer = kafka::consumer(&config).create().map_err(kafka::refused)?;
     let _: BaseProducer = kafka::producer(&config).create().map_err(kafka::refused)?;
-    kafka::check_topics(&config, consumer.client())?;
+    kafka::check_topics(&config)?;
     eprintln!("topics: all there on {}", config.kafka.brokers);
     Ok(ExitCode::SUCCESS)
 }

@@ -97,6 +97,7 @@ impl Config {
         }
         let mut config: Self = merged.build()?.try_deserialize()?;
         config.kafka.properties = properties;
+        config.read_secrets()?;
         config.validate()?;
         Ok(config)
     }
@@ -131,7 +132,8 @@ fn refuse_unknown_keys(given: &Value) -> Result<(), ConfigError> {
         }
         let alike = |candidate: &&String| strsim::damerau_levenshtein(candidate, &key);
         let same_name = known.iter().find(|candidate| candidate.rsplit('.').next() == key.rsplit('.').next());
-        let nearest = same_name.or_else(|| known.iter().min_by_key(alike).filter(|near| alike(near) <= 4));
+        let near = |most| known.iter().min_by_key(alike).filter(|near| alike(near) <= most);
+        let nearest = near(2).or(same_name).or_else(|| near(4));
         return Err(ConfigError::UnknownKey { nearest: nearest.cloned(), key });
     }
     Ok(())

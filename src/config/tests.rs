@@ -115,11 +115,67 @@ fn secrets_are_masked() {
         "sasl.oauthbearer.assertion.private.key.passphrase=hunter2",
         "ssl.key.pem=hunter2",
         "sasl.oauthbearer.client.secret=hunter2",
+        "sasl.oauthbearer.token.endpoint.url=https://me:hunter2@host/token",
+        "sasl.jaas.config=password=hunter2",
         "client.id=me",
     ];
-    let sets: Vec<_> = sets.iter().map(|set| format!("kafka.properties.{set}")).collect();
+    let properties = sets.iter().map(|set| format!("kafka.properties.{set}"));
+    let sets: Vec<_> = properties.chain(["http.token=hunter2".into()]).collect();
     let masked = Config::parse("", HashMap::new(), &sets).unwrap().masked();
     assert!(!masked.contains("hunter2") && masked.contains("\"client.id\": \"me\""), "{masked}");
+}
+
+/// A file with this text.
+fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    file
+}
+
+#[test]
+fn any_property_and_the_token_may_come_from_a_file_and_what_it_holds_is_not_shown() {
+    let (password, user, token) = (file(b"hunter2: #1\n"), file(b"somebody\r\n"), file(b"hunter3\n"));
+    let [password, user, token] = [&password, &user, &token].map(|file| file.path().to_str().unwrap());
+    let yaml = format!("kafka: {{properties: {{sasl.password_file: {password}}}}}\nhttp: {{token_file: {token}}}");
+    let environment = [("TAGBERT__KAFKA__PROPERTIES__SASL__USERNAME_FILE", user)];
+    let config = parse(&yaml, &environment, &[]).unwrap();
+    assert_eq!(config.kafka.properties["sasl.password"], "hunter2: #1");
+    assert_eq!(config.kafka.properties["sasl.username"], "somebody");
+    assert_eq!((config.kafka.properties.len(), config.http.token.as_deref()), (2, Some("hunter3")));
+    let masked = config.masked();
+    assert!(!masked.contains("hunter") && !masked.contains("somebody"), "{masked}");
+    for path in [password, user, token] {
+        assert!(masked.contains(path), "{masked}");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_refused_with_its_key_and_path() {
+    let set = |key: &str, path: &std::path::Path| format!("{key}={}", path.display());
+    let key = "kafka.properties.ssl.key.pem_file";
+    let missing = std::path::Path::new("/no/such/secret");
+    for (key, path, why) in [
+        (key, missing, "No such file"),
+        ("http.token_file", missing, "No such file"),
+        (key, std::path::Path::new("/"), "directory"),
+        (key, file(b"hunter2\xff").into_temp_path().as_ref(), "not UTF-8"),
+        (key, file(b"\n").into_temp_path().as_ref(), "empty"),
+        (key, file(&vec![b'x'; (1 << 20) + 1]).into_temp_path().as_ref(), "more than"),
+    ] {
+        let error = parse("", &[], &[&set(key, path)]).unwrap_err();
+        assert!(error.starts_with(&format!("`{key}` names {}: ", path.display())) && error.contains(why), "{error}");
+    }
+    let (one, nul) = (file(b"hunter2"), file(b"hunter\x002"));
+    let refused = |sets: &[&str], expected: &str| {
+        let error = parse("", &[], sets).unwrap_err();
+        assert!(error.contains(expected) && !error.contains("hunter"), "{error}");
+    };
+    let password = set("kafka.properties.sasl.password_file", one.path());
+    refused(&[&password, "kafka.properties.sasl.password=hunter3"], "`kafka.properties.sasl.password_file` too");
+    refused(&[&set("http.token_file", one.path()), "http.token=hunter3"], "`http.token_file` too");
+    refused(&[&set("kafka.properties.sasl.password_file", nul.path())], "NUL");
+    refused(&["http.token=hunter 2"], "visible ASCII");
+    refused(&[&set("kafka.properties.enable.auto.commit_file", one.path())], "can't be set");
 }
 
 #[test]

@@ -79,9 +79,12 @@ fn chaos(options: &Options) -> bool {
     injected == wanted && done.iter().all(|done| report::kept(done, options.delivery))
 }
 
+/// Says whether it went well.
+type Test = fn(&Corpus) -> bool;
+
 /// A minute of it, with the report of a test binary.
 fn as_test(arguments: &[String]) -> ExitCode {
-    let tests: [(&str, fn(&Corpus) -> bool); 2] = [
+    let tests: [(&str, Test); 2] = [
         ("the_ledger_notices_all_harm", proof::the_ledger_notices_all_harm),
         ("a_minute_of_faults_loses_nothing", a_minute_of_faults),
     ];

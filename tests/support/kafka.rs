@@ -31,11 +31,12 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// for a static, nor after a kill -9.
 const SUPERVISOR: &str = r#"
 dir=$1; java=$2; shift 2
+set -f # the users of SCRAM are in brackets
 trap '' INT # Ctrl-C ends the test process, and by that the broker
 exec 3<&0 </dev/null
 {
     "$java" "$@" kafka.tools.StorageTool format --standalone \
-        --cluster-id tagbert-test-cluster-1 --config "$dir/server.properties" &&
+        --cluster-id tagbert-test-cluster-1 --config "$dir/server.properties" $FORMAT &&
         exec "$java" "$@" kafka.Kafka "$dir/server.properties"
 } 3<&- &
 broker=$!
@@ -46,6 +47,22 @@ wait $broker
 if [ $? -eq 137 ]; then rm -rf "$dir"; else kill $watchdog; fi
 "#;
 
+/// What a broker has beyond its plain listener.
+#[derive(Default)]
+pub struct Extra {
+    /// Listeners: name, protocol and port.
+    pub listeners: Vec<(&'static str, &'static str, u16)>,
+    /// Further lines of `server.properties`.
+    pub properties: String,
+    /// Further arguments of the format, without blanks: users of SCRAM are made by it.
+    pub format: String,
+    /// Further arguments of Java.
+    pub java: Vec<String>,
+}
+
+/// The broker of [`Kafka::shared`].
+static SHARED: OnceLock<Kafka> = OnceLock::new();
+
 /// A running broker; dropping it kills it.
 pub struct Kafka {
     brokers: String,
@@ -55,19 +72,28 @@ pub struct Kafka {
 impl Kafka {
     /// The one broker of this test binary, started by whoever asks first.
     pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Kafka> = OnceLock::new();
         SHARED.get_or_init(Self::start)
+    }
+
+    /// The same, for a test binary whose one broker is to have more: all its tests ask like this.
+    pub fn shared_with(extra: impl FnOnce() -> Extra) -> &'static Self {
+        SHARED.get_or_init(|| Self::start_with(&extra()))
     }
 
     /// A broker of one's own, for tests that harm it.
     pub fn start() -> Self {
+        Self::start_with(&Extra::default())
+    }
+
+    /// One that has more than a plain listener.
+    pub fn start_with(extra: &Extra) -> Self {
         let libs = super::root().join(".cache/kafka/libs");
         assert!(libs.is_dir(), "no Apache Kafka in {}: run scripts/setup.sh kafka, or make test", libs.display());
 
         let (port, controller_port) = (free_port(), free_port());
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{}-{port}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("server.properties"), properties(port, controller_port, &dir)).unwrap();
+        fs::write(dir.join("server.properties"), properties(port, controller_port, &dir, extra)).unwrap();
         let log = File::create(dir.join("out.log")).unwrap();
 
         let supervisor = Command::new("sh")
@@ -76,8 +102,10 @@ impl Kafka {
             .arg(java())
             // Small, and quick to start: the tests move megabytes, not gigabytes.
             .args(["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+            .args(&extra.java)
             .args(["-Dlog4j2.level=WARN", "-cp"])
             .arg(libs.join("*"))
+            .env("FORMAT", &extra.format)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -235,13 +263,17 @@ impl Drop for Kafka {
     }
 }
 
-fn properties(port: u16, controller_port: u16, dir: &Path) -> String {
+fn properties(port: u16, controller_port: u16, dir: &Path, extra: &Extra) -> String {
+    let address = |(name, _, port): &(&str, &str, u16)| format!(",{name}://127.0.0.1:{port}");
+    let addresses: String = extra.listeners.iter().map(address).collect();
+    let protocols: String = extra.listeners.iter().map(|(name, protocol, _)| format!(",{name}:{protocol}")).collect();
     format!(
         "\
 node.id=1
 process.roles=broker,controller
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{addresses}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 log.dirs={data}
@@ -263,9 +295,25 @@ group.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=500
 group.consumer.heartbeat.interval.ms=500
 group.consumer.min.session.timeout.ms=1000
+{more}
 ",
         data = dir.join("data").display(),
+        more = extra.properties,
     )
+}
+
+/// Gives a user rights, each `TYPE:NAME:PATTERN:OPERATION`: the client library can't.
+pub fn grant(brokers: &str, user: &str, rights: &[String]) {
+    let root = super::root();
+    let output = Command::new(java())
+        .args(["-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(root.join(".cache/kafka/libs/*"))
+        .arg(root.join("tests/support/Acls.java"))
+        .args([brokers, user])
+        .args(rights)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The Java of `JAVA_HOME`, else of the path.

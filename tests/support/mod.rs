@@ -12,6 +12,7 @@ pub mod hub;
 pub mod kafka;
 pub mod line;
 pub mod onnx;
+pub mod pki;
 pub mod process;
 pub mod tagbert;
 pub mod toxiproxy;

@@ -170,16 +170,26 @@ impl Worker {
     }
 
     fn request(&self, method: &str, path: &str) -> (u16, String) {
+        let answer = self.ask(&format!("{method} {path} HTTP/1.1\r\nHost: tagbert\r\nContent-Length: 0\r\n"));
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    /// The answer to a request whose head is this.
+    pub fn ask(&self, head: &str) -> String {
+        let mut stream = self.connect();
+        write!(stream, "{head}Connection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// A connection to its HTTP port.
+    pub fn connect(&self) -> TcpStream {
         let log = self.log();
         let (_, rest) = log.split_once("http: listening on ").unwrap_or_else(|| panic!("no HTTP port:\n{log}"));
         let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: tagbert\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+        TcpStream::connect(address).unwrap()
     }
 
     /// The value of a metric, summed over its series.

@@ -68,7 +68,7 @@ impl Letters {
             // What retention removed since the start is passed over.
             .set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(kafka::refused)?;
-        let metadata = kafka::metadata(config, consumer.client())?;
+        let metadata = kafka::metadata(config)?;
         let topics = metadata.topics().iter();
         let partitions: HashMap<_, _> =
             topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect();
