@@ -117,7 +117,7 @@ fn a_minute_of_faults(corpus: &Corpus) -> bool {
         minutes: 1,
         only: String::new(),
         set: Vec::new(),
-        log: "info".into(),
+        log: "warn,tagbert=info".into(),
     };
     let mut cluster = Cluster::start();
     let row = rows::all(&options).into_iter().find(|row| row.name == "everything").expect("there is such a row");

@@ -46,7 +46,7 @@ pub struct Options {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// What the workers log, as `RUST_LOG`.
-    #[arg(long, default_value = "info")]
+    #[arg(long, default_value = "warn,tagbert=info")]
     pub log: String,
 }
 
