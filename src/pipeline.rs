@@ -33,6 +33,9 @@ use crate::taggers::Work;
 /// How long the sink may be left alone.
 const TICK: Duration = Duration::from_millis(20);
 
+/// How long threads may take to notice that the work is abandoned: longer than a call of the client library.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// Where documents end: the seam between the pipeline and Kafka (or a file).
 pub trait Sink: Send + 'static {
     /// Delivers an outcome. Those of a partition come in input order.
@@ -62,6 +65,7 @@ pub struct Pipeline {
     fetched: Sender<Envelope<()>>,
     upstream: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
+    stop: Arc<Stop>,
 }
 
 impl Pipeline {
@@ -128,10 +132,10 @@ impl Pipeline {
 
         let assembler = Assembler::new(config.output.document);
         let deliver = Deliver { assembler, shadow, metrics: Arc::clone(metrics) };
-        let stop = Arc::clone(stop);
-        spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stop)))?;
+        let stops = Arc::clone(stop);
+        spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stops)))?;
 
-        Ok(Self { fetched, upstream, threads })
+        Ok(Self { fetched, upstream, threads, stop: Arc::clone(stop) })
     }
 
     /// Sends a fetched record on its journey.
@@ -141,12 +145,17 @@ impl Pipeline {
         drop(self.fetched.send(envelope));
     }
 
-    /// Ends the input, and waits until the threads have finished with what is left.
+    /// Ends the input, and waits until the threads have finished with what is left. Once the work is abandoned, a thread
+    /// that hangs is not waited for.
     pub fn finish(self) {
         drop(self.fetched);
-        for thread in self.threads {
-            // A panic has been reported already.
-            drop(thread.join());
+        let mut deadline = None;
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            let now = Instant::now();
+            if self.stop.is_abandoned() && now > *deadline.get_or_insert(now + PATIENCE) {
+                return tracing::warn!("a thread hangs, and is left behind");
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

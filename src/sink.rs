@@ -29,6 +29,7 @@ use crate::ledger::{Ledger, TopicPartition};
 use crate::metrics::Metrics;
 use crate::pipeline::Sink;
 use crate::stop::Stop;
+use crate::watchdog::Pulse;
 use flood::Flood;
 use pace::Pace;
 use parcel::{Kind, Parcel, is_refusal};
@@ -71,11 +72,12 @@ impl KafkaSink {
         ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
         stop: Arc<Stop>,
+        pulse: Pulse,
     ) -> Result<Self> {
         let client = kafka::producer(config);
         let producer = Producer::new(&client, &config.output)?;
         let mut transactions = (config.delivery == Delivery::ExactlyOnce)
-            .then(|| Transactions::new(consumer, config.transaction.clone(), Arc::clone(&stop)));
+            .then(|| Transactions::new(consumer, config.transaction.clone(), Arc::clone(&stop), pulse));
         if let Some(transactions) = &mut transactions {
             transactions.init(&producer, INIT)?;
         }

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::stop::Stop;
 use crate::telemetry::RecordSpan;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{Pulse, Watchdog};
 
 /// How long one poll may wait: it bounds how late a stop or a full budget is noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -51,6 +51,8 @@ pub struct Source {
     traced: bool,
     paused: bool,
     watchdog: Watchdog,
+    /// Of the sink.
+    pulse: Pulse,
     last_commit: Instant,
     last_record: Instant,
 }
@@ -89,6 +91,7 @@ impl Source {
             traced: false,
             paused: false,
             watchdog: Watchdog::default(),
+            pulse: Pulse::default(),
             last_commit: Instant::now(),
             last_record: Instant::now(),
         })
@@ -98,6 +101,12 @@ impl Source {
     #[must_use]
     pub fn consumer(&self) -> Arc<BaseConsumer<Assignment>> {
         Arc::clone(&self.consumer)
+    }
+
+    /// Where the sink's calls are watched from.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Traces each record.
@@ -167,6 +176,7 @@ impl Source {
     /// Fetches anew what has stopped moving, each time that the client library tells how fetching stands.
     fn watch(&mut self) -> Result<()> {
         let now = Instant::now();
+        self.pulse.look(now).map_err(|why| anyhow!(why))?;
         let Some(fetching) = self.consumer.context().take_fetching() else { return Ok(()) };
         let waits = self.ledger.is_any_unsent();
         self.watchdog.look_at_work(self.metrics.done(), waits, now).map_err(|why| anyhow!(why))?;

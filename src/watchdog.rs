@@ -4,6 +4,7 @@
 //! partition is fetched anew; if that does not help, the worker stops with the reason, since a new one may do better.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::statistics::Statistics;
@@ -18,6 +19,37 @@ const RESTARTS: u32 = 6;
 
 /// In flight for so long without anything finished, nor anything that waits for the brokers: the model hangs.
 const WORK: Duration = Duration::from_mins(10);
+
+/// A call of the client library that was to return within seconds and has not for so long never will.
+const CALL: Duration = Duration::from_mins(1);
+
+/// Knows of a call that is going on, so that another thread can tell if it hangs.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<Mutex<Option<Instant>>>);
+
+impl Pulse {
+    /// Makes the call.
+    pub fn call<T>(&self, call: impl FnOnce() -> T) -> T {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let result = call();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        result
+    }
+
+    /// Whether a call hangs.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn look(&self, now: Instant) -> Result<(), String> {
+        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = since.is_some_and(|since| now.saturating_duration_since(since) >= CALL);
+        if hangs {
+            Err("a call of the client library for a transaction has not returned for a minute".into())
+        } else {
+            Ok(())
+        }
+    }
+}
 
 /// What the client library says of fetching a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +177,17 @@ mod tests {
             let now = start + Duration::from_secs(second.try_into().unwrap());
             assert_eq!(watchdog.look(one(next, excused), now), Ok(vec![]));
         }
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_noticed() {
+        let pulse = Pulse::default();
+        pulse.look(Instant::now() + 2 * CALL).unwrap();
+        pulse.call(|| {
+            pulse.look(Instant::now()).unwrap();
+            assert!(pulse.look(Instant::now() + CALL).is_err());
+        });
+        pulse.look(Instant::now() + 2 * CALL).unwrap();
     }
 
     #[test]

@@ -86,7 +86,14 @@ impl Worker {
         let (ours, counts, stops) = (Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop));
         let source = Source::connect(config, until_end, ours, budget, counts, health, stops)?;
         let source = source.traced(telemetry.traces());
-        let sink = KafkaSink::connect(config, source.consumer(), ledger, Arc::clone(&metrics), Arc::clone(&stop))?;
+        let sink = KafkaSink::connect(
+            config,
+            source.consumer(),
+            ledger,
+            Arc::clone(&metrics),
+            Arc::clone(&stop),
+            source.pulse(),
+        )?;
         let pipeline = Pipeline::start(config, &live, shadow.clone(), sink, &metrics, &stop)?;
         Ok(Self { source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })
     }

@@ -21,6 +21,7 @@ use crate::config::Transaction;
 use crate::kafka;
 use crate::ledger::TopicPartition;
 use crate::stop::Stop;
+use crate::watchdog::Pulse;
 
 /// How long one request may take before it is asked whether the worker has been stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -58,6 +59,8 @@ pub(super) struct Transactions {
     consumer: Arc<BaseConsumer<Assignment>>,
     settings: Transaction,
     stop: Arc<Stop>,
+    /// Of the calls that the client library is known to hang in.
+    pulse: Pulse,
     open: Option<Open>,
 }
 
@@ -67,8 +70,8 @@ struct Open {
 }
 
 impl Transactions {
-    pub fn new(consumer: Arc<BaseConsumer<Assignment>>, settings: Transaction, stop: Arc<Stop>) -> Self {
-        Self { consumer, settings, stop, open: None }
+    pub fn new(consumer: Arc<BaseConsumer<Assignment>>, settings: Transaction, stop: Arc<Stop>, pulse: Pulse) -> Self {
+        Self { consumer, settings, stop, pulse, open: None }
     }
 
     /// Makes the producer the only one of its transactional id: an earlier one's open transaction is aborted, and one
@@ -80,7 +83,7 @@ impl Transactions {
         self.open = None;
         let deadline = Instant::now() + patience;
         loop {
-            match producer.inner.init_transactions(PATIENCE.min(patience)) {
+            match self.pulse.call(|| producer.inner.init_transactions(PATIENCE.min(patience))) {
                 Ok(()) => return Ok(()),
                 Err(error) if is_retriable(&error) && Instant::now() < deadline && !self.stop.is_abandoned() => {}
                 Err(error) => return Err(anyhow!("{}", kafka::plain(&error))).context("no transactions can be made"),
@@ -91,7 +94,7 @@ impl Transactions {
     /// Takes a parcel that is about to be sent into the open transaction, or into a new one.
     pub fn enter(&mut self, producer: &Producer, parcel: &Parcel) -> Result<(), Trouble> {
         if self.open.is_none() {
-            producer.inner.begin_transaction().map_err(|error| Trouble::broken(&error))?;
+            self.pulse.call(|| producer.inner.begin_transaction()).map_err(|error| Trouble::broken(&error))?;
             self.open = Some(Open { due: Instant::now() + self.settings.interval, bytes: 0 });
         }
         if let Some(open) = &mut self.open {
@@ -109,7 +112,7 @@ impl Transactions {
     /// Commits what was sent, and the offsets behind it. In vain if one of its partitions was lost meanwhile.
     pub fn commit(&mut self, producer: &Producer, sent: &[&Parcel]) -> Result<(), Trouble> {
         // The metadata first: if the group moves on after the look at the leases, the coordinator refuses it as outdated.
-        let metadata = self.consumer.group_metadata();
+        let metadata = self.pulse.call(|| self.consumer.group_metadata());
         let lost = self.consumer.assignment_lost() || sent.iter().any(|parcel| parcel.origin.lease.is_gone());
         let Some(metadata) = metadata.filter(|_| !lost) else {
             self.abort(producer)?;
@@ -131,7 +134,7 @@ impl Transactions {
             return Ok(());
         }
         loop {
-            match producer.inner.abort_transaction(PATIENCE) {
+            match self.pulse.call(|| producer.inner.abort_transaction(PATIENCE)) {
                 Ok(()) => return Ok(()),
                 Err(error) if is_retriable(&error) && !self.stop.is_abandoned() => self.wait_for(&error),
                 Err(error) => return Err(Trouble::broken(&error)),
@@ -151,7 +154,7 @@ impl Transactions {
     /// Asks again as long as the answer is to try again.
     fn insist(&mut self, producer: &Producer, ask: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
         loop {
-            let error = match ask() {
+            let error = match self.pulse.call(&ask) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
