@@ -1,5 +1,6 @@
 //! The tokenizer's files: `tokenizer.json`, or the `vocab.txt` and `tokenizer_config.json` of older models.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -67,9 +68,7 @@ pub fn load(directory: &Path) -> Result<Tokenizer> {
     let json = directory.join("tokenizer.json");
     let vocabulary = directory.join("vocab.txt");
     let inner = if json.exists() {
-        HfTokenizer::from_file(&json)
-            .map_err(|error| anyhow!(error))
-            .with_context(|| format!("{}: not a tokenizer", json.display()))?
+        read(&json).with_context(|| format!("{}: not a tokenizer", json.display()))?
     } else if vocabulary.exists() {
         word_piece(directory, &vocabulary).with_context(|| format!("{}: not a vocabulary", vocabulary.display()))?
     } else {
@@ -80,6 +79,16 @@ pub fn load(directory: &Path) -> Result<Tokenizer> {
         );
     };
     Tokenizer::new(inner).with_context(|| if json.exists() { &json } else { &vocabulary }.display().to_string())
+}
+
+/// Reads a `tokenizer.json`.
+fn read(file: &Path) -> Result<HfTokenizer> {
+    // The library panics on some files: on JSON that is broken in the middle, among others.
+    let text = std::fs::read(file)?;
+    serde_json::from_slice::<serde::de::IgnoredAny>(&text)?;
+    catch_unwind(|| HfTokenizer::from_bytes(&text))
+        .map_err(|_| anyhow!("the tokenizers library can't make sense of it"))?
+        .map_err(|error| anyhow!(error))
 }
 
 /// BERT's tokenizer as `vocab.txt` and `tokenizer_config.json` describe it (Devlin et al. 2018).
