@@ -190,7 +190,9 @@ impl ClientContext for Witness {
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{Authentication, Fatal, SSL, SaslAuthenticationFailed};
         let code = error.rdkafka_error_code();
-        if matches!(code, Some(Authentication | Fatal | SSL | SaslAuthenticationFailed)) {
+        // Under TLS 1.3, that a certificate is not taken is told only once the connection is up, as an alert.
+        let alert = reason.contains("SSL alert number");
+        if alert || matches!(code, Some(Authentication | Fatal | SSL | SaslAuthenticationFailed)) {
             let _ = self.refused.set(reason.to_owned());
         }
         // That all are down only sums up.

@@ -177,7 +177,7 @@ fn a_broker_that_asks_for_a_certificate_gets_it_and_refuses_who_has_none() {
     let locked = [("ssl.key.location", locked.as_str()), ("ssl.key.password_file", &password)];
     let located = [(protocol, "SSL"), ("ssl.certificate.location", &certificate)];
     tags("secure-locked", SECURE.mutual, &[located.as_slice(), &locked].concat());
-    is_refused(SECURE.mutual, &[(protocol, "SSL")], &[HINT]);
+    is_refused(SECURE.mutual, &[(protocol, "SSL")], &["certificate", HINT]);
     let (certificate, key) = (SECURE.stranger.path("client.pem"), SECURE.stranger.path("client.key"));
     let theirs = [("ssl.certificate.location", certificate.as_str()), ("ssl.key.location", &key)];
     is_refused(SECURE.mutual, &[[(protocol, "SSL")].as_slice(), &theirs].concat(), &[HINT]);
@@ -227,7 +227,7 @@ fn a_token_is_fetched_from_an_oidc_provider_and_a_wrong_secret_or_signature_is_r
         ]
     };
     tags("secure-oidc", SECURE.oauth, &with(password.as_str(), good.as_str()));
-    is_refused(SECURE.oauth, &with(&wrong, &good), &["401", HINT]);
+    is_refused(SECURE.oauth, &with(&wrong, &good), &["invalid_client", HINT]);
     is_refused(SECURE.oauth, &with(&password, &forged), &["invalid_token", HINT]);
 }
 
