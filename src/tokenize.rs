@@ -160,7 +160,9 @@ impl Tokenizer {
     /// # Errors
     /// When not even a plain text can be tokenized.
     pub fn frame(&self, pad: u32) -> Result<Frame> {
-        let encoding = self.inner.encode("a", true).map_err(|error| anyhow!(error))?;
+        // The library panics where the template of special tokens names one that is not there.
+        let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode("a", true)));
+        let encoding = encoding.unwrap_or_else(|_| Err("it panicked".into())).map_err(|error| anyhow!(error))?;
         let special = encoding.get_special_tokens_mask().iter().map(|special| *special == 1);
         let special: Vec<bool> = special.collect();
         let prefix = special.iter().take_while(|special| **special).count();
