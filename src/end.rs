@@ -10,7 +10,6 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::config::Config;
@@ -100,7 +99,7 @@ impl End {
             }
         }
         // Another worker's, or nothing was read of it yet.
-        for (key, committed) in committed_offsets(consumer, unknown, LOOK_TIMEOUT)? {
+        for (key, committed) in committed(consumer, unknown, LOOK_TIMEOUT)? {
             if committed.is_none_or(|committed| committed < self.offsets[&key]) {
                 let position = committed.map_or(self.start, Offset::Offset);
                 let read_up = idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
@@ -117,7 +116,7 @@ impl End {
     /// # Errors
     /// When they are not, or can't be read.
     pub fn check_committed<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
-        let committed = committed_offsets(consumer, self.offsets.keys(), kafka::REQUEST_TIMEOUT)?;
+        let committed = committed(consumer, self.offsets.keys(), kafka::REQUEST_TIMEOUT)?;
         let behind =
             committed.iter().filter(|(key, committed)| committed.is_none_or(|committed| committed < self.offsets[key]));
         match behind.count() {
@@ -151,23 +150,15 @@ impl End {
     }
 }
 
-/// What the group has committed of the partitions; `None` where it has not yet.
-fn committed_offsets<'a, C: ConsumerContext>(
+/// What the group has committed of the partitions; `None` where it has not yet, or does not say.
+fn committed<'a, C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: impl IntoIterator<Item = &'a TopicPartition>,
     timeout: Duration,
 ) -> Result<Vec<(TopicPartition, Option<i64>)>> {
-    let mut asked = TopicPartitionList::new();
-    for (topic, partition) in partitions {
-        asked.add_partition(topic, *partition);
-    }
-    if asked.count() == 0 {
-        return Ok(Vec::new());
-    }
-    let answer = consumer.committed_offsets(asked, timeout).context("the group's committed offsets can't be read")?;
-    let offset = |element: &TopicPartitionListElem<'_>| element.offset().to_raw().filter(|&offset| offset >= 0);
-    let elements = answer.elements();
-    Ok(elements.iter().map(|one| ((Arc::from(one.topic()), one.partition()), offset(one))).collect())
+    let answer =
+        kafka::committed(consumer, partitions, timeout).context("the group's committed offsets can't be read")?;
+    Ok(answer.into_iter().map(|(key, offset)| (key, offset.ok().flatten())).collect())
 }
 
 /// The prober says nothing: what it meets is what it is there to find out.

@@ -32,6 +32,8 @@ pub(crate) struct Row {
     window: Window,
     /// How many runs with it have failed.
     failures: u32,
+    /// How many runs, with whatever, had gone well when the first of them failed.
+    well_before: u64,
 }
 
 /// A document, and what came of its windows so far.
@@ -66,6 +68,8 @@ pub(crate) struct Runner {
     taggers: Weak<Taggers>,
     held: Option<Envelope<Work>>,
     ends: Ends,
+    /// How many runs have gone well.
+    well: u64,
     failed_in_a_row: usize,
     metrics: Arc<Metrics>,
 }
@@ -73,8 +77,8 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn new(lane: usize, batch: &Batch, retries: Retries, ends: Ends, metrics: Arc<Metrics>) -> Self {
         let batcher = Batcher::new(batch.tokens, batch.wait);
-        let (later, waiting, admitted, taggers, held, failed_in_a_row) = Default::default();
-        Self { lane, batcher, later, retries, waiting, admitted, taggers, held, ends, failed_in_a_row, metrics }
+        let (later, waiting, admitted, taggers, held, well, failed_in_a_row) = Default::default();
+        Self { lane, batcher, later, retries, waiting, admitted, taggers, held, ends, well, failed_in_a_row, metrics }
     }
 
     /// Runs the model until no more documents come, or the work is abandoned.
@@ -137,7 +141,11 @@ impl Runner {
         let rows = lane.windows.count(tokens);
         for (number, window) in lane.windows.of(tokens).enumerate() {
             let length = window.tokens.len() + special;
-            self.batcher.push(Row { document: self.admitted, number, window, failures: 0 }, length, Instant::now());
+            self.batcher.push(
+                Row { document: self.admitted, number, window, failures: 0, well_before: 0 },
+                length,
+                Instant::now(),
+            );
         }
         if !same {
             self.failed_in_a_row = 0;
@@ -169,7 +177,15 @@ impl Runner {
         let lane = &taggers.lanes[self.lane];
         let since = Instant::now();
         let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids(&self.waiting, lane)).collect();
-        let result = lane.model.infer(&ids);
+        let infer = || {
+            fail::fail_point!(
+                "model-run",
+                rows.iter().any(|row| self.waiting[&row.document].document.origin.offset % 7 == 3),
+                |_| Err(anyhow!("the failpoint `model-run`"))
+            );
+            lane.model.infer(&ids)
+        };
+        let result = infer();
         self.metrics.took("infer", since);
         self.metrics.ran(ids.iter().map(|ids| ids.len() + lane.model.frame.len()));
         match result {
@@ -177,6 +193,7 @@ impl Runner {
                 for (row, logits) in rows.iter().zip(logits) {
                     self.keep(row, &logits, lane);
                 }
+                self.well += 1;
                 self.failed_in_a_row = 0;
                 self.batcher.grow();
                 ControlFlow::Continue(())
@@ -193,6 +210,9 @@ impl Runner {
 
     fn failed(&mut self, mut rows: Vec<Row>, error: &Error, name: &str) -> ControlFlow<Error> {
         for row in &mut rows {
+            if row.failures == 0 {
+                row.well_before = self.well;
+            }
             row.failures += 1;
         }
         let half = rows.len() / 2;
@@ -213,6 +233,10 @@ impl Runner {
         if let Some(Waiting { document, .. }) = self.waiting.remove(&row.document) {
             let rejection = Rejection::new(Stage::Infer, "ModelError", format!("the model failed: {error:#}"));
             self.reject(document, Rejection { attempts: row.failures, ..rejection });
+        }
+        if self.well > row.well_before {
+            // The model works. That many such documents can wait for their last attempt at once is not its fault.
+            return ControlFlow::Continue(());
         }
         self.failed_in_a_row += 1;
         if self.failed_in_a_row < BROKEN {

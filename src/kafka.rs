@@ -1,17 +1,20 @@
 //! Clients of the cluster: their configuration, what they log, and whether the topics are there.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 
 use crate::config::{Config, ConfigError, Delivery};
+use crate::ledger::TopicPartition;
 
 /// How long any one request to the cluster may take before the worker gives up at its start.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -203,6 +206,35 @@ impl ClientContext for Witness {
 }
 
 impl ConsumerContext for Witness {}
+
+/// What the group has committed of the partitions, each with an error of its own; `None` where it has not yet.
+///
+/// # Errors
+/// When the brokers do not say.
+pub fn committed<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    timeout: Duration,
+) -> KafkaResult<Vec<(TopicPartition, KafkaResult<Option<i64>>)>> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        asked.add_partition(topic, *partition);
+    }
+    if asked.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let answer = consumer.committed_offsets(asked, timeout)?;
+    let offset = |one: &TopicPartitionListElem<'_>| one.offset().to_raw().filter(|&offset| offset >= 0);
+    let elements = answer.elements().into_iter();
+    Ok(elements.map(|one| ((Arc::from(one.topic()), one.partition()), one.error().map(|()| offset(&one)))).collect())
+}
+
+/// Whether another producer of the same transactional id has taken over.
+#[must_use]
+pub fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
+}
 
 /// What the brokers do not let this worker do, if the error is of that kind: it would ask in vain for ever.
 #[must_use]

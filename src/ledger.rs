@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::envelope::{Lease, Origin};
 
@@ -201,11 +201,6 @@ impl Ledger {
             .any(|open| open.entries.iter().filter(|entry| !entry.acknowledged).count() > open.unacknowledged)
     }
 
-    /// Waits a little for the next acknowledgement.
-    pub fn wait(&self, timeout: Duration) {
-        drop(self.acknowledged.wait_timeout(self.state(), timeout));
-    }
-
     /// Where each assigned partition is read up to.
     pub fn positions(&self) -> HashMap<TopicPartition, Option<i64>> {
         self.state().partitions.iter().map(|(key, open)| (key.clone(), open.position)).collect()
@@ -227,6 +222,8 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -33,18 +33,21 @@ use crate::taggers::Work;
 /// How long the sink may be left alone.
 const TICK: Duration = Duration::from_millis(20);
 
+/// So many documents may go by before the sink gets its turn.
+const AT_ONCE: usize = 64;
+
 /// How long threads may take to notice that the work is abandoned: longer than a call of the client library.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where documents end: the seam between the pipeline and Kafka (or a file).
 pub trait Sink: Send + 'static {
-    /// Delivers an outcome. Those of a partition come in input order.
+    /// Takes an outcome, to deliver it. Those of a partition come in input order.
     ///
     /// # Errors
     /// When delivery is impossible for good; the worker then stops.
     fn deliver(&mut self, outcome: Outcome) -> Result<()>;
 
-    /// Is called now and then, and when nothing comes for a while.
+    /// Is called after every few outcomes, and when nothing comes for a while.
     ///
     /// # Errors
     /// As for [`Sink::deliver`].
@@ -210,15 +213,15 @@ impl Deliver {
     fn run<S: Sink>(&self, finished: &Receiver<Finished>, mut sink: S, stop: &Stop) {
         let mut reorder = Reorder::default();
         let mut next = || -> Result<bool> {
-            match finished.recv_timeout(TICK) {
+            let first = match finished.recv_timeout(TICK) {
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(_) if stop.is_abandoned() => {}
-                Ok(what) => {
-                    let outcome = self.outcome(what);
-                    let origin = outcome.origin().clone();
-                    reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
-                }
+                Err(RecvTimeoutError::Timeout) => None,
+                Ok(what) => Some(what),
+            };
+            for what in first.into_iter().chain(finished.try_iter().take(AT_ONCE)).filter(|_| !stop.is_abandoned()) {
+                let outcome = self.outcome(what);
+                let origin = outcome.origin().clone();
+                reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
             }
             reorder.forget_lost();
             sink.tick()?;

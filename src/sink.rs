@@ -104,11 +104,7 @@ impl KafkaSink {
         if self.stop.is_abandoned() || self.pace.waits(Instant::now()) {
             return Ok(());
         }
-        match self.conclude().and_then(|()| self.send_more()) {
-            Ok(()) => Ok(()),
-            Err(Trouble::Flood(why)) => bail!(why),
-            Err(trouble) => self.recover(trouble),
-        }
+        self.conclude().and_then(|()| self.send_more()).or_else(|trouble| self.recover(trouble))
     }
 
     /// Lets go of what is safe.
@@ -192,26 +188,30 @@ impl KafkaSink {
         if self.stop.is_abandoned() {
             return Ok(());
         }
-        self.metrics.retries.add(1);
         let sent = mem::take(&mut self.sent);
         let why = match trouble {
-            Trouble::Aborted(why) | Trouble::Flood(why) => why,
+            Trouble::Flood(why) => bail!(why),
+            Trouble::Aborted(why) => why,
             Trouble::Broken { why, fenced } if fenced && self.is_static => {
                 bail!("another worker with this group.instance.id has taken over: {why}");
             }
             Trouble::Broken { why, .. } => {
                 let (wait, _) = self.pace.back_off(sent, Instant::now());
+                self.metrics.retries.add(1);
                 tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());
                 thread::sleep(wait);
                 return self.replace_producer();
             }
         };
+        self.metrics.retries.add(1);
         self.producer.forget_failures();
         let mut failed = sent;
         if self.transactions.is_none() {
             for index in (0..sent).rev() {
                 if self.pending[index].receipt.get() == Some(&Ok(())) {
-                    self.let_go(index).map_err(|_| anyhow!("a flood of dead letters"))?;
+                    if let Err(flood) = self.let_go(index) {
+                        return self.recover(flood);
+                    }
                     failed -= 1;
                 }
             }
@@ -326,7 +326,7 @@ impl Sink for KafkaSink {
         let origin = outcome.origin().clone();
         let parcel = Parcel::of(outcome, self.policy).map_err(|rejection| stopped(&origin, &rejection))?;
         self.pending.push_back(parcel);
-        self.advance()
+        Ok(())
     }
 
     fn tick(&mut self) -> Result<()> {

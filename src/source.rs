@@ -271,6 +271,7 @@ impl Source {
         }
         self.last_commit = Instant::now();
         let due = self.ledger.to_commit();
+        fail::fail_point!("before-commit", !due.is_empty(), |_| std::process::abort());
         if !due.is_empty()
             && let Err(error) = self.consumer.commit(&list(&due), CommitMode::Async)
         {

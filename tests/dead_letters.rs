@@ -17,6 +17,7 @@ mod support;
 
 use support::kafka::Kafka;
 use support::line::{Line, TINY, document};
+use support::records::{a_minute_ago, header_that_is_not_utf8};
 use support::tagbert::{Worker, command, tagbert};
 
 /// A line whose dead-letter topic is ready to be looked at.
@@ -142,10 +143,6 @@ fn headers(record: &OwnedMessage) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     headers.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 
-fn a_minute_ago() -> i64 {
-    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap() - 60_000
-}
-
 #[test]
 fn what_was_refused_is_tagged_once_the_cause_is_gone_and_what_still_fails_is_not_tried_for_ever() {
     let desk = Desk::create("second-chance", 2, 1);
@@ -242,16 +239,6 @@ fn bytes_go_back_as_they_were_whatever_they_are() {
         assert_eq!((record.partition(), record.timestamp().to_millis()), (1, Some(timestamp)));
         assert_eq!(headers(record), expected);
     }
-}
-
-#[expect(unsafe_code, reason = "the client library can't write a header name that is not UTF-8")]
-fn header_that_is_not_utf8(headers: OwnedHeaders) -> OwnedHeaders {
-    let native = std::ptr::from_ref(headers.as_borrowed()).cast_mut().cast();
-    // SAFETY: a reference to borrowed headers is librdkafka's pointer; name and value are copied.
-    let result =
-        unsafe { rdkafka::bindings::rd_kafka_header_add(native, c"bad\xff".as_ptr(), -1, c"1".as_ptr().cast(), 1) };
-    assert_eq!(result, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
-    headers
 }
 
 #[test]

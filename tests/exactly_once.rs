@@ -10,14 +10,10 @@ mod support;
 
 use support::kafka::Kafka;
 use support::line::{Line, TINY, document, value};
+use support::records::header;
 use support::tagbert::Worker;
 
 const EXACTLY_ONCE: [&str; 2] = ["--set", "delivery=exactly-once"];
-
-fn header(record: &OwnedMessage, name: &str) -> Option<String> {
-    let value = tagbert::headers::last(record.headers()?, name)?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
 
 /// The configuration with a group that notices quickly that a member is gone.
 fn quick(line: &Line) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use rdkafka::Message;
-use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
@@ -12,18 +12,8 @@ mod support;
 
 use support::kafka::Kafka;
 use support::line::{Line, TINY, document, value};
+use support::records::{a_minute_ago, header, header_that_is_not_utf8};
 use support::tagbert::{Worker, tagbert};
-
-/// The broker deletes what is old, and refuses what is of the future.
-fn a_minute_ago() -> i64 {
-    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
-    i64::try_from(now.as_millis()).unwrap() - 60_000
-}
-
-fn header(record: &OwnedMessage, name: &str) -> Option<String> {
-    let value = tagbert::headers::last(record.headers()?, name)?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
 
 #[test]
 fn two_workers_lose_nothing_keep_the_order_and_commit_to_the_end() {
@@ -87,7 +77,7 @@ fn bad_input_goes_to_the_dead_letters_as_it_was_and_the_stream_goes_on() {
         BaseRecord::<[u8], [u8]>::to(&line.input).key(b"key").payload(value).timestamp(timestamp).headers(headers())
     };
     Kafka::shared().produce(values.iter().map(|value| record(value)));
-    Kafka::shared().produce([record(values[0].as_slice()).headers(header_that_is_not_utf8())]);
+    Kafka::shared().produce([record(values[0].as_slice()).headers(header_that_is_not_utf8(OwnedHeaders::new()))]);
     let tombstone = BaseRecord::<[u8], [u8]>::to(&line.input).key(b"gone").headers(headers());
     Kafka::shared().produce([tombstone, record(document("the end").as_slice())]);
 
@@ -125,17 +115,6 @@ fn bad_input_goes_to_the_dead_letters_as_it_was_and_the_stream_goes_on() {
     assert_eq!(tagged[0].timestamp().to_millis(), Some(timestamp));
     assert!(worker.stdout().contains("15 in = 6 out + 8 dead letters + 1 tombstones"), "{}", worker.stdout());
     line.assert_committed_to_the_end();
-}
-
-#[expect(unsafe_code, reason = "the client library can't write a header name that is not UTF-8")]
-fn header_that_is_not_utf8() -> OwnedHeaders {
-    let headers = OwnedHeaders::new();
-    let native = std::ptr::from_ref(headers.as_borrowed()).cast_mut().cast();
-    // SAFETY: a reference to borrowed headers is librdkafka's pointer; name and value are copied.
-    let result =
-        unsafe { rdkafka::bindings::rd_kafka_header_add(native, c"bad\xff".as_ptr(), -1, c"1".as_ptr().cast(), 1) };
-    assert_eq!(result, rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
-    headers
 }
 
 #[test]

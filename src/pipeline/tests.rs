@@ -268,3 +268,13 @@ fn a_model_that_fails_on_all_documents_stops_the_worker_though_they_come_one_by_
     let run = feed(&config(), &live, &texts, usize::MAX, |_| thread::sleep(Duration::from_millis(10)));
     assert!(run.failure.unwrap().to_string().contains("20 documents in a row"));
 }
+
+#[test]
+fn many_documents_that_a_working_model_fails_on_are_dead_letters_and_the_stream_goes_on() {
+    let mut texts = texts(80);
+    texts.iter_mut().step_by(2).for_each(|text| text.push_str("poison"));
+    let run = run(&texts, "poison", usize::MAX);
+    assert!(run.failure.is_none(), "{:?}", run.failure);
+    let dead = run.delivered.iter().filter(|outcome| matches!(outcome, Outcome::DeadLetter(_))).count();
+    assert_eq!((run.delivered.len(), dead), (80, 40));
+}

@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Skipped,
 }
 
-/// A message: topic, key, value, headers.
+/// Which topic a message is for.
 pub(super) enum To {
     Output,
     DeadLetters,
@@ -57,7 +57,10 @@ pub(super) struct Contents<'a> {
 }
 
 impl Parcel {
-    /// What an outcome comes to, under a policy for those that can't be tagged. None: the worker has to stop.
+    /// What an outcome comes to, under a policy for those that can't be tagged.
+    ///
+    /// # Errors
+    /// With the reason, when the policy is to stop.
     pub fn of(outcome: Outcome, policy: Policy) -> Result<Self, Rejection> {
         match outcome {
             Outcome::Enriched(envelope) => Ok(Self::with(envelope, Kind::Enriched)),

@@ -9,14 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer as _;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::parcel::Parcel;
 use super::producer::Producer;
-use crate::assignment::Assignment;
+use crate::assignment::{self, Assignment};
 use crate::config::Transaction;
 use crate::kafka;
 use crate::ledger::TopicPartition;
@@ -47,10 +47,7 @@ pub(super) enum Trouble {
 
 impl Trouble {
     fn broken(error: &KafkaError) -> Self {
-        let fenced =
-            [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch];
-        let fenced = error.rdkafka_error_code().is_some_and(|code| fenced.contains(&code));
-        Self::Broken { why: kafka::plain(error), fenced }
+        Self::Broken { why: kafka::plain(error), fenced: error.rdkafka_error_code().is_some_and(kafka::is_fenced) }
     }
 }
 
@@ -181,33 +178,20 @@ impl Transactions {
     /// # Errors
     /// When the brokers do not say.
     pub fn committed(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>> {
-        let mut asked = TopicPartitionList::new();
-        for (topic, partition) in partitions {
-            asked.add_partition(topic, *partition);
-        }
-        let answer = self.consumer.committed_offsets(asked, PATIENCE).map_err(|error| anyhow!(kafka::plain(&error)))?;
-        let known = answer.elements().into_iter().filter_map(|element| match (element.error(), element.offset()) {
-            (Ok(()), Offset::Offset(offset)) => Some(Ok(((Arc::from(element.topic()), element.partition()), offset))),
-            (Ok(()), _) => None,
-            (Err(error), _) => Some(Err(anyhow!(kafka::plain(&error)))),
-        });
-        known.collect()
+        let answer = kafka::committed(&self.consumer, partitions, PATIENCE);
+        let known = |(key, offset): (_, KafkaResult<Option<_>>)| Some(offset.transpose()?.map(|offset| (key, offset)));
+        let known: KafkaResult<_> = answer.and_then(|answer| answer.into_iter().filter_map(known).collect());
+        known.map_err(|error| anyhow!(kafka::plain(&error)))
     }
 }
 
 /// The offset behind the last record of each partition.
 fn offsets_behind(sent: &[&Parcel]) -> TopicPartitionList {
-    let mut behind = HashMap::new();
-    for parcel in sent {
-        let origin = &parcel.origin;
-        // In order within a partition: the last one counts.
-        behind.insert((&*origin.topic, origin.partition), origin.offset + 1);
-    }
-    let mut list = TopicPartitionList::with_capacity(behind.len());
-    for ((topic, partition), offset) in behind {
-        list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("offsets are not negative");
-    }
-    list
+    // In order within a partition: the last one counts.
+    let behind = sent.iter().map(|parcel| &parcel.origin);
+    let behind: HashMap<_, _> = behind.map(|origin| ((&origin.topic, origin.partition), origin.offset + 1)).collect();
+    let behind = behind.into_iter().map(|((topic, partition), offset)| (Arc::clone(topic), partition, offset));
+    assignment::list(&behind.collect::<Vec<_>>())
 }
 
 fn is_retriable(error: &KafkaError) -> bool {

@@ -46,6 +46,8 @@ pub struct Arena<'a> {
     pub partitions: i32,
     /// Workers, when none is missing.
     pub size: usize,
+    /// The model fails on some records, each time.
+    pub poisoned: bool,
     corpus: &'a Corpus,
     writer: Arc<Mutex<Writer<'a>>>,
     /// What was on the output topic when it was deleted.
@@ -103,7 +105,22 @@ impl<'a> Arena<'a> {
         let writer = Arc::new(Mutex::new(Writer::new(corpus, cluster, name)));
         let name = name.into();
         let (earlier, tail, stalled) = <_>::default();
-        Self { cluster, fleet, rng, name, output, dead, partitions, size, corpus, writer, earlier, tail, stalled }
+        Self {
+            cluster,
+            fleet,
+            rng,
+            name,
+            output,
+            dead,
+            partitions,
+            size,
+            poisoned: false,
+            corpus,
+            writer,
+            earlier,
+            tail,
+            stalled,
+        }
     }
 
     /// Lets a consumer read the output while it is written.
@@ -200,7 +217,7 @@ impl<'a> Arena<'a> {
         let along = self.tail.map(Tail::finish);
         let places: Vec<_> = output.iter().map(record_place).collect();
         let output = self.earlier.into_iter().chain(output).collect();
-        let mut account = compare(self.corpus, &Topics { input, output, dead });
+        let mut account = compare(self.corpus, &Topics { input, output, dead, poisoned: self.poisoned });
         let written = self.writer.lock().unwrap().written();
         if account.records != written {
             account.wrong(format!("{written} records were written, {} are there", account.records));

@@ -24,14 +24,21 @@ pub enum Fate {
     Tagged,
     /// A tombstone on the output topic.
     Tombstone,
-    /// A dead letter.
-    Dead,
+    /// A dead letter of that stage.
+    Dead(&'static str),
+}
+
+impl Fate {
+    /// Of one that the model fails on, if it gets so far.
+    pub fn poisoned(self) -> Self {
+        if self == Self::Tagged { Self::Dead("infer") } else { self }
+    }
 }
 
 /// Of the record with this number.
 pub fn fate(n: usize) -> Fate {
     match n % 50 {
-        17 => Fate::Dead,
+        17 => Fate::Dead("decode"),
         33 => Fate::Tombstone,
         _ => Fate::Tagged,
     }
@@ -70,7 +77,7 @@ impl Corpus {
         match fate(n) {
             Fate::Tombstone => None,
             Fate::Tagged => Some(json!({ "id": n, "body": text }).to_string().into_bytes()),
-            Fate::Dead => Some(match n / 50 % 4 {
+            Fate::Dead(_) => Some(match n / 50 % 4 {
                 0 => format!("{{not JSON {n}").into_bytes(),
                 1 => json!({ "id": n, "title": text }).to_string().into_bytes(),
                 2 => json!({ "id": n, "body": " " }).to_string().into_bytes(),

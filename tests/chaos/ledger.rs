@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::documents::{Corpus, Fate, fate};
 use crate::options::Delivery;
+use crate::support::records::header;
 
 /// What a run came to. All but `records` should be 0 (`duplicated` under exactly-once).
 #[derive(Clone, Debug, Default)]
@@ -36,6 +37,13 @@ pub struct Topics {
     pub output: Vec<OwnedMessage>,
     /// The dead-letter topic.
     pub dead: Vec<OwnedMessage>,
+    /// The model failed on what [`is_poisoned`], each time.
+    pub poisoned: bool,
+}
+
+/// Whether the failpoint `model-run` is for this record.
+fn is_poisoned(input: &OwnedMessage) -> bool {
+    input.offset() % 7 == 3
 }
 
 #[derive(Deserialize)]
@@ -73,7 +81,9 @@ pub fn compare(corpus: &Corpus, topics: &Topics) -> Account {
                 account.wrong(format!("{} is of no input record", at(result)));
                 continue;
             };
-            let checked = if dead { check_dead(n, input, result) } else { check_output(corpus, n, input, result) };
+            let fate = if topics.poisoned && is_poisoned(input) { fate(n).poisoned() } else { fate(n) };
+            let checked =
+                if dead { check_dead(fate, input, result) } else { check_output(corpus, n, fate, input, result) };
             if let Err(what) = checked.and_then(|()| check_id(input, result)) {
                 account.wrong(format!("{}, of {}: {what}", at(result), at(input)));
             }
@@ -119,11 +129,17 @@ impl Account {
     }
 }
 
-fn check_output(corpus: &Corpus, n: usize, input: &OwnedMessage, result: &OwnedMessage) -> Result<(), String> {
+fn check_output(
+    corpus: &Corpus,
+    n: usize,
+    fate: Fate,
+    input: &OwnedMessage,
+    result: &OwnedMessage,
+) -> Result<(), String> {
     check_same("key", input.key(), result.key())?;
     check_same("timestamp", input.timestamp().to_millis(), result.timestamp().to_millis())?;
-    match fate(n) {
-        Fate::Dead => Err("it can't be tagged, and is on the output topic".into()),
+    match fate {
+        Fate::Dead(_) => Err("it can't be tagged, and is on the output topic".into()),
         Fate::Tombstone => check_same("value", None, result.payload()),
         Fate::Tagged => {
             let payload = result.payload().ok_or("a tombstone came of a document")?;
@@ -137,11 +153,12 @@ fn check_output(corpus: &Corpus, n: usize, input: &OwnedMessage, result: &OwnedM
     }
 }
 
-fn check_dead(n: usize, input: &OwnedMessage, letter: &OwnedMessage) -> Result<(), String> {
-    if fate(n) != Fate::Dead {
+fn check_dead(fate: Fate, input: &OwnedMessage, letter: &OwnedMessage) -> Result<(), String> {
+    let Fate::Dead(stage) = fate else {
         let why = header(letter, "__connect.errors.exception.message").unwrap_or_default();
         return Err(format!("a good record is a dead letter: {why}"));
-    }
+    };
+    check_same("stage", Some(stage), header(letter, "__connect.errors.stage").as_deref())?;
     // One without its bytes is what the dead-letter topic took, as the README says.
     if number(letter).is_some() {
         check_same("value", input.payload(), letter.payload())?;
@@ -186,11 +203,6 @@ fn number(record: &OwnedMessage) -> Option<usize> {
 fn place(letter: &OwnedMessage) -> Option<(i32, i64)> {
     let partition = header(letter, "__connect.errors.partition")?.parse().ok()?;
     Some((partition, header(letter, "__connect.errors.offset")?.parse().ok()?))
-}
-
-fn header(record: &OwnedMessage, name: &str) -> Option<String> {
-    let value = tagbert::headers::last(record.headers()?, name)?;
-    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 fn at(record: &OwnedMessage) -> String {

@@ -29,6 +29,8 @@ pub fn the_ledger_notices_all_harm(corpus: &Corpus) -> bool {
         (account(|topics| replace(topics, |value| value.replace("\"id\":0", "\"id\": 0"))), [0, 0, 0, 1]),
         (account(|topics| replace(topics, |value| value.replace("\"offset\":0", "\"offset\":1"))), [0, 0, 0, 1]),
         (account(|topics| topics.output.push(topics.dead.remove(0))), [0, 0, 1, 1]),
+        // Every seventh should have failed, but for the one that is broken anyhow.
+        (account(|topics| topics.poisoned = true), [0, 0, 0, 13]),
     ]
     .iter()
     .enumerate()
@@ -64,9 +66,11 @@ fn perfect(corpus: &Corpus) -> Topics {
         let headers = own.insert(header("tagbert.record.id", &id));
         match fate(n) {
             Fate::Tombstone => output.push(message(None, "out", offset, headers)),
-            Fate::Dead => {
+            Fate::Dead(stage) => {
                 let headers = headers.insert(header("__connect.errors.partition", &zero));
                 let headers = headers.insert(header("__connect.errors.offset", &number));
+                let stage = stage.to_owned();
+                let headers = headers.insert(header("__connect.errors.stage", &stage));
                 dead.push(message(value, "dead", offset, headers));
             }
             Fate::Tagged => {
@@ -77,5 +81,5 @@ fn perfect(corpus: &Corpus) -> Topics {
             }
         }
     }
-    Topics { input, output, dead }
+    Topics { input, output, dead, poisoned: false }
 }

@@ -19,6 +19,17 @@ pub enum Faults {
     BounceWorkers(&'static str),
     /// Workers abort at this point.
     Abort(&'static str),
+    /// The model fails on some records: each time, or one time in ten.
+    Model(Fails),
+}
+
+/// How often the model fails on those that it fails on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fails {
+    /// They become dead letters.
+    Always,
+    /// They are tried again.
+    Sometimes,
 }
 
 /// A row.
@@ -84,10 +95,20 @@ pub fn all(options: &Options) -> Vec<Row> {
         row("everything", 24, 3, COOPERATIVE, &Fault::ANY),
     ];
     rows.extend(matrix());
-    if cfg!(feature = "failpoints") && options.delivery == Delivery::ExactlyOnce {
-        for point in ["transaction-before-offsets", "transaction-before-commit", "transaction-after-commit"] {
+    if cfg!(feature = "failpoints") {
+        let points: &[_] = match options.delivery {
+            Delivery::AtLeastOnce => &["before-commit"],
+            Delivery::ExactlyOnce => {
+                &["transaction-before-offsets", "transaction-before-commit", "transaction-after-commit"]
+            }
+        };
+        for &point in points {
             let aborted = row(&format!("aborted-{point}"), 6, 2, COOPERATIVE, &[]);
             rows.push(Row { faults: Faults::Abort(point), ..aborted });
+        }
+        for (name, fails) in [("always", Fails::Always), ("sometimes", Fails::Sometimes)] {
+            let failing = row(&format!("model-fails-on-some-{name}"), 6, 2, COOPERATIVE, &[]);
+            rows.push(Row { faults: Faults::Model(fails), ..failing });
         }
     }
     rows
@@ -144,6 +165,10 @@ impl Row {
             // Five transactions are committed before.
             arena.fleet.restart_with(format!("{point}=5*off->return"));
         }
+        if let Faults::Model(fails) = self.faults {
+            arena.poisoned = fails == Fails::Always;
+            arena.fleet.restart_with(format!("model-run={}return", if arena.poisoned { "" } else { "10%" }));
+        }
         // They shall have something to lose.
         arena.write(documents / 10);
         arena.pass(3000);
@@ -175,6 +200,10 @@ impl Row {
                         arena.fleet.terminate(0);
                     }
                     arena.fleet.grow(arena.size);
+                    arena.pass(2000);
+                }
+                Faults::Model(_) => {
+                    arena.write(left);
                     arena.pass(2000);
                 }
                 Faults::Abort(_) => {

@@ -14,6 +14,7 @@ pub mod line;
 pub mod onnx;
 pub mod pki;
 pub mod process;
+pub mod records;
 pub mod tagbert;
 pub mod toxiproxy;
 

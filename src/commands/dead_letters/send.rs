@@ -185,8 +185,7 @@ impl Sender {
 
     fn explain(&self, error: &KafkaError) -> anyhow::Error {
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        let is_fenced = |code| matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::InvalidProducerEpoch);
-        if fatal.or(error.rdkafka_error_code()).is_some_and(is_fenced) {
+        if fatal.or(error.rdkafka_error_code()).is_some_and(kafka::is_fenced) {
             return anyhow!(
                 "another replay of {} has begun, and goes on where this one stopped; nothing is sent twice",
                 self.dead_letters
