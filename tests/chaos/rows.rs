@@ -157,7 +157,12 @@ impl Row {
         deadline: Instant,
     ) -> Done {
         let name = format!("{}-{}", options.delivery, self.name);
-        let mut arena = Arena::open(cluster, corpus, options, &name, self.partitions, self.workers, self.protocol);
+        let mut options = options.clone();
+        if let Faults::Model(_) = self.faults {
+            // What is tried again holds up what is behind it: with little in flight, nearly nothing would go on.
+            options.set.insert(0, "limits.in_flight=1MiB".into());
+        }
+        let mut arena = Arena::open(cluster, corpus, &options, &name, self.partitions, self.workers, self.protocol);
         if self.reader {
             arena.read_along();
         }
