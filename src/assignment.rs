@@ -18,6 +18,7 @@ use crate::health::Health;
 use crate::kafka;
 use crate::ledger::{Ledger, TopicPartition, Watermark};
 use crate::metrics::Metrics;
+use crate::prefetched::Prefetched;
 use crate::stop::Stop;
 use crate::watchdog::{self, Fetching};
 
@@ -31,6 +32,7 @@ pub struct Assignment {
     health: Arc<Health>,
     stop: Arc<Stop>,
     delivery: Delivery,
+    prefetched: Prefetched,
     changed: AtomicBool,
     fetching: Mutex<Option<HashMap<TopicPartition, Fetching>>>,
 }
@@ -44,7 +46,13 @@ impl Assignment {
         stop: &Arc<Stop>,
     ) -> Self {
         let (ledger, metrics, health, stop) = (ledger.clone(), metrics.clone(), health.clone(), stop.clone());
-        Self { ledger, metrics, health, stop, delivery, changed: AtomicBool::new(false), fetching: Mutex::default() }
+        let (prefetched, changed, fetching) = <_>::default();
+        Self { ledger, metrics, health, stop, delivery, prefetched, changed, fetching }
+    }
+
+    /// What was fetched of our partitions.
+    pub(crate) fn prefetched(&self) -> &Prefetched {
+        &self.prefetched
     }
 
     /// Whether partitions have come or gone since it was last asked.
@@ -95,14 +103,18 @@ impl ConsumerContext for Assignment {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(partitions) => {
-                for (topic, partition) in keys(partitions) {
-                    self.ledger.open(&topic, partition);
+                let partitions = keys(partitions);
+                for (topic, partition) in &partitions {
+                    self.ledger.open(topic, *partition);
                 }
+                self.prefetched.open(&partitions);
             }
             Rebalance::Revoke(partitions) => {
                 let lost = consumer.assignment_lost();
                 let patience = if lost { Duration::ZERO } else { REVOKE_TIMEOUT };
-                let safe = self.ledger.close(&keys(partitions), Instant::now() + patience);
+                let partitions = keys(partitions);
+                self.prefetched.close(&partitions);
+                let safe = self.ledger.close(&partitions, Instant::now() + patience);
                 // What was lost belongs to another by now: nothing of it may be committed.
                 if !lost
                     && self.delivery == Delivery::AtLeastOnce
@@ -119,16 +131,14 @@ impl ConsumerContext for Assignment {
         }
     }
 
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let (what, partitions) = match rebalance {
             Rebalance::Assign(partitions) => ("assigned", partitions),
             Rebalance::Revoke(partitions) => ("revoked", partitions),
             Rebalance::Error(_) => return,
         };
-        if let Rebalance::Assign(partitions) = rebalance {
+        if let Rebalance::Assign(_) = rebalance {
             self.health.set_assigned();
-            // A pause from an earlier assignment would survive.
-            drop(consumer.resume(partitions));
         }
         let names: Vec<_> = keys(partitions).iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
         tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });

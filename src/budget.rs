@@ -8,8 +8,8 @@ const OVERHEAD: usize = 4096;
 
 /// The budget of bytes in flight.
 ///
-/// It never blocks and never refuses: the source looks at it and pauses its partitions, so that it can go on polling
-/// and stay a member of its consumer group.
+/// It never blocks and never refuses: the source looks at it and takes nothing while it is spent, so that it can go on
+/// polling and stay a member of its consumer group.
 #[derive(Clone, Debug)]
 pub struct Budget {
     used: Arc<AtomicUsize>,
@@ -41,12 +41,6 @@ impl Budget {
     #[must_use]
     pub fn is_spent(&self) -> bool {
         self.used() >= self.limit
-    }
-
-    /// True when there is room again. Lower than the limit, so that partitions don't flutter.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.used() <= self.limit / 4 * 3
     }
 }
 
@@ -80,9 +74,9 @@ mod tests {
         let budget = Budget::new(3 * OVERHEAD);
         let mut permits: Vec<_> = (0..3).map(|_| budget.take(100)).collect();
         permits[0].grow(1000);
-        assert!(budget.is_spent() && !budget.has_room());
+        assert!(budget.is_spent());
         drop(permits);
         assert_eq!(budget.used(), 0);
-        assert!(budget.has_room());
+        assert!(!budget.is_spent());
     }
 }

@@ -54,7 +54,7 @@ impl End {
                 }
             }
         }
-        let mut prober = kafka::consumer(config);
+        let mut prober = kafka::consumer(config, 1);
         prober.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
         let reset = config.kafka.properties.get("auto.offset.reset").map(String::as_str);
         let start = if matches!(reset, Some("latest" | "largest" | "end")) { Offset::End } else { Offset::Beginning };

@@ -31,9 +31,13 @@ fn client(config: &Config) -> ClientConfig {
     client
 }
 
-/// The consumer's configuration. Offsets are the worker's own affair; so nothing commits by itself.
+/// Less is not fetched of a partition at once, in bytes: each fetch costs a request.
+const MIN_FETCH: u64 = 64 * 1024;
+
+/// The consumer's configuration. Offsets are the worker's own affair; so nothing commits by itself. What it fetches ahead
+/// is a quarter of the budget, shared by so many partitions.
 #[must_use]
-pub fn consumer(config: &Config) -> ClientConfig {
+pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
     let mut consumer = client(config);
     let given = |name: &str| config.kafka.properties.contains_key(name);
     let mut default = |name: &str, value: &str| {
@@ -46,8 +50,14 @@ pub fn consumer(config: &Config) -> ClientConfig {
     if config.kafka.properties.get("group.protocol").map(String::as_str) != Some("consumer") {
         default("partition.assignment.strategy", "cooperative-sticky");
     }
-    // librdkafka prefetches 64 MB unless told otherwise.
-    default("queued.max.messages.kbytes", &(config.limits.in_flight.as_u64() / 4096).clamp(1024, 65536).to_string());
+    // librdkafka prefetches 64 MiB of each partition unless told otherwise, and looks only once a second whether there is
+    // room again.
+    let share = (config.limits.in_flight.as_u64() / 4 / partitions.max(1) as u64).max(MIN_FETCH);
+    default("queued.max.messages.kbytes", &(share / 1024).min(65536).to_string());
+    if !given("fetch.message.max.bytes") {
+        default("max.partition.fetch.bytes", &share.min(1024 * 1024).to_string());
+    }
+    default("fetch.queue.backoff.ms", "10");
     default("statistics.interval.ms", "1000");
     consumer
         .set("group.id", &config.kafka.group)
@@ -114,11 +124,11 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Looks for the topics.
+/// Looks for the topics; gives the number of partitions of the input topics.
 ///
 /// # Errors
 /// When a property is wrong, the cluster can't be reached or refuses the worker, or a topic is missing.
-pub fn check_topics(config: &Config) -> Result<()> {
+pub fn check_topics(config: &Config) -> Result<usize> {
     let brokers = &config.kafka.brokers;
     let metadata = metadata(config)?;
     let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
@@ -129,7 +139,8 @@ pub fn check_topics(config: &Config) -> Result<()> {
             bail!("{key}: there is no topic `{topic}` on {brokers} (or this user may not see it); create it first");
         }
     }
-    Ok(())
+    let inputs = metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()));
+    Ok(inputs.map(|topic| topic.partitions().len()).sum())
 }
 
 /// How often it is looked whether waiting is of any use.
@@ -145,7 +156,7 @@ const LISTEN: Duration = Duration::from_millis(200);
 /// # Errors
 /// When a property is wrong, or the cluster can't be reached or refuses the worker.
 pub fn metadata(config: &Config) -> Result<Metadata> {
-    let client = consumer(config).set("statistics.interval.ms", "0").create_with_context(Witness::default());
+    let client = consumer(config, 1).set("statistics.interval.ms", "0").create_with_context(Witness::default());
     let client: BaseConsumer<Witness> = client.map_err(refused)?;
     ask(&client).with_context(|| format!("kafka.brokers: no connection to {}", config.kafka.brokers))
 }

@@ -38,6 +38,7 @@ pub mod live;
 pub mod metrics;
 pub mod model;
 pub mod pipeline;
+mod prefetched;
 pub mod record;
 pub mod reload;
 pub mod reorder;

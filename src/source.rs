@@ -24,8 +24,11 @@ use crate::stop::Stop;
 use crate::telemetry::RecordSpan;
 use crate::watchdog::{Pulse, Watchdog};
 
-/// How long one poll may wait: it bounds how late a stop or a full budget is noticed.
-const POLL: Duration = Duration::from_millis(50);
+/// How long it is waited for records: it bounds how late a stop or a rebalance is noticed.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How long it is waited for room in the budget.
+const FULL: Duration = Duration::from_millis(2);
 
 /// How often offsets are committed. What a crash may cost is what was done since, done again.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,7 +52,6 @@ pub struct Source {
     delivery: Delivery,
     shutdown: Duration,
     traced: bool,
-    paused: bool,
     watchdog: Watchdog,
     /// Of the sink.
     pulse: Pulse,
@@ -72,14 +74,16 @@ impl Source {
         stop: Arc<Stop>,
     ) -> Result<Self> {
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
-        kafka::check_topics(config)?;
+        let partitions = kafka::check_topics(config)?;
         let consumer: BaseConsumer<Assignment> =
-            kafka::consumer(config).create_with_context(context).map_err(kafka::refused)?;
+            kafka::consumer(config, partitions).create_with_context(context).map_err(kafka::refused)?;
+        let consumer = Arc::new(consumer);
+        consumer.context().prefetched().of(&consumer);
         let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
         let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).context("can't subscribe to the input topics")?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            consumer,
             ledger,
             budget,
             metrics,
@@ -89,7 +93,6 @@ impl Source {
             delivery: config.delivery,
             shutdown: config.shutdown.timeout,
             traced: false,
-            paused: false,
             watchdog: Watchdog::default(),
             pulse: Pulse::default(),
             last_commit: Instant::now(),
@@ -132,8 +135,8 @@ impl Source {
 
     fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
         while !self.stop.is_requested() && !self.has_ended() {
-            self.balance_memory()?;
-            self.poll(Some(pipeline))?;
+            self.poll()?;
+            self.take(pipeline)?;
             self.watch()?;
             self.commit_now_and_then();
         }
@@ -146,44 +149,24 @@ impl Source {
         if !self.health.is_assigned() || !self.ledger.is_drained() {
             return false;
         }
-        let idle = !self.paused && self.last_record.elapsed() > IDLE;
+        let idle = self.last_record.elapsed() > IDLE;
         end.is_reached(&self.consumer, &self.ledger, idle).unwrap_or_else(|error| {
             tracing::warn!("whether the end is reached can't be told now: {error:#}");
             false
         })
     }
 
-    /// Pauses all partitions when the budget is spent, and resumes them when there is room again. Polling goes on
-    /// meanwhile, so that the group does not take this worker for dead.
-    fn balance_memory(&mut self) -> Result<()> {
-        let changed = self.consumer.context().has_changed();
-        if changed {
-            self.watchdog.excuse_all();
-        }
-        if !self.paused && self.budget.is_spent() {
-            self.paused = true;
-            self.pause_all()?;
-        } else if self.paused && self.budget.has_room() {
-            self.paused = false;
-            let partitions = self.consumer.assignment()?;
-            self.consumer.resume(&partitions).context("can't resume fetching")?;
-        } else if self.paused && changed {
-            self.pause_all()?;
-        }
-        Ok(())
-    }
-
     /// Fetches anew what has stopped moving, each time that the client library tells how fetching stands.
     fn watch(&mut self) -> Result<()> {
         let now = Instant::now();
         self.pulse.look(now).map_err(|why| anyhow!(why))?;
-        let Some(fetching) = self.consumer.context().take_fetching() else { return Ok(()) };
+        let assignment = self.consumer.context();
+        if assignment.has_changed() {
+            self.watchdog.excuse_all();
+        }
+        let Some(fetching) = assignment.take_fetching() else { return Ok(()) };
         let waits = self.ledger.is_any_unsent();
         self.watchdog.look_at_work(self.metrics.done(), waits, now).map_err(|why| anyhow!(why))?;
-        if self.paused {
-            self.watchdog.excuse_all();
-            return Ok(());
-        }
         let stalled = self.watchdog.look(fetching, now).map_err(|why| anyhow!("fetching has stalled: {why}"))?;
         for partition in stalled {
             let (topic, number) = &partition;
@@ -220,30 +203,40 @@ impl Source {
         self.consumer.assign(&all)
     }
 
-    fn pause_all(&self) -> Result<()> {
-        let partitions = self.consumer.assignment()?;
-        self.consumer.pause(&partitions).context("can't pause fetching")
+    /// Serves what the client library has to tell. The group takes who does not do so for dead.
+    fn poll(&mut self) -> Result<()> {
+        self.health.alive();
+        match self.consumer.poll(Duration::ZERO) {
+            None => Ok(()),
+            Some(Err(error)) => heed(&error),
+            // To pass it by would lose it.
+            Some(Ok(message)) => {
+                bail!("{}/{} has no queue; this is a bug in tagbert", message.topic(), message.partition())
+            }
+        }
     }
 
-    /// Takes one record, if there is one, and feeds it to the pipeline; without a pipeline it is dropped.
-    fn poll(&mut self, pipeline: Option<&Pipeline>) -> Result<()> {
-        self.health.alive();
-        match self.consumer.poll(POLL) {
-            None => {}
-            Some(Ok(message)) => {
-                let wanted = self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger));
-                if let Some(pipeline) = pipeline.filter(|_| wanted) {
-                    self.feed(pipeline, &message);
-                    self.last_record = Instant::now();
+    /// Feeds what was fetched to the pipeline, as far as the budget goes; waits a little if there is nothing.
+    fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
+        let prefetched = self.consumer.context().prefetched();
+        let taken = prefetched.take(
+            || !self.budget.is_spent(),
+            |message| match message {
+                Ok(message) => {
+                    if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
+                        self.feed(pipeline, &message);
+                    }
+                    Ok(())
                 }
-            }
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                return Err(anyhow!("the consumer can't go on: {code}"));
-            }
-            Some(Err(error)) => {
-                kafka::denied(&error).map_or(Ok(()), |why| Err(anyhow!(why)))?;
-                tracing::warn!("consumer: {}", kafka::plain(&error));
-            }
+                Err(error) => heed(&error),
+            },
+        )?;
+        if taken {
+            self.last_record = Instant::now();
+        } else if self.budget.is_spent() {
+            thread::sleep(FULL);
+        } else {
+            prefetched.wait(POLL);
         }
         Ok(())
     }
@@ -288,9 +281,9 @@ impl Source {
                 tracing::warn!("shutdown.timeout is over: what is still in flight is given up, and will be read again");
                 return Ok(());
             }
-            self.pause_all()?;
-            self.poll(None)?;
+            self.poll()?;
             self.commit_now_and_then();
+            thread::sleep(FULL);
         }
         Ok(())
     }
@@ -299,6 +292,7 @@ impl Source {
     /// with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
     fn finish(self) -> Result<()> {
         let Self { consumer, ledger, end, .. } = self;
+        consumer.context().prefetched().end();
         let (tell, told) = crossbeam_channel::unbounded();
         let committing = {
             let consumer = Arc::clone(&consumer);
@@ -325,6 +319,18 @@ impl Source {
         }
         results
     }
+}
+
+/// Says what the client library has met, and stops the worker if that does not pass.
+fn heed(error: &KafkaError) -> Result<()> {
+    if let KafkaError::MessageConsumptionFatal(code) = error {
+        bail!("the consumer can't go on: {code}");
+    }
+    if let Some(why) = kafka::denied(error) {
+        bail!(why);
+    }
+    tracing::warn!("consumer: {}", kafka::plain(error));
+    Ok(())
 }
 
 /// The last commit, again and again while the group rebalances: what is revoked meanwhile is committed there.

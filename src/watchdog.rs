@@ -55,7 +55,7 @@ impl Pulse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fetching {
     next: i64,
-    /// Nothing can be expected now: all was fetched, or waits in the client's queue, or the broker is away.
+    /// Nothing can be expected now: all was fetched, or waits to be taken, or the broker is away.
     excused: bool,
 }
 
@@ -70,8 +70,8 @@ pub fn fetching(statistics: &Statistics) -> HashMap<TopicPartition, Fetching> {
         .map(|(topic, partition)| {
             // The end that a `read_committed` reader sees, once it is known.
             let has_more = partition.ls_offset < 0 || partition.next_offset < partition.ls_offset;
-            let idle = partition.fetch_state == "active" && !has_more;
-            let excused = idle || partition.fetchq_cnt > 0 || !up.contains(&partition.leader);
+            let waits = !has_more || partition.fetchq_cnt > 0;
+            let excused = partition.fetch_state == "active" && waits || !up.contains(&partition.leader);
             let key = (topic.topic.as_str().into(), partition.partition);
             (key, Fetching { next: partition.next_offset, excused })
         })
@@ -122,7 +122,7 @@ impl Watchdog {
         Ok(stalled)
     }
 
-    /// Nothing can be said for now: fetching is paused, or the group rebalances.
+    /// Nothing can be said for now: the group rebalances.
     pub fn excuse_all(&mut self) {
         self.partitions.clear();
     }

@@ -19,7 +19,7 @@ use crate::stop::Stop;
 
 /// A producer and the topics that it writes to.
 pub(super) struct Producer {
-    pub inner: ThreadedProducer<Reports>,
+    pub inner: Arc<ThreadedProducer<Reports>>,
     state: Arc<State>,
     output: String,
     dead_letters: String,
@@ -74,7 +74,12 @@ impl Producer {
     pub fn new(client: &ClientConfig, output: &Output) -> Result<Self> {
         let state = Arc::<State>::default();
         let inner = client.create_with_context(Reports(Arc::clone(&state))).map_err(kafka::refused)?;
-        Ok(Self { inner, state, output: output.topic.clone(), dead_letters: output.dead_letters.clone() })
+        Ok(Self {
+            inner: Arc::new(inner),
+            state,
+            output: output.topic.clone(),
+            dead_letters: output.dead_letters.clone(),
+        })
     }
 
     /// Sends a parcel; its receipt will tell what came of it. While the producer's queue is full, it waits, and by that

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer as _;
 
@@ -116,13 +116,32 @@ impl Transactions {
             return Err(Trouble::Aborted("partitions were lost meanwhile".into()));
         };
         fail::fail_point!("transaction-before-offsets", |_| std::process::abort());
-        let offsets = offsets_behind(sent);
-        self.insist(producer, || producer.inner.send_offsets_to_transaction(&offsets, &metadata, PATIENCE))?;
+        self.send_offsets(producer, offsets_behind(sent), metadata)?;
         fail::fail_point!("transaction-before-commit", |_| std::process::abort());
         self.insist(producer, || producer.inner.commit_transaction(PATIENCE))?;
         fail::fail_point!("transaction-after-commit", |_| std::process::abort());
         self.open = None;
         Ok(())
+    }
+
+    /// Adds the offsets, on a thread of its own, which is left behind if it hangs: librdkafka 2.12 never returns when the
+    /// connection to the group's coordinator ends at the wrong moment (`rd_kafka_txn_handle_TxnOffsetCommit` forgets its
+    /// caller on `_OUTDATED`).
+    fn send_offsets(
+        &mut self,
+        producer: &Producer,
+        offsets: TopicPartitionList,
+        metadata: ConsumerGroupMetadata,
+    ) -> Result<(), Trouble> {
+        let (offsets, metadata) = (Arc::new(offsets), Arc::new(metadata));
+        self.insist(producer, || {
+            let (inner, offsets, metadata) = (Arc::clone(&producer.inner), Arc::clone(&offsets), Arc::clone(&metadata));
+            let (tell, told) = crossbeam_channel::bounded(1);
+            thread::spawn(move || {
+                let _ = tell.send(inner.send_offsets_to_transaction(&offsets, &metadata, PATIENCE));
+            });
+            told.recv_timeout(3 * PATIENCE).unwrap_or(Err(KafkaError::Canceled))
+        })
     }
 
     /// Aborts the open transaction, if there is one.

@@ -59,7 +59,7 @@ impl Letters {
     /// When the cluster can't be reached, or the topic is missing.
     pub fn connect(config: &Config) -> Result<Self> {
         let topic = config.output.dead_letters.clone();
-        let mut consumer = kafka::consumer(config);
+        let mut consumer = kafka::consumer(config, 1);
         consumer
             .set("enable.partition.eof", "true")
             .set("statistics.interval.ms", "0")
