@@ -148,25 +148,32 @@ const TRANSACTIONS: &[(Api, &[Code])] = &[
     (InitProducerId, &[RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS]),
 ];
 
-/// Requests that are made only after another has failed: which, and how.
-fn provoked_by(api: Api) -> Option<(Api, Code)> {
-    match api {
-        JoinGroup | SyncGroup | OffsetFetch => Some((Heartbeat, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID)),
-        FindCoordinator => Some((Heartbeat, RD_KAFKA_RESP_ERR_NOT_COORDINATOR)),
-        InitProducerId => Some((EndTxn, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE)),
-        Metadata => Some((Produce, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION)),
-        _ => None,
-    }
-}
+/// One error for each kind of request, at once.
+#[derive(Debug)]
+struct Round(Vec<(Api, Code)>);
 
-/// Whether the worker has to join its group anew.
-fn ends_membership(api: Api, code: Code) -> bool {
-    let of_old = [
-        RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
-        RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
-        RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
-    ];
-    matches!(api, JoinGroup | SyncGroup | OffsetFetch) || api == Heartbeat && of_old.contains(&code)
+impl Round {
+    /// The errors with this number.
+    fn of(requests: &[(Api, &[Code])], number: usize) -> Self {
+        let mut round: Vec<_> = requests.iter().filter_map(|(api, codes)| Some((*api, *codes.get(number)?))).collect();
+        // Some requests are made only after another has failed.
+        let provoke = |of: &[Api], (api, code)| round.iter().any(|(api, _)| of.contains(api)).then_some((api, code));
+        let joins = provoke(&[JoinGroup, SyncGroup, OffsetFetch], (Heartbeat, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID));
+        let finds = provoke(&[FindCoordinator], (Heartbeat, RD_KAFKA_RESP_ERR_NOT_COORDINATOR));
+        let begins = provoke(&[InitProducerId], (EndTxn, RD_KAFKA_RESP_ERR_INVALID_TXN_STATE));
+        round.extend(joins.into_iter().chain(finds).chain(begins));
+        Self(round)
+    }
+
+    /// Whether the worker has to join its group anew.
+    fn ends_membership(&self) -> bool {
+        let of_old = [
+            RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
+            RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+            RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+        ];
+        self.0.iter().any(|(api, code)| *api == Heartbeat && of_old.contains(code))
+    }
 }
 
 /// The cluster, a worker, and who reads what it writes.
@@ -216,21 +223,18 @@ impl Mock {
         Self { cluster, yaml, worker, reader, results: Vec::new(), seen: HashSet::new() }
     }
 
-    /// Has the next requests of this kind fail, and waits until they have.
-    fn fail(&mut self, api: Api, code: Code) {
-        let provoking = provoked_by(api);
+    /// Has the next requests fail, and waits until they have.
+    fn fail(&mut self, round: &Round) {
         let joined = |worker: &Worker| worker.log().matches("assigned: ").count();
         let before = joined(&self.worker);
-        self.cluster.request_errors(api, &[code; AGAIN]);
-        if let Some((api, code)) = provoking {
-            self.cluster.request_errors(api, &[code]);
+        for &(api, code) in &round.0 {
+            self.cluster.request_errors(api, &[code; AGAIN]);
         }
         thread::sleep(REGULARLY);
-        if ends_membership(api, code) {
-            self.worker.wait_until(&format!("{api:?}, {code:?}: a member again"), |worker| joined(worker) > before);
+        if round.ends_membership() {
+            self.worker.wait_until(&format!("a member again after {round:?}"), |worker| joined(worker) > before);
         }
-        self.cluster.clear_request_errors(api);
-        if let Some((api, _)) = provoking {
+        for &(api, _) in &round.0 {
             self.cluster.clear_request_errors(api);
         }
     }
@@ -296,13 +300,12 @@ impl Mock {
 fn outlives(delivery: &str, requests: &[&[(Api, &[Code])]]) {
     let mut mock = Mock::start(delivery);
     mock.read_on(1, "at the beginning");
-    for (api, codes) in requests.concat() {
-        for &code in codes {
-            let since = Instant::now();
-            mock.fail(api, code);
-            mock.read_on(PROGRESS, &format!("{api:?}, {code:?}"));
-            eprintln!("{delivery}, {api:?}, {code:?}: {} results, {:?}", mock.seen.len(), since.elapsed());
-        }
+    let requests = requests.concat();
+    for number in 0..requests.iter().map(|(_, codes)| codes.len()).max().unwrap_or_default() {
+        let (round, since) = (Round::of(&requests, number), Instant::now());
+        mock.fail(&round);
+        mock.read_on(PROGRESS, &format!("after {round:?}"));
+        eprintln!("{delivery}: {} results after {:?}, {round:?}", mock.seen.len(), since.elapsed());
     }
     for broker in 1..=BROKERS {
         mock.cluster.broker_down(broker).unwrap();
