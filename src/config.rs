@@ -200,7 +200,7 @@ impl Default for Batch {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Bytes in flight, from fetch to acknowledgement; beyond it, fetching pauses.
+    /// Bytes on their way, until they are acknowledged; beyond it, nothing is taken. A quarter more is fetched ahead.
     #[schemars(with = "String")]
     pub in_flight: ByteSize,
     /// A larger record goes to the dead-letter topic.

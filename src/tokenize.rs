@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
-use tokenizers::{ModelWrapper, NormalizedString, Normalizer as _, Tokenizer as HfTokenizer};
+use tokenizers::{
+    ModelWrapper, NormalizedString, Normalizer as _, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HfTokenizer,
+};
 
 use crate::envelope::{Rejection, Stage};
 
@@ -60,7 +62,12 @@ pub struct Tokenizer {
     inner: HfTokenizer,
     words: Words,
     unknown: Option<u32>,
+    /// Words that a space parts know nothing of each other.
+    divisible: bool,
 }
+
+/// A longer text is tokenized in parts of about so many bytes: on the way, the library holds a hundred times the text.
+const PART: usize = 32 * 1024;
 
 /// How `transformers` tells whether a token goes on with a word (`TokenClassificationPipeline.gather_pre_entities`). The
 /// unknown token never does.
@@ -119,7 +126,8 @@ impl Tokenizer {
         // Where the model names none, one of the usual names.
         let unknown =
             unknown.as_deref().into_iter().chain(["<unk>", "[UNK]"]).find_map(|token| inner.token_to_id(token));
-        Ok(Self { inner, words, unknown })
+        let divisible = is_divisible(&inner);
+        Ok(Self { inner, words, unknown, divisible })
     }
 
     /// The highest id that it gives.
@@ -176,12 +184,29 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Encoded, Rejection> {
+        self.encode_in_parts(text, if self.divisible { PART } else { usize::MAX })
+    }
+
+    fn encode_in_parts(&self, text: &str, bytes: usize) -> Result<Encoded, Rejection> {
+        let (mut encoded, mut rest, mut before) = (Encoded::default(), text, 0);
+        while let Some(end) = first_cut(rest, bytes) {
+            let (part, behind) = rest.split_at(end);
+            self.encode_part(part, before, &mut encoded)?;
+            before += part.chars().count() as u32;
+            rest = behind;
+        }
+        self.encode_part(rest, before, &mut encoded)?;
+        Ok(encoded)
+    }
+
+    /// Tokenizes a part of a text that has so many code points before it.
+    fn encode_part(&self, text: &str, before: u32, encoded: &mut Encoded) -> Result<(), Rejection> {
         // Someone else's tokenizer on someone else's text: a panic in there must not stop the stream.
         let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode_char_offsets(text, false)));
         let encoding = encoding.unwrap_or_else(|_| Err("it panicked".into())).map_err(|error| {
             Rejection::new(Stage::Tokenize, "TokenizerError", format!("the tokenizer refused the text: {error}"))
         })?;
-        let ids = encoding.get_ids().to_vec();
+        let ids = encoding.get_ids();
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| (start as u32, end as u32));
         let continues: Vec<bool> = match &self.words {
             Words::Marked { marker, lengths } => {
@@ -201,11 +226,65 @@ impl Tokenizer {
         };
         let known = ids.iter().map(|id| Some(*id) != self.unknown);
         let places = offsets.zip(continues).zip(known).map(|(((start, end), continues), known)| Place {
-            start,
-            end,
+            start: before + start,
+            end: before + end,
             continues: continues && known,
         });
-        let places = places.collect();
-        Ok(Encoded { ids, places })
+        encoded.places.extend(places);
+        encoded.ids.extend_from_slice(ids);
+        Ok(())
+    }
+}
+
+/// BERT's own way: normalized character by character, then cut at each space and punctuation mark.
+fn is_divisible(tokenizer: &HfTokenizer) -> bool {
+    let spaced = |token: &str| token.contains(char::is_whitespace);
+    matches!(tokenizer.get_model(), ModelWrapper::WordPiece(_))
+        && matches!(tokenizer.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
+        && matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)))
+        && !tokenizer
+            .get_added_tokens_decoder()
+            .values()
+            .any(|token| token.lstrip || token.rstrip || spaced(&token.content))
+}
+
+/// Behind the first space from so many bytes on that stands before a letter or digit; where it is nothing but a space.
+fn first_cut(text: &str, bytes: usize) -> Option<usize> {
+    let behind = text.as_bytes().get(bytes..)?;
+    let place = behind.windows(2).position(|two| two[0] == b' ' && two[1].is_ascii_alphanumeric())?;
+    Some(bytes + place + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::tokenizer;
+
+    static TOKENIZERS: LazyLock<[Tokenizer; 2]> = LazyLock::new(|| {
+        ["tests/fixtures/tiny-distilbert", "models/tagbert-tiny"]
+            .map(|directory| tokenizer::load(Path::new(directory)).unwrap())
+    });
+
+    proptest! {
+        #[test]
+        fn a_text_in_parts_has_the_tokens_and_places_of_the_whole(
+            pieces in prop::collection::vec(
+                prop_oneof!["[a-zA-Z0-9]{1,9}", " {1,3}", r"[.,'\[\]\n-]", r"\[SEP\]", "[éßΣ漢🎉\u{301}]", r"\PC"],
+                0..60,
+            ),
+            bytes in 1..40usize,
+        ) {
+            let text = pieces.concat();
+            for tokenizer in &*TOKENIZERS {
+                prop_assert!(tokenizer.divisible);
+                let whole = tokenizer.encode_in_parts(&text, usize::MAX).unwrap();
+                prop_assert_eq!(tokenizer.encode_in_parts(&text, bytes).unwrap(), whole);
+            }
+        }
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Mutex;
 use anyhow::ensure;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::metrics::noop::NoopMeterProvider;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::budget::Budget;
-use crate::config::{Device, ModelSettings};
+use crate::config::{Device, ModelSettings, Retries};
 use crate::envelope::{Lease, Origin, Record, Stage};
 use crate::model::{Head, Infer, Logits, Model};
 use crate::taggers::Taggers;
@@ -151,6 +152,29 @@ fn a_document_that_breaks_the_model_is_the_only_dead_letter_of_its_batch() {
     assert_eq!((dead[0].body.stage, dead[0].body.class), (Stage::Infer, "ModelError"));
     let value: Value = serde_json::from_slice(dead[0].record.value.as_deref().unwrap()).unwrap();
     assert_eq!(value["id"], 17);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whichever_documents_break_the_model_they_alone_are_refused(poisoned in prop::collection::vec(any::<bool>(), 1..60)) {
+        let texts = texts(poisoned.len()).into_iter().zip(&poisoned);
+        let texts: Vec<_> = texts.map(|(text, poisoned)| if *poisoned { text + "poison" } else { text }).collect();
+        // A model that works on none is another test's.
+        prop_assume!(poisoned.iter().filter(|poisoned| **poisoned).count() < 20 || poisoned.contains(&false));
+        let mut config = config();
+        config.retries = Retries { max: 1, backoff: Duration::from_millis(1), max_backoff: Duration::from_millis(1) };
+        let live = Live::of(Taggers::load_with(&config, &fake("poison")).unwrap());
+        let run = feed(&config, &live, &texts, usize::MAX, |_| ());
+        prop_assert!(run.failure.is_none());
+        prop_assert_eq!(run.delivered.len(), poisoned.len());
+        for outcome in &run.delivered {
+            let origin = outcome.origin();
+            let number = 2 * origin.seq as usize + usize::from(origin.partition == 1);
+            prop_assert_eq!(matches!(outcome, Outcome::DeadLetter(_)), poisoned[number]);
+        }
+    }
 }
 
 #[test]

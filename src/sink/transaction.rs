@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 
 use super::parcel::Parcel;
@@ -152,7 +152,9 @@ impl Transactions {
         loop {
             match self.pulse.call(|| producer.inner.abort_transaction(PATIENCE)) {
                 Ok(()) => return Ok(()),
-                Err(error) if is_retriable(&error) && !self.stop.is_abandoned() => self.wait_for(&error),
+                Err(error) if is_retriable(&error) && !is_hanging(&error) && !self.stop.is_abandoned() => {
+                    self.wait_for(&error);
+                }
                 Err(error) => return Err(Trouble::broken(&error)),
             }
         }
@@ -174,6 +176,9 @@ impl Transactions {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            if is_hanging(&error) {
+                return Err(Trouble::broken(&error));
+            }
             if needs_abort(&error) || producer.has_failed() && !is_fatal(&error) {
                 self.abort(producer)?;
                 return Err(Trouble::Aborted(kafka::plain(&error)));
@@ -220,6 +225,11 @@ fn is_retriable(error: &KafkaError) -> bool {
         KafkaError::Flush(_) => true,
         _ => false,
     }
+}
+
+/// A call has not returned: no other is taken meanwhile.
+fn is_hanging(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Canceled) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Conflict)
 }
 
 fn needs_abort(error: &KafkaError) -> bool {

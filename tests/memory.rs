@@ -1,0 +1,47 @@
+//! How much memory a worker takes, whatever is there to be read.
+
+use std::fs;
+
+use rdkafka::producer::BaseRecord;
+
+mod support;
+
+use support::kafka::Kafka;
+use support::line::{Line, TINY, document};
+use support::tagbert::Worker;
+
+const MIB: usize = 1 << 20;
+
+/// What a worker takes at most, in bytes, as the README says: the model and the process, the budget, a quarter of it for
+/// what is fetched ahead, and a little for each partition.
+const PROCESS: usize = 120 * MIB;
+
+/// The most that was ever resident, in bytes.
+fn peak(worker: &Worker) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", worker.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[test]
+fn documents_of_a_mebibyte_and_any_lag_stay_within_the_budget() {
+    let (documents, in_flight) = (100, 32 * MIB);
+    let line = Line::create("large-documents", 4);
+    let large = document(&"word ".repeat(199_000));
+    assert!(large.len() > 990_000, "nearly all that a message may have by default");
+    let records = (0..documents).map(|_| BaseRecord::<[u8], [u8]>::to(&line.input).payload(&large));
+    Kafka::shared().produce(records);
+    let yaml = line.yaml(&format!("{TINY}, long_documents: truncate")) + "limits: {in_flight: 32MiB, document: 2MiB}\n";
+    let mut worker = Worker::start(&yaml, &[]);
+    worker.wait_for_log("assigned: ");
+    let mut most = 0;
+    worker.wait_until("all are out", |worker| {
+        most = most.max(peak(worker));
+        worker.metric("tagbert_records_out_total").is_some_and(|count| count >= documents as f64)
+    });
+    worker.terminate();
+    worker.wait_for_success();
+    let bound = PROCESS + in_flight * 5 / 4 + 4 * 2 * MIB;
+    eprintln!("peak {} MiB, bound {} MiB, {} MiB of documents", most / MIB, bound / MIB, documents * large.len() / MIB);
+    assert!(most < bound);
+}
