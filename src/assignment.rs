@@ -111,9 +111,8 @@ impl ConsumerContext for Assignment {
             }
             Rebalance::Revoke(partitions) => {
                 let lost = consumer.assignment_lost();
-                let patience = if lost { Duration::ZERO } else { REVOKE_TIMEOUT };
+                let patience = if lost || self.stop.is_abandoned() { Duration::ZERO } else { REVOKE_TIMEOUT };
                 let partitions = keys(partitions);
-                self.prefetched.close(&partitions);
                 let safe = self.ledger.close(&partitions, Instant::now() + patience);
                 // What was lost belongs to another by now: nothing of it may be committed.
                 if !lost
@@ -137,8 +136,9 @@ impl ConsumerContext for Assignment {
             Rebalance::Revoke(partitions) => ("revoked", partitions),
             Rebalance::Error(_) => return,
         };
-        if let Rebalance::Assign(_) = rebalance {
-            self.health.set_assigned();
+        match rebalance {
+            Rebalance::Assign(_) => self.health.set_assigned(),
+            _ => self.prefetched.close(&keys(partitions)),
         }
         let names: Vec<_> = keys(partitions).iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
         tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });

@@ -30,10 +30,10 @@ pub(crate) struct Row {
     document: u64,
     number: usize,
     window: Window,
-    /// How many runs with it have failed.
+    /// How many runs with it alone have failed.
     failures: u32,
-    /// How many runs, with whatever, had gone well when the first of them failed.
-    well_before: u64,
+    /// How many runs, with whatever, had gone well when the first one with it failed.
+    well_before: Option<u64>,
 }
 
 /// A document, and what came of its windows so far.
@@ -142,7 +142,7 @@ impl Runner {
         for (number, window) in lane.windows.of(tokens).enumerate() {
             let length = window.tokens.len() + special;
             self.batcher.push(
-                Row { document: self.admitted, number, window, failures: 0, well_before: 0 },
+                Row { document: self.admitted, number, window, failures: 0, well_before: None },
                 length,
                 Instant::now(),
             );
@@ -210,10 +210,7 @@ impl Runner {
 
     fn failed(&mut self, mut rows: Vec<Row>, error: &Error, name: &str) -> ControlFlow<Error> {
         for row in &mut rows {
-            if row.failures == 0 {
-                row.well_before = self.well;
-            }
-            row.failures += 1;
+            row.well_before.get_or_insert(self.well);
         }
         let half = rows.len() / 2;
         if half > 0 {
@@ -222,7 +219,8 @@ impl Runner {
             self.run_batch(rows)?;
             return self.run_batch(rest);
         }
-        let Some(row) = rows.pop() else { return ControlFlow::Continue(()) };
+        let Some(mut row) = rows.pop() else { return ControlFlow::Continue(()) };
+        row.failures += 1;
         if row.failures <= self.retries.max {
             let wait = backoff(&self.retries, row.failures);
             tracing::warn!("{name} failed on a document, trying again in {} ms: {error:#}", wait.as_millis());
@@ -234,7 +232,7 @@ impl Runner {
             let rejection = Rejection::new(Stage::Infer, "ModelError", format!("the model failed: {error:#}"));
             self.reject(document, Rejection { attempts: row.failures, ..rejection });
         }
-        if self.well > row.well_before {
+        if row.well_before.is_some_and(|before| self.well > before) {
             // The model works. That many such documents can wait for their last attempt at once is not its fault.
             return ControlFlow::Continue(());
         }

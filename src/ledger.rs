@@ -124,7 +124,8 @@ impl Ledger {
                 open.entries[index].acknowledged = true;
                 open.unacknowledged -= 1;
                 open.advance();
-                open.committed = open.watermark;
+                // The watermark may be further: behind what no consumer sees.
+                open.committed = Some(origin.offset + 1);
             });
         }
         self.acknowledged.notify_all();
@@ -245,6 +246,17 @@ mod tests {
 
     fn to_commit(ledger: &Ledger) -> Option<i64> {
         ledger.to_commit().first().map(|watermark| watermark.2)
+    }
+
+    #[test]
+    fn what_a_transaction_did_not_commit_is_still_to_be_committed() {
+        let ledger = open();
+        let origin = enter(&ledger, 9);
+        // The marker of a transaction stands behind it.
+        ledger.reach("documents", 0, 11);
+        assert!(ledger.send(&origin));
+        ledger.settle([&origin]);
+        assert_eq!(to_commit(&ledger), Some(11));
     }
 
     #[test]

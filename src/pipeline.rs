@@ -36,8 +36,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// So many documents may go by before the sink gets its turn.
 const AT_ONCE: usize = 64;
 
-/// How long threads may take to notice that the work is abandoned: longer than a call of the client library.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long threads may take to notice that the work is abandoned: longer than calls of the client library, three of them
+/// one after the other.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where documents end: the seam between the pipeline and Kafka (or a file).
 pub trait Sink: Send + 'static {

@@ -62,9 +62,16 @@ impl Prefetched {
         }
     }
 
-    /// Closes the queues of these partitions.
+    /// Closes the queues of these partitions, which are not assigned any more.
     pub fn close(&self, partitions: &[TopicPartition]) {
-        self.queues().retain(|(key, _)| !partitions.contains(key));
+        self.queues().retain(|(key, queue)| {
+            let stays = !partitions.contains(key);
+            if !stays {
+                // All that is in it is outdated by now; to ask for more is what throws it away.
+                drop(queue.poll(Duration::ZERO));
+            }
+            stays
+        });
     }
 
     /// Closes all queues, for ever.
@@ -86,15 +93,21 @@ impl Prefetched {
         let mut any = false;
         for _ in 0..queues.len() {
             let Some((_, queue)) = queues.front() else { break };
-            for _ in 0..TURN {
-                if !room() {
-                    return Ok(any);
-                }
+            let mut taken = 0;
+            while taken < TURN && room() {
                 let Some(next) = queue.poll(Duration::ZERO) else { break };
-                any = true;
+                taken += 1;
                 each(next)?;
             }
-            queues.rotate_left(1);
+            any |= taken > 0;
+            let full = !room();
+            // Whoever had a part of its turn has had it: with little room, it would be its turn for ever.
+            if taken > 0 || !full {
+                queues.rotate_left(1);
+            }
+            if full {
+                break;
+            }
         }
         Ok(any)
     }

@@ -1,5 +1,6 @@
 //! Reads records from Kafka and commits their offsets. One thread does both: it alone touches the consumer.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// How long it is waited for room in the budget.
 const FULL: Duration = Duration::from_millis(2);
+
+/// So many events of the client library (a log line, a rebalance, …) are served at a time.
+const EVENTS: usize = 16;
 
 /// How often offsets are committed. What a crash may cost is what was done since, done again.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -206,21 +210,29 @@ impl Source {
     /// Serves what the client library has to tell. The group takes who does not do so for dead.
     fn poll(&mut self) -> Result<()> {
         self.health.alive();
-        match self.consumer.poll(Duration::ZERO) {
-            None => Ok(()),
-            Some(Err(error)) => heed(&error),
-            // To pass it by would lose it.
-            Some(Ok(message)) => {
-                bail!("{}/{} has no queue; this is a bug in tagbert", message.topic(), message.partition())
+        // What is served looks like nothing to serve.
+        for _ in 0..EVENTS {
+            match self.consumer.poll(Duration::ZERO) {
+                None => {}
+                Some(Err(error)) => heed(&error)?,
+                // To pass it by would lose it.
+                Some(Ok(message)) => {
+                    bail!("{}/{} has no queue; this is a bug in tagbert", message.topic(), message.partition())
+                }
             }
         }
+        Ok(())
     }
 
     /// Feeds what was fetched to the pipeline, as far as the budget goes; waits a little if there is nothing.
     fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
         let prefetched = self.consumer.context().prefetched();
+        let full = Cell::new(false);
         let taken = prefetched.take(
-            || !self.budget.is_spent(),
+            || {
+                full.set(self.budget.is_spent());
+                !full.get()
+            },
             |message| match message {
                 Ok(message) => {
                     if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
@@ -233,7 +245,7 @@ impl Source {
         )?;
         if taken {
             self.last_record = Instant::now();
-        } else if self.budget.is_spent() {
+        } else if full.get() {
             thread::sleep(FULL);
         } else {
             prefetched.wait(POLL);

@@ -248,11 +248,12 @@ fn is_divisible(tokenizer: &HfTokenizer) -> bool {
             .any(|token| token.lstrip || token.rstrip || spaced(&token.content))
 }
 
-/// Behind the first space from so many bytes on that stands before a letter or digit; where it is nothing but a space.
+/// Behind the first space or end of line, from so many bytes on, that stands before a letter or digit.
 fn first_cut(text: &str, bytes: usize) -> Option<usize> {
-    let behind = text.as_bytes().get(bytes..)?;
-    let place = behind.windows(2).position(|two| two[0] == b' ' && two[1].is_ascii_alphanumeric())?;
-    Some(bytes + place + 1)
+    let from = text.ceil_char_boundary(bytes);
+    let behind = &text[from..];
+    let mut pairs = behind.char_indices().zip(behind.chars().skip(1));
+    pairs.find(|((_, one), next)| matches!(one, ' ' | '\n') && next.is_alphanumeric()).map(|((at, _), _)| from + at + 1)
 }
 
 #[cfg(test)]
@@ -274,7 +275,7 @@ mod tests {
         #[test]
         fn a_text_in_parts_has_the_tokens_and_places_of_the_whole(
             pieces in prop::collection::vec(
-                prop_oneof!["[a-zA-Z0-9]{1,9}", " {1,3}", r"[.,'\[\]\n-]", r"\[SEP\]", "[éßΣ漢🎉\u{301}]", r"\PC"],
+                prop_oneof!["[a-zA-Z0-9]{1,9}", " {1,3}", r"[.,'\[\]\n-]", r"\[SEP\]", "[éßΣ漢🎉\u{301}ज़ा]", "[а-яα-ω\u{5d0}-\u{5ea}]{1,9}", r"\PC"],
                 0..60,
             ),
             bytes in 1..40usize,

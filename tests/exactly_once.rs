@@ -109,3 +109,46 @@ fn a_paused_worker_whose_partitions_went_to_another_writes_nothing_twice() {
     assert_each_once_in_order(&line, documents.len());
     line.assert_committed_to_the_end();
 }
+
+#[test]
+fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over() {
+    let line = Line::create("static", 2);
+    let documents: Vec<_> = (0..2000).map(|n| document(&format!("document {n}"))).collect();
+    line.produce(&documents);
+    // Longer than the test takes: nobody else could go on.
+    let member = "kafka: {properties: {session.timeout.ms: 40000, group.instance.id: pod-0}, ";
+    let yaml = line.yaml(TINY).replacen("kafka: {", member, 1) + "limits: {in_flight: 256KiB}\nbatch: {tokens: 256}\n";
+    for _ in 0..2 {
+        let mut killed = Worker::start(&yaml, &EXACTLY_ONCE);
+        let before = line.tagged().len();
+        killed.wait_until("something is done", |_| line.tagged().len() > before);
+        killed.signal("KILL");
+        killed.wait();
+    }
+    let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
+    Worker::start(&yaml, &last).wait_for_success();
+    assert_each_once_in_order(&line, documents.len());
+    line.assert_committed_to_the_end();
+}
+
+#[test]
+fn partitions_move_under_each_group_protocol_and_nothing_is_seen_twice() {
+    let protocols = ["partition.assignment.strategy: 'range,roundrobin'", "group.protocol: consumer"];
+    for (name, protocol) in ["eager", "kip-848"].into_iter().zip(protocols) {
+        let line = Line::create(name, 4);
+        let documents: Vec<_> = (0..2000).map(|n| document(&format!("document {n}"))).collect();
+        line.produce(&documents);
+        let yaml = line.yaml(TINY).replacen("kafka: {", &format!("kafka: {{properties: {{{protocol}}}, "), 1);
+        let yaml = yaml + "limits: {in_flight: 256KiB}\nbatch: {tokens: 256}\n";
+        let mut first = Worker::start(&yaml, &EXACTLY_ONCE);
+        first.wait_until("something is done", |_| !line.tagged().is_empty());
+        let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
+        let mut second = Worker::start(&yaml, &last);
+        second.wait_for_log(&format!("assigned: {name}/"));
+        first.terminate();
+        first.wait_for_success();
+        second.wait_for_success();
+        assert_each_once_in_order(&line, documents.len());
+        line.assert_committed_to_the_end();
+    }
+}

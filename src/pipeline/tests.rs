@@ -16,15 +16,18 @@ use crate::model::{Head, Infer, Logits, Model};
 use crate::taggers::Taggers;
 use crate::telemetry::RecordSpan;
 
-/// Gives logits of the right shapes; fails on every batch with a row that holds the poison.
+/// Gives logits of the right shapes; fails on every batch with a row that holds the poison, and so often at first.
 struct FakeModel {
     heads: Vec<Head>,
     poison: Vec<u32>,
+    failing: usize,
 }
 
 impl Infer for FakeModel {
     fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
         let poisoned = |ids: &[u32]| ids.windows(self.poison.len()).any(|part| part == self.poison);
+        self.failing = self.failing.saturating_sub(1);
+        ensure!(self.failing == 0, "not yet");
         ensure!(!batch.iter().any(|ids| poisoned(ids)), "the poison is in it");
         let rows = |head: &Head, ids: &[u32]| if head.is_by_token() { ids.len() } else { 1 };
         let heads =
@@ -50,11 +53,15 @@ impl Sink for FakeSink {
 
 /// Loads models, and puts the fake in the place of their sessions.
 fn fake(poison: &str) -> impl Fn(&ModelSettings) -> Result<Model> {
+    fake_that_fails(poison, 0)
+}
+
+fn fake_that_fails(poison: &str, failing: usize) -> impl Fn(&ModelSettings) -> Result<Model> {
     move |settings| {
         let model = Model::load(settings)?;
         let heads = model.manifest.heads.clone();
         let poison = model.tokenizer.encode(poison).unwrap().ids;
-        Ok(model.with_session(FakeModel { heads, poison }))
+        Ok(model.with_session(FakeModel { heads, poison, failing }))
     }
 }
 
@@ -291,6 +298,14 @@ fn a_model_that_fails_on_all_documents_stops_the_worker_though_they_come_one_by_
     let texts = vec!["poison".to_owned(); 40];
     let run = feed(&config(), &live, &texts, usize::MAX, |_| thread::sleep(Duration::from_millis(10)));
     assert!(run.failure.unwrap().to_string().contains("20 documents in a row"));
+}
+
+#[test]
+fn a_model_that_fails_for_a_moment_costs_no_document_however_large_the_batch() {
+    let live = Live::of(Taggers::load_with(&config(), &fake_that_fails("poison", 150)).unwrap());
+    let run = feed(&config(), &live, &vec!["word".to_owned(); 64], usize::MAX, |_| ());
+    assert!(run.failure.is_none(), "{:?}", run.failure);
+    assert_eq!(records(&run).len(), 64);
 }
 
 #[test]

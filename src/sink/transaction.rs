@@ -47,6 +47,9 @@ pub(super) enum Trouble {
 
 impl Trouble {
     fn broken(error: &KafkaError) -> Self {
+        if is_hanging(error) {
+            return Self::Broken { why: "a call of the client library does not return".into(), fenced: false };
+        }
         Self::Broken { why: kafka::plain(error), fenced: error.rdkafka_error_code().is_some_and(kafka::is_fenced) }
     }
 }
@@ -126,21 +129,28 @@ impl Transactions {
 
     /// Adds the offsets, on a thread of its own, which is left behind if it hangs: librdkafka 2.12 never returns when the
     /// connection to the group's coordinator ends at the wrong moment (`rd_kafka_txn_handle_TxnOffsetCommit` forgets its
-    /// caller on `_OUTDATED`).
+    /// caller on `_OUTDATED`). Its producer, which is left with it, is then replaced.
     fn send_offsets(
         &mut self,
         producer: &Producer,
         offsets: TopicPartitionList,
         metadata: ConsumerGroupMetadata,
     ) -> Result<(), Trouble> {
-        let (offsets, metadata) = (Arc::new(offsets), Arc::new(metadata));
+        let (offsets, metadata, stop) = (Arc::new(offsets), Arc::new(metadata), Arc::clone(&self.stop));
         self.insist(producer, || {
             let (inner, offsets, metadata) = (Arc::clone(&producer.inner), Arc::clone(&offsets), Arc::clone(&metadata));
             let (tell, told) = crossbeam_channel::bounded(1);
             thread::spawn(move || {
                 let _ = tell.send(inner.send_offsets_to_transaction(&offsets, &metadata, PATIENCE));
             });
-            told.recv_timeout(3 * PATIENCE).unwrap_or(Err(KafkaError::Canceled))
+            let deadline = Instant::now() + 3 * PATIENCE;
+            loop {
+                match told.recv_timeout(Duration::from_millis(100)) {
+                    Ok(result) => return result,
+                    Err(_) if Instant::now() < deadline && !stop.is_abandoned() => {}
+                    Err(_) => return Err(KafkaError::Canceled),
+                }
+            }
         })
     }
 
