@@ -38,7 +38,10 @@ const EVENTS: usize = 16;
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the last commit, and then leaving the group, may take each.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the last commit is tried again: a group that rebalances takes none until all its members are there.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A source that got no record for so long may be at the end of a bounded run, and should look.
 const IDLE: Duration = Duration::from_secs(1);
@@ -347,7 +350,7 @@ fn heed(error: &KafkaError) -> Result<()> {
 
 /// The last commit, again and again while the group rebalances: what is revoked meanwhile is committed there.
 fn commit_the_rest(consumer: &BaseConsumer<Assignment>, ledger: &Ledger) -> Result<()> {
-    let deadline = Instant::now() + FINISH_TIMEOUT / 2;
+    let deadline = Instant::now() + COMMIT_TIMEOUT;
     loop {
         let due = ledger.to_commit();
         let Err(error) = (if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) }) else {
