@@ -49,7 +49,7 @@ impl Prefetched {
     #[expect(clippy::disallowed_methods, reason = "one thread opens, closes and polls them; decision 0009")]
     pub fn open(&self, partitions: &[TopicPartition]) {
         let Some(consumer) = self.consumer().upgrade() else { return };
-        self.close(partitions);
+        self.queues().retain(|(key, _)| !partitions.contains(key));
         for key in partitions {
             if let Some(mut queue) = consumer.split_partition_queue(&key.0, key.1) {
                 let filled = self.filled.0.clone();
