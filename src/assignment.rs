@@ -132,15 +132,18 @@ impl ConsumerContext for Assignment {
 
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let (what, partitions) = match rebalance {
-            Rebalance::Assign(partitions) => ("assigned", partitions),
-            Rebalance::Revoke(partitions) => ("revoked", partitions),
+            Rebalance::Assign(partitions) => {
+                self.health.set_assigned();
+                ("assigned", keys(partitions))
+            }
+            Rebalance::Revoke(partitions) => {
+                let partitions = keys(partitions);
+                self.prefetched.close(&partitions);
+                ("revoked", partitions)
+            }
             Rebalance::Error(_) => return,
         };
-        match rebalance {
-            Rebalance::Assign(_) => self.health.set_assigned(),
-            _ => self.prefetched.close(&keys(partitions)),
-        }
-        let names: Vec<_> = keys(partitions).iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
+        let names: Vec<_> = partitions.iter().map(|(topic, partition)| format!("{topic}/{partition}")).collect();
         tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });
         self.changed.store(true, Ordering::Release);
     }

@@ -230,7 +230,7 @@ impl Source {
     /// Feeds what was fetched to the pipeline, as far as the budget goes; waits a little if there is nothing.
     fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
         let prefetched = self.consumer.context().prefetched();
-        let full = Cell::new(false);
+        let (full, fed) = (Cell::new(false), Cell::new(false));
         let taken = prefetched.take(
             || {
                 full.set(self.budget.is_spent());
@@ -240,18 +240,20 @@ impl Source {
                 Ok(message) => {
                     if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
                         self.feed(pipeline, &message);
+                        fed.set(true);
                     }
                     Ok(())
                 }
                 Err(error) => heed(&error),
             },
         )?;
-        if taken {
-            self.last_record = Instant::now();
-        } else if full.get() {
+        if !taken && full.get() {
             thread::sleep(FULL);
-        } else {
+        } else if !taken {
             prefetched.wait(POLL);
+        }
+        if fed.get() {
+            self.last_record = Instant::now();
         }
         Ok(())
     }

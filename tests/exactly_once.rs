@@ -14,13 +14,14 @@ use support::records::header;
 use support::tagbert::Worker;
 
 const EXACTLY_ONCE: [&str; 2] = ["--set", "delivery=exactly-once"];
+const TO_THE_END: [&str; 3] = ["--set", "delivery=exactly-once", "--until-end"];
 
 /// The configuration with a group that notices quickly that a member is gone.
 fn quick(line: &Line) -> String {
     line.yaml(TINY).replacen("kafka: {", "kafka: {properties: {session.timeout.ms: 3000}, ", 1)
 }
 
-/// Each document came out once, and what came of a partition is in order in each partition of the output.
+/// Each document came out once, what came of a partition is in order in each partition of the output, and all is committed.
 fn assert_each_once_in_order(line: &Line, documents: usize) {
     let mut last: HashMap<(i32, i64), i64> = HashMap::new();
     let mut times = vec![0; documents];
@@ -41,6 +42,7 @@ fn assert_each_once_in_order(line: &Line, documents: usize) {
     }
     let wrong: Vec<_> = times.iter().enumerate().filter(|(_, times)| **times != 1).collect();
     assert!(wrong.is_empty(), "not once: {wrong:?}");
+    line.assert_committed_to_the_end();
 }
 
 #[test]
@@ -61,10 +63,8 @@ fn each_result_is_seen_once_though_workers_are_killed_and_come_and_go() {
             other.wait_for_success();
         }
     }
-    let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
-    Worker::start(&yaml, &last).wait_for_success();
+    Worker::start(&yaml, &TO_THE_END).wait_for_success();
     assert_each_once_in_order(&line, documents.len());
-    line.assert_committed_to_the_end();
 }
 
 #[test]
@@ -75,8 +75,7 @@ fn a_refused_result_becomes_a_dead_letter_in_the_next_transaction_and_the_others
         .map(|n| if n % 100 == 50 { document(&"word ".repeat(10_000)) } else { document(&format!("document {n}")) })
         .collect();
     line.produce(&documents);
-    let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
-    Worker::start(&line.yaml(TINY), &last).wait_for_success();
+    Worker::start(&line.yaml(TINY), &TO_THE_END).wait_for_success();
     let key = |record: &OwnedMessage| std::str::from_utf8(record.key().unwrap()).unwrap().parse::<usize>().unwrap();
     let tagged: Vec<_> = line.tagged().iter().map(key).collect();
     let expected: Vec<_> = (0..300).filter(|n| n % 100 != 50).collect();
@@ -100,14 +99,12 @@ fn a_paused_worker_whose_partitions_went_to_another_writes_nothing_twice() {
     zombie.wait_for_log("assigned: zombie/");
     zombie.wait_until("something is done", |_| !line.tagged().is_empty());
     zombie.signal("STOP");
-    let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
-    Worker::start(&yaml, &last).wait_for_success();
+    Worker::start(&yaml, &TO_THE_END).wait_for_success();
     zombie.signal("CONT");
     zombie.wait_until("it is a member again", |worker| worker.log().matches("assigned: zombie/").count() > 1);
     zombie.terminate();
     zombie.wait_for_success();
     assert_each_once_in_order(&line, documents.len());
-    line.assert_committed_to_the_end();
 }
 
 #[test]
@@ -125,10 +122,8 @@ fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over
         killed.signal("KILL");
         killed.wait();
     }
-    let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
-    Worker::start(&yaml, &last).wait_for_success();
+    Worker::start(&yaml, &TO_THE_END).wait_for_success();
     assert_each_once_in_order(&line, documents.len());
-    line.assert_committed_to_the_end();
 }
 
 #[test]
@@ -142,13 +137,11 @@ fn partitions_move_under_each_group_protocol_and_nothing_is_seen_twice() {
         let yaml = yaml + "limits: {in_flight: 256KiB, document: 64KiB}\nbatch: {tokens: 256}\n";
         let mut first = Worker::start(&yaml, &EXACTLY_ONCE);
         first.wait_until("something is done", |_| !line.tagged().is_empty());
-        let last = [EXACTLY_ONCE.as_slice(), &["--until-end"]].concat();
-        let mut second = Worker::start(&yaml, &last);
+        let mut second = Worker::start(&yaml, &TO_THE_END);
         second.wait_for_log(&format!("assigned: {name}/"));
         first.terminate();
         first.wait_for_success();
         second.wait_for_success();
         assert_each_once_in_order(&line, documents.len());
-        line.assert_committed_to_the_end();
     }
 }

@@ -1,6 +1,9 @@
 //! The worker against a real Apache Kafka.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::Message;
@@ -171,6 +174,38 @@ fn a_bounded_run_ends_behind_transaction_markers_and_a_second_one_has_nothing_to
     again.wait_for_success();
     assert!(again.stdout().starts_with("records    0 in"), "{}", again.stdout());
     assert_eq!(line.tagged().len(), 2);
+}
+
+#[test]
+fn a_bounded_run_ends_though_its_topic_is_written_on_and_on() {
+    let line = Line::create("never-still", 2);
+    let timeout = Duration::from_secs(30);
+    let producer: BaseProducer = Kafka::shared().client().set("transactional.id", "never-still").create().unwrap();
+    producer.init_transactions(timeout).unwrap();
+    producer.begin_transaction().unwrap();
+    // Nothing will ever be read of it: only a worker that looks can tell that its end is reached.
+    let aborted = document("aborted");
+    producer.send(BaseRecord::<[u8], [u8]>::to(&line.input).partition(1).payload(&aborted)).unwrap();
+    producer.flush(timeout).unwrap();
+    producer.abort_transaction(timeout).unwrap();
+    let text = document("one of many");
+    let write = || Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(&text)]);
+    write();
+    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end"]);
+    let over = AtomicBool::new(false);
+    let status = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                write();
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let status = catch_unwind(AssertUnwindSafe(|| worker.wait()));
+        over.store(true, Ordering::Relaxed);
+        status
+    });
+    assert!(status.is_ok_and(|status| status.success()), "{}", worker.log());
+    assert!(!line.tagged().is_empty());
 }
 
 #[test]

@@ -1,27 +1,18 @@
 //! How much memory a worker takes, whatever is there to be read.
 
-use std::fs;
-
 use rdkafka::producer::BaseRecord;
 
 mod support;
 
 use support::kafka::Kafka;
 use support::line::{Line, TINY, document};
-use support::tagbert::Worker;
+use support::tagbert::{Worker, resident_peak};
 
 const MIB: usize = 1 << 20;
 
 /// What a worker takes at most, in bytes, as the README says: the model and the process, the budget, a quarter of it for
 /// what is fetched ahead, and a little for each partition.
 const PROCESS: usize = 120 * MIB;
-
-/// The most that was ever resident, in bytes.
-fn peak(worker: &Worker) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", worker.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
 
 #[test]
 fn documents_of_a_mebibyte_and_any_lag_stay_within_the_budget() {
@@ -36,7 +27,7 @@ fn documents_of_a_mebibyte_and_any_lag_stay_within_the_budget() {
     worker.wait_for_log("assigned: ");
     let mut most = 0;
     worker.wait_until("all are out", |worker| {
-        most = most.max(peak(worker));
+        most = most.max(resident_peak(worker.id()).unwrap_or_default());
         worker.metric("tagbert_records_out_total").is_some_and(|count| count >= documents as f64)
     });
     worker.terminate();

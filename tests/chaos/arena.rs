@@ -104,7 +104,7 @@ impl<'a> Arena<'a> {
         let fleet = Fleet::start(yaml, options, size);
         let writer = Arc::new(Mutex::new(Writer::new(corpus, cluster, name)));
         let name = name.into();
-        let (earlier, tail, stalled) = <_>::default();
+        let (poisoned, earlier, tail, stalled) = <_>::default();
         Self {
             cluster,
             fleet,
@@ -114,7 +114,7 @@ impl<'a> Arena<'a> {
             dead,
             partitions,
             size,
-            poisoned: false,
+            poisoned,
             corpus,
             writer,
             earlier,

@@ -33,18 +33,20 @@ pub fn tagbert_with(args: &[&str], stdin: &[u8], environment: &[(&str, &str)]) -
 /// Runs a command to its end; gives the most memory that it had resident, in bytes.
 pub fn peak_memory(args: &[&str]) -> usize {
     let mut child = command(args).stdin(Stdio::null()).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
-        // High-water mark of the resident set, in KiB; gone with the process.
-        let status = fs::read_to_string(&status).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<usize>().ok());
-        peak = peak.max(1024 * kib.unwrap_or_default());
+        peak = peak.max(resident_peak(child.id()).unwrap_or_default());
         thread::sleep(Duration::from_millis(5));
     }
     assert!(child.wait().unwrap().success());
     peak
+}
+
+/// The most that a process had resident up to now, in bytes; gone with the process.
+pub fn resident_peak(process: u32) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * line.trim().trim_end_matches("kB").trim().parse::<usize>().ok()?)
 }
 
 /// The command, to be run.
