@@ -75,7 +75,7 @@ fn session_alone(model: &Model, encoded: &[Vec<u32>], budget: usize) -> Duration
     for ids in sorted {
         batcher.push(ids, ids.len() + model.frame.len(), started);
     }
-    while let Next::Batch(batch) = batcher.next(started, false) {
+    while let Next::Batch(batch) = batcher.next(started, false, 1) {
         model.infer(&batch).expect("the batch runs");
     }
     started.elapsed()

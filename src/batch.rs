@@ -93,15 +93,17 @@ impl<T> Batcher<T> {
     }
 
     /// The next batch: at once when the budget is full, when the oldest document has waited long enough, or when
-    /// `more_coming` says that nothing else is on its way: waiting would be in vain.
-    pub fn next(&mut self, now: Instant, more_coming: bool) -> Next<T> {
+    /// `more_coming` says that nothing else is on its way: waiting would be in vain. What is less than the budgets of all
+    /// sessions that are `free`, this one included, is shared among them.
+    pub fn next(&mut self, now: Instant, more_coming: bool, free: usize) -> Next<T> {
         self.fill_window();
         let Some(oldest) = self.oldest() else { return Next::Idle };
         let due = oldest.at + self.wait;
         if self.tokens < self.budget && more_coming && now < due {
             return Next::Until(due);
         }
-        Next::Batch(self.take_around((oldest.tokens, oldest.number)))
+        let share = self.tokens.div_ceil(free.max(1)).min(self.budget);
+        Next::Batch(self.take_around((oldest.tokens, oldest.number), share))
     }
 
     fn oldest(&mut self) -> Option<Arrival> {
@@ -115,12 +117,12 @@ impl<T> Batcher<T> {
     }
 
     /// The oldest document and its neighbours by length, whichever side pads less, until the budget is full.
-    fn take_around(&mut self, oldest: (usize, u64)) -> Vec<T> {
+    fn take_around(&mut self, oldest: (usize, u64), budget: usize) -> Vec<T> {
         let (mut shortest, mut longest, mut rows) = (oldest, oldest, 1);
         loop {
             let shorter = self.waiting.range(..shortest).next_back().map(|(&key, _)| key);
             let longer = self.waiting.range(longest..).nth(1).map(|(&key, _)| key);
-            let fits = |width: usize| (rows + 1) * width <= self.budget;
+            let fits = |width: usize| (rows + 1) * width <= budget;
             let shorter = shorter.filter(|_| fits(longest.0)).map(|key| (longest.0 - key.0, key));
             let longer = longer.filter(|key| fits(key.0)).map(|key| ((key.0 - longest.0) * rows, key));
             match (shorter, longer) {
@@ -156,30 +158,30 @@ mod tests {
     #[test]
     fn an_idle_model_takes_what_is_there_at_once() {
         let now = Instant::now();
-        assert_eq!(batcher(1000, &[5], now).next(now, false), Next::Batch(vec![5]));
+        assert_eq!(batcher(1000, &[5], now).next(now, false, 1), Next::Batch(vec![5]));
     }
 
     #[test]
     fn what_is_on_its_way_is_waited_for_but_not_for_long() {
         let now = Instant::now();
         let mut batcher = batcher(1000, &[5], now);
-        assert_eq!(batcher.next(now, true), Next::Until(now + WAIT));
-        assert_eq!(batcher.next(now + WAIT, true), Next::Batch(vec![5]));
-        assert_eq!(batcher.next(now, true), Next::Idle);
+        assert_eq!(batcher.next(now, true, 1), Next::Until(now + WAIT));
+        assert_eq!(batcher.next(now + WAIT, true, 1), Next::Batch(vec![5]));
+        assert_eq!(batcher.next(now, true, 1), Next::Idle);
     }
 
     #[test]
     fn a_full_budget_does_not_wait() {
         let now = Instant::now();
-        assert!(matches!(batcher(10, &[5, 5], now).next(now, true), Next::Batch(_)));
+        assert!(matches!(batcher(10, &[5, 5], now).next(now, true, 1), Next::Batch(_)));
     }
 
     #[test]
     fn like_lengths_go_together() {
         let now = Instant::now();
         let mut batcher = batcher(24, &[8, 100, 7, 99, 8], now);
-        assert_eq!(batcher.next(now, false), Next::Batch(vec![7, 8, 8]));
-        assert_eq!(batcher.next(now, false), Next::Batch(vec![100]), "longer than the budget: alone");
+        assert_eq!(batcher.next(now, false, 1), Next::Batch(vec![7, 8, 8]));
+        assert_eq!(batcher.next(now, false, 1), Next::Batch(vec![100]), "longer than the budget: alone");
     }
 
     #[test]
@@ -196,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_little_is_shared_among_the_free_sessions() {
+        let now = Instant::now();
+        let mut batcher = batcher(1000, &[10, 10, 10, 90], now);
+        assert_eq!(batcher.next(now, false, 2), Next::Batch(vec![10, 10, 10]));
+        assert_eq!(batcher.next(now, false, 1), Next::Batch(vec![90]));
+    }
+
+    #[test]
     fn only_the_first_batches_worth_is_looked_at() {
         let now = Instant::now();
         let mut lengths = vec![10; WINDOW];
@@ -203,8 +213,8 @@ mod tests {
         lengths.push(9);
         let mut batcher = batcher(10, &lengths, now);
         batcher.budget = 20;
-        batcher.next(now, false);
-        assert!(matches!(batcher.next(now, false), Next::Batch(batch) if batch.len() == 2));
+        batcher.next(now, false, 1);
+        assert!(matches!(batcher.next(now, false, 1), Next::Batch(batch) if batch.len() == 2));
     }
 
     proptest! {
@@ -216,7 +226,7 @@ mod tests {
             let now = Instant::now();
             let mut batcher = batcher(budget, &lengths, now);
             let mut left = Vec::new();
-            while let Next::Batch(batch) = batcher.next(now, false) {
+            while let Next::Batch(batch) = batcher.next(now, false, 1) {
                 let longest = batch.iter().max().copied().unwrap_or(0);
                 prop_assert!(batch.len() == 1 || batch.len() * longest <= budget);
                 left.extend(batch);
@@ -236,7 +246,7 @@ mod tests {
                 batcher.push(number, tokens, now);
             }
             let mut waiting: std::collections::BTreeSet<usize> = (0..lengths.len()).collect();
-            while let Next::Batch(batch) = batcher.next(now, false) {
+            while let Next::Batch(batch) = batcher.next(now, false, 1) {
                 prop_assert!(batch.contains(waiting.first().unwrap()));
                 for number in &batch {
                     waiting.remove(number);

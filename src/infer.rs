@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, anyhow};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::batch::{Batcher, Next};
 use crate::config::{Batch, Retries};
@@ -24,6 +24,12 @@ use crate::windows::Window;
 
 /// So many failures in a row are the model's fault, not the documents'.
 const BROKEN: usize = 20;
+
+/// A thread with nothing to do looks again so often.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The same while it waits for what others run.
+const HOLD: Duration = Duration::from_millis(5);
 
 /// A row of a batch: a document (by the number that it has here), or a window of it.
 pub(crate) struct Row {
@@ -42,6 +48,14 @@ struct Waiting {
     gathered: Gathered,
 }
 
+/// What a run needs.
+struct Job {
+    taggers: Arc<Taggers>,
+    rows: Vec<Row>,
+    /// Copies, so that nobody has to wait for the run.
+    ids: Vec<Vec<u32>>,
+}
+
 /// Where documents come from and go to.
 pub(crate) struct Ends {
     /// From the threads that prepare documents, or the lane before.
@@ -54,83 +68,127 @@ pub(crate) struct Ends {
     pub finished: Sender<Finished>,
 }
 
-/// One of the models, and the documents that wait for it.
+/// One of the models, and the documents that wait for it. Several threads run it: one for each of the model's sessions.
 pub(crate) struct Runner {
     /// Which lane of the taggers.
     lane: usize,
+    threads: usize,
+    retries: Retries,
+    ends: Ends,
+    /// Wakes another thread when there is a batch for it, too.
+    wake: (Sender<()>, Receiver<()>),
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+/// What the threads share.
+struct State {
     batcher: Batcher<Row>,
     /// Rows that the model failed on, and when each is tried again, alone.
     later: Vec<(Instant, Row)>,
-    retries: Retries,
     waiting: HashMap<u64, Waiting>,
     admitted: u64,
     /// What the waiting documents are tagged by, and are what holds it. Those of another load wait until these are done.
     taggers: Weak<Taggers>,
     held: Option<Envelope<Work>>,
-    ends: Ends,
+    /// How many threads run the model now.
+    running: usize,
     /// How many runs have gone well.
     well: u64,
     failed_in_a_row: usize,
-    metrics: Arc<Metrics>,
+}
+
+/// What a thread does next.
+enum Turn {
+    Run(Vec<Row>),
+    /// Nothing, for so long, unless a document comes.
+    Wait(Duration),
+    /// As before, but what is there comes first.
+    Hold(Duration),
 }
 
 impl Runner {
-    pub(crate) fn new(lane: usize, batch: &Batch, retries: Retries, ends: Ends, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        lane: usize,
+        threads: usize,
+        batch: &Batch,
+        retries: Retries,
+        ends: Ends,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let batcher = Batcher::new(batch.tokens, batch.wait);
-        let (later, waiting, admitted, taggers, held, well, failed_in_a_row) = Default::default();
-        Self { lane, batcher, later, retries, waiting, admitted, taggers, held, ends, well, failed_in_a_row, metrics }
+        let (later, waiting, admitted, taggers, held, running, well, failed_in_a_row) = Default::default();
+        let state = State { batcher, later, waiting, admitted, taggers, held, running, well, failed_in_a_row };
+        Self { lane, threads, retries, ends, wake: bounded(1), metrics, state: Mutex::new(state) }
     }
 
-    /// Runs the model until no more documents come, or the work is abandoned.
-    pub(crate) fn run(mut self, stop: &Stop) {
+    /// Runs the model until no more documents come, or the work is abandoned. Each of the threads calls it.
+    pub(crate) fn run(&self, stop: &Stop) {
         while !stop.is_abandoned() {
-            while self.held.is_none()
-                && let Ok(document) = self.ends.documents.try_recv()
-            {
-                self.admit(document);
-            }
-            if let ControlFlow::Break(error) = self.run_what_is_due() {
-                return stop.fail(error);
-            }
-            let more_coming = self.held.is_none() && self.ends.upstream.load(Ordering::Acquire) > 0;
-            let patience = match self.batcher.next(Instant::now(), more_coming) {
-                Next::Batch(rows) => {
+            match self.turn() {
+                Turn::Run(rows) => {
                     if let ControlFlow::Break(error) = self.run_batch(rows) {
                         return stop.fail(error);
                     }
-                    continue;
                 }
-                Next::Until(due) => due.saturating_duration_since(Instant::now()),
-                Next::Idle => {
-                    if let Some(document) = self.held.take_if(|_| self.waiting.is_empty()) {
-                        self.admit(document);
-                        continue;
-                    }
-                    Duration::from_secs(1)
-                }
-            };
-            let retry = self.later.iter().map(|(due, _)| due.saturating_duration_since(Instant::now())).min();
-            let patience = retry.map_or(patience, |retry| patience.min(retry));
-            if self.held.is_some() {
-                // What is held waits for what is tried again.
-                thread::sleep(patience);
-                continue;
-            }
-            match self.ends.documents.recv_timeout(patience) {
-                Ok(document) => self.admit(document),
-                Err(RecvTimeoutError::Disconnected) if self.waiting.is_empty() => return,
-                Err(RecvTimeoutError::Disconnected) => thread::sleep(patience),
-                Err(RecvTimeoutError::Timeout) => {}
+                Turn::Hold(patience) => thread::sleep(patience.min(HOLD)),
+                Turn::Wait(patience) => select! {
+                    recv(self.ends.documents) -> document => match document {
+                        Ok(document) => self.admit(&mut self.state(), document),
+                        Err(_) if self.state().waiting.is_empty() => return,
+                        Err(_) => thread::sleep(patience.min(HOLD)),
+                    },
+                    recv(self.wake.1) -> _ => {}
+                    default(patience) => {}
+                },
             }
         }
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> Turn {
+        let state = &mut *self.state();
+        while state.held.is_none()
+            && let Ok(document) = self.ends.documents.try_recv()
+        {
+            self.admit(state, document);
+        }
+        let now = Instant::now();
+        if let Some(due) = state.later.iter().position(|(due, _)| *due <= now) {
+            return Turn::Run(vec![state.later.swap_remove(due).1]);
+        }
+        let more_coming = state.held.is_none() && self.ends.upstream.load(Ordering::Acquire) > 0;
+        let free = self.threads - state.running;
+        let patience = match state.batcher.next(now, more_coming, free) {
+            Next::Batch(rows) => {
+                if !state.batcher.is_empty() {
+                    let _ = self.wake.0.try_send(());
+                }
+                return Turn::Run(rows);
+            }
+            Next::Until(due) => due.saturating_duration_since(now),
+            Next::Idle => {
+                if let Some(document) = state.held.take_if(|_| state.waiting.is_empty()) {
+                    self.admit(state, document);
+                    return Turn::Wait(Duration::ZERO);
+                }
+                IDLE
+            }
+        };
+        let retry = state.later.iter().map(|(due, _)| due.saturating_duration_since(now)).min();
+        let patience = retry.map_or(patience, |retry| patience.min(retry));
+        if state.held.is_some() { Turn::Hold(patience) } else { Turn::Wait(patience) }
+    }
+
     /// Puts a document's windows among those that wait, if they are for the same models.
-    fn admit(&mut self, document: Envelope<Work>) {
+    fn admit(&self, state: &mut State, document: Envelope<Work>) {
         let work = &document.body;
-        let same = std::ptr::eq(self.taggers.as_ptr(), Arc::as_ptr(&work.taggers));
-        if !same && !self.waiting.is_empty() {
-            self.held = Some(document);
+        let same = std::ptr::eq(state.taggers.as_ptr(), Arc::as_ptr(&work.taggers));
+        if !same && !state.waiting.is_empty() {
+            state.held = Some(document);
             return;
         }
         let lane = &work.taggers.lanes[self.lane];
@@ -139,117 +197,127 @@ impl Runner {
         };
         let special = lane.model.frame.len();
         let rows = lane.windows.count(tokens);
+        let id = state.admitted;
         for (number, window) in lane.windows.of(tokens).enumerate() {
             let length = window.tokens.len() + special;
-            self.batcher.push(
-                Row { document: self.admitted, number, window, failures: 0, well_before: None },
-                length,
-                Instant::now(),
-            );
+            let row = Row { document: id, number, window, failures: 0, well_before: None };
+            state.batcher.push(row, length, Instant::now());
         }
         if !same {
-            self.failed_in_a_row = 0;
-            self.taggers = Arc::downgrade(&work.taggers);
+            state.failed_in_a_row = 0;
+            state.taggers = Arc::downgrade(&work.taggers);
         }
         if let Some((_, upstream)) = &self.ends.next {
             upstream.fetch_add(1, Ordering::AcqRel);
         }
-        self.waiting.insert(self.admitted, Waiting { document, gathered: Gathered::nothing_of(rows) });
-        self.admitted += 1;
-    }
-
-    fn run_what_is_due(&mut self) -> ControlFlow<Error> {
-        let now = Instant::now();
-        let due: Vec<_> = self.later.extract_if(.., |(due, _)| *due <= now).collect();
-        due.into_iter().try_for_each(|(_, row)| self.run_batch(vec![row]))
+        state.waiting.insert(state.admitted, Waiting { document, gathered: Gathered::nothing_of(rows) });
+        state.admitted += 1;
     }
 
     /// Runs a batch. If it fails, its halves are tried, and so on, so that only the culprit becomes a dead letter; that
     /// one is tried again a few times before.
-    fn run_batch(&mut self, mut rows: Vec<Row>) -> ControlFlow<Error> {
-        let lost = self.waiting.extract_if(|_, waiting| waiting.document.origin.lease.is_over()).count();
-        (0..lost).for_each(|_| self.left());
-        // Gone are those of lost partitions, and those of which another window has failed.
-        rows.retain(|row| self.waiting.contains_key(&row.document));
-        let Some(taggers) = self.taggers.upgrade().filter(|_| !rows.is_empty()) else {
-            return ControlFlow::Continue(());
-        };
-        let lane = &taggers.lanes[self.lane];
+    fn run_batch(&self, rows: Vec<Row>) -> ControlFlow<Error> {
+        let Some(job) = self.begin(rows) else { return ControlFlow::Continue(()) };
+        let lane = &job.taggers.lanes[self.lane];
         let since = Instant::now();
-        let ids: Vec<&[u32]> = rows.iter().map(|row| row.ids(&self.waiting, lane)).collect();
+        let ids: Vec<&[u32]> = job.ids.iter().map(Vec::as_slice).collect();
         let infer = || {
-            fail::fail_point!(
-                "model-run",
-                rows.iter().any(|row| self.waiting[&row.document].document.origin.offset % 7 == 3),
-                |_| Err(anyhow!("the failpoint `model-run`"))
-            );
+            fail::fail_point!("model-run", self.is_any_poisoned(&job.rows), |_| Err(anyhow!(
+                "the failpoint `model-run`"
+            )));
             lane.model.infer(&ids)
         };
         let result = infer();
         self.metrics.took("infer", since);
-        self.metrics.ran(ids.iter().map(|ids| ids.len() + lane.model.frame.len()));
+        let lengths = ids.iter().map(|ids| ids.len() + lane.model.frame.len());
+        self.metrics.ran(lengths.clone());
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.running -= 1;
         match result {
             Ok(logits) => {
-                for (row, logits) in rows.iter().zip(logits) {
-                    self.keep(row, &logits, lane);
+                for (row, logits) in job.rows.iter().zip(logits) {
+                    self.keep(state, row, &logits, lane);
                 }
-                self.well += 1;
-                self.failed_in_a_row = 0;
-                self.batcher.grow();
+                state.well += 1;
+                state.failed_in_a_row = 0;
+                state.batcher.grow();
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                let width = ids.iter().map(|ids| ids.len() + lane.model.frame.len()).max().unwrap_or_default();
                 if is_out_of_memory(&error) {
-                    self.batcher.shrink(rows.len() * width);
+                    state.batcher.shrink(job.rows.len() * lengths.max().unwrap_or_default());
                 }
-                self.failed(rows, &error, &lane.model.identity.name)
+                let (mut rows, name) = (job.rows, &lane.model.identity.name);
+                for row in &mut rows {
+                    row.well_before.get_or_insert(state.well);
+                }
+                let rest = rows.split_off(rows.len().div_ceil(2));
+                if rest.is_empty() {
+                    return rows.into_iter().try_for_each(|row| self.failed(state, row, &error, name));
+                }
+                drop(guard);
+                tracing::warn!("{name} failed on a batch of {}, trying its halves: {error:#}", rows.len() + rest.len());
+                self.run_batch(rows)?;
+                self.run_batch(rest)
             }
         }
     }
 
-    fn failed(&mut self, mut rows: Vec<Row>, error: &Error, name: &str) -> ControlFlow<Error> {
-        for row in &mut rows {
-            row.well_before.get_or_insert(self.well);
-        }
-        let half = rows.len() / 2;
-        if half > 0 {
-            tracing::warn!("{name} failed on a batch of {}, trying its halves: {error:#}", rows.len());
-            let rest = rows.split_off(half);
-            self.run_batch(rows)?;
-            return self.run_batch(rest);
-        }
-        let Some(mut row) = rows.pop() else { return ControlFlow::Continue(()) };
+    /// For the failpoint.
+    #[cfg(feature = "failpoints")]
+    fn is_any_poisoned(&self, rows: &[Row]) -> bool {
+        let state = self.state();
+        let mut documents = rows.iter().filter_map(|row| state.waiting.get(&row.document));
+        documents.any(|waiting| waiting.document.origin.offset % 7 == 3)
+    }
+
+    /// What a run of these rows needs; nothing if none of them is wanted any more.
+    fn begin(&self, mut rows: Vec<Row>) -> Option<Job> {
+        let state = &mut *self.state();
+        let lost = state.waiting.extract_if(|_, waiting| waiting.document.origin.lease.is_over()).count();
+        (0..lost).for_each(|_| self.left());
+        // Gone are those of lost partitions, and those of which another window has failed.
+        rows.retain(|row| state.waiting.contains_key(&row.document));
+        let taggers = state.taggers.upgrade().filter(|_| !rows.is_empty())?;
+        let lane = &taggers.lanes[self.lane];
+        let ids = rows.iter().map(|row| row.ids(&state.waiting, lane).to_vec()).collect();
+        state.running += 1;
+        Some(Job { taggers, rows, ids })
+    }
+
+    /// The model failed on this row alone.
+    fn failed(&self, state: &mut State, mut row: Row, error: &Error, name: &str) -> ControlFlow<Error> {
         row.failures += 1;
         if row.failures <= self.retries.max {
             let wait = backoff(&self.retries, row.failures);
             tracing::warn!("{name} failed on a document, trying again in {} ms: {error:#}", wait.as_millis());
-            self.later.push((Instant::now() + wait, row));
+            state.later.push((Instant::now() + wait, row));
             return ControlFlow::Continue(());
         }
         tracing::warn!("{name} failed on a document, after {} attempts: {error:#}", row.failures);
-        if let Some(Waiting { document, .. }) = self.waiting.remove(&row.document) {
+        if let Some(Waiting { document, .. }) = state.waiting.remove(&row.document) {
             let rejection = Rejection::new(Stage::Infer, "ModelError", format!("the model failed: {error:#}"));
             self.reject(document, Rejection { attempts: row.failures, ..rejection });
         }
-        if row.well_before.is_some_and(|before| self.well > before) {
+        if row.well_before.is_some_and(|before| state.well > before) {
             // The model works. That many such documents can wait for their last attempt at once is not its fault.
             return ControlFlow::Continue(());
         }
-        self.failed_in_a_row += 1;
-        if self.failed_in_a_row < BROKEN {
+        state.failed_in_a_row += 1;
+        if state.failed_in_a_row < BROKEN {
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(anyhow!("{name} failed on {BROKEN} documents in a row, so it is the model: {error:#}"))
     }
 
     /// Puts a window's logits where they belong; the document goes on with its last.
-    fn keep(&mut self, row: &Row, logits: &[Logits], lane: &Lane) {
-        let Some(Waiting { document, gathered }) = self.waiting.get_mut(&row.document) else { return };
+    fn keep(&self, state: &mut State, row: &Row, logits: &[Logits], lane: &Lane) {
+        let Some(Waiting { document, gathered }) = state.waiting.get_mut(&row.document) else { return };
         let tokens = lane.tokens(&document.body).map_or(0, |encoded| encoded.ids.len());
         gathered.add(row.number, &row.window, logits, lane, tokens);
         if gathered.is_complete()
-            && let Some(Waiting { document, gathered }) = self.waiting.remove(&row.document)
+            && let Some(Waiting { document, gathered }) = state.waiting.remove(&row.document)
         {
             self.pass_on(document, gathered.into_logits());
         }

@@ -19,9 +19,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -85,7 +86,10 @@ pub struct Model {
     pub graph: PathBuf,
     /// The files that decide what its tags are, and so its version; not all have to be there.
     pub files: Vec<PathBuf>,
-    session: Mutex<Box<dyn Infer>>,
+    /// How many sessions it has, where those wait that are free, and where they come back.
+    sessions: usize,
+    free: Receiver<Box<dyn Infer>>,
+    back: Sender<Box<dyn Infer>>,
 }
 
 impl Model {
@@ -114,8 +118,14 @@ impl Model {
         let mut weights: Vec<PathBuf> = weights.map(|name| beside.join(name)).collect();
         weights.retain(|file| !files.contains(file));
         let weights_before = Stamp::of_all(&weights);
-        let session = Session::open(&graph, &manifest.heads, frame.clone(), settings.device);
-        let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
+        let device = runtime::resolve(settings.device)?;
+        let (sessions, threads) = runtime::sessions(device, settings.sessions, settings.threads);
+        let (back, free) = unbounded::<Box<dyn Infer>>();
+        for _ in 0..sessions {
+            let session = Session::open(&graph, &manifest.heads, frame.clone(), device, threads);
+            let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
+            drop(back.send(Box::new(session)));
+        }
         let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
         let files = [files, weights].concat();
         let hash = hash_of(&directory, &files)?;
@@ -132,26 +142,40 @@ impl Model {
             directory,
             graph,
             files,
-            session: Mutex::new(Box::new(session)),
+            sessions,
+            free,
+            back,
         };
-        model.warm_up().with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
+        (0..sessions)
+            .try_for_each(|_| model.warm_up())
+            .with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
         Ok(model)
     }
 
     /// The same model with something else to infer: a fake, or a wrapper.
     #[must_use]
     pub fn with_session(mut self, session: impl Infer + 'static) -> Self {
-        self.session = Mutex::new(Box::new(session));
+        self.sessions = 1;
+        (self.back, self.free) = unbounded();
+        drop(self.back.send(Box::new(session)));
         self
     }
 
-    /// Runs a batch: see [`Infer::infer`].
+    /// How many batches it runs at once.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// Runs a batch in the next session that is free: see [`Infer::infer`].
     ///
     /// # Errors
     /// When the batch can't be run.
     pub fn infer(&self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
-        // A panic in the middle leaves buffers that the next run fills anew.
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).infer(batch)
+        let session = self.free.recv().context("the sessions are gone")?;
+        // Given back even after a panic: it leaves buffers that the next run fills anew.
+        let mut session = scopeguard::guard(session, |session| drop(self.back.send(session)));
+        session.infer(batch)
     }
 
     /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or

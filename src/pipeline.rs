@@ -3,7 +3,7 @@
 //! ```text
 //! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ assemble ─▶ reorder ─▶ sink
 //!           └── a pool of threads ┘└─ a thread  ──┘└────── one thread ───────┘
-//!                                    for each lane
+//!                                    for each session
 //! ```
 //!
 //! The channels between the threads have no bound of their own: all that is in them counts against one budget of bytes
@@ -117,7 +117,8 @@ impl Pipeline {
         }
         drop(to_infer);
 
-        let lanes = live.current().lanes.len();
+        let taggers = live.current();
+        let lanes = taggers.lanes.len();
         let mut here = Arc::clone(&upstream);
         for lane in 0..lanes {
             let (to_next, from_here) = unbounded();
@@ -128,9 +129,13 @@ impl Pipeline {
                 next: (lane + 1 < lanes).then_some((to_next, at_next)),
                 finished: to_deliver.clone(),
             };
-            let runner = Runner::new(lane, &config.batch, config.retries.clone(), ends, Arc::clone(metrics));
-            let stop = Arc::clone(stop);
-            spawn("infer", Box::new(move || runner.run(&stop)))?;
+            let sessions = taggers.lanes[lane].model.sessions();
+            let runner = Runner::new(lane, sessions, &config.batch, config.retries.clone(), ends, Arc::clone(metrics));
+            let runner = Arc::new(runner);
+            for _ in 0..sessions {
+                let (runner, stop) = (Arc::clone(&runner), Arc::clone(stop));
+                spawn("infer", Box::new(move || runner.run(&stop)))?;
+            }
         }
         drop(to_deliver);
 

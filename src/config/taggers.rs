@@ -22,6 +22,11 @@ pub struct Model {
     /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda` or `cuda:N`.
     #[schemars(with = "String")]
     pub device: Device,
+    /// How many batches it runs at once, each in a session of its own. Without it, one for each core, 4 at most; 1 on a
+    /// GPU.
+    pub sessions: Option<NonZeroUsize>,
+    /// Cores for each session: more of them make one batch quicker, and all together slower. Without it, its share.
+    pub threads: Option<NonZeroUsize>,
     /// The most tokens that the model is fed at once, special ones included. Without it, as many as it has positions for.
     pub max_tokens: Option<NonZeroUsize>,
     /// What is done with documents that are longer.
@@ -50,6 +55,8 @@ impl Default for Model {
             path: Location::Directory("models/tagbert-small".into()),
             variant: None,
             device: Device::Auto,
+            sessions: None,
+            threads: None,
             max_tokens: None,
             long_documents: LongDocuments::default(),
             window: None,
@@ -215,6 +222,10 @@ pub struct ModelSettings {
     pub variant: Option<String>,
     /// What it runs on.
     pub device: Device,
+    /// How many batches at once, if that is said.
+    pub sessions: Option<NonZeroUsize>,
+    /// How many cores for each, if that is said.
+    pub threads: Option<NonZeroUsize>,
     /// The most tokens at once.
     pub max_tokens: Option<NonZeroUsize>,
 }
@@ -240,6 +251,8 @@ impl Model {
                 path: self.path.clone(),
                 variant: self.variant.clone(),
                 device: self.device,
+                sessions: self.sessions,
+                threads: self.threads,
                 max_tokens: self.max_tokens,
             },
             windows: WindowSettings { long_documents: self.long_documents, window: self.window, stride: self.stride },
@@ -294,6 +307,8 @@ impl Config {
             (tagger.model.path, tagger.model.variant) = (None, None);
         }
         (config.model.path, config.model.variant, config.model.max_tokens) = (path, variant, None);
+        // It runs a document at a time.
+        config.model.sessions = Some(NonZeroUsize::MIN);
         Some(config)
     }
 
@@ -363,6 +378,8 @@ impl Tagger {
                 path: model.path.clone().unwrap_or_else(|| usual.model.path.clone()),
                 variant: model.variant.clone().or(usual_variant),
                 device: model.device.unwrap_or(usual.model.device),
+                sessions: usual.model.sessions,
+                threads: usual.model.threads,
                 max_tokens: model.max_tokens.or(usual.model.max_tokens.filter(|_| !own_path)),
             },
             windows: WindowSettings {

@@ -1,6 +1,7 @@
 //! ONNX Runtime itself: its library, loaded when it is first needed, and the device it runs on.
 
 use std::ffi::CStr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -12,6 +13,9 @@ use ort::session::builder::SessionBuilder;
 use crate::config::Device;
 
 const LIBRARY: &str = "libonnxruntime.so";
+
+/// A model has no more sessions on a CPU, unless it is told to.
+const MOST_SESSIONS: usize = 4;
 
 /// The process' ONNX Runtime environment.
 ///
@@ -55,33 +59,61 @@ pub fn version() -> Result<String> {
     }
 }
 
-/// A builder of sessions on the device.
+/// The device that `auto` stands for here.
 ///
 /// # Errors
-/// When a CUDA device was asked for and can't be had.
-pub fn session_builder(device: Device) -> Result<SessionBuilder> {
-    match device {
-        Device::Cpu => cpu(),
-        Device::Cuda(number) => cuda(number),
-        Device::Auto => match cuda(0) {
-            Ok(builder) => {
-                tracing::info!("device: cuda:0");
-                Ok(builder)
-            }
-            Err(error) => {
-                tracing::info!("device: cpu ({error})");
-                cpu()
-            }
-        },
+/// When ONNX Runtime can't be loaded.
+pub fn resolve(device: Device) -> Result<Device> {
+    environment()?;
+    if device != Device::Auto {
+        return Ok(device);
+    }
+    match cuda(0) {
+        Ok(_) => {
+            tracing::info!("device: cuda:0");
+            Ok(Device::Cuda(0))
+        }
+        Err(error) => {
+            tracing::info!("device: cpu ({error})");
+            Ok(Device::Cpu)
+        }
     }
 }
 
-fn cpu() -> Result<SessionBuilder> {
+/// How many sessions a model has on a device, and how many threads each, where the settings do not say.
+///
+/// Sessions of one thread each get most out of cores: threads that share a batch wait for each other after each of its
+/// operators. But each has the weights in memory, so on many cores they share.
+#[must_use]
+pub fn sessions(device: Device, sessions: Option<NonZeroUsize>, threads: Option<NonZeroUsize>) -> (usize, usize) {
     // Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let usual = match (device, threads) {
+        (Device::Cpu, None) => cores.min(MOST_SESSIONS),
+        (Device::Cpu, Some(threads)) => cores.div_ceil(threads.get()).min(MOST_SESSIONS),
+        _ => 1,
+    };
+    let sessions = sessions.map_or(usual, Into::into);
+    (sessions, threads.map_or((cores / sessions).max(1), Into::into))
+}
+
+/// A builder of sessions on the device, with so many threads where that is the CPU.
+///
+/// # Errors
+/// When a CUDA device was asked for and can't be had.
+pub fn session_builder(device: Device, threads: usize) -> Result<SessionBuilder> {
+    match resolve(device)? {
+        Device::Cuda(number) => cuda(number),
+        _ => cpu(threads),
+    }
+}
+
+fn cpu(threads: usize) -> Result<SessionBuilder> {
     let builder = SessionBuilder::new(environment()?)?;
     // Batches differ in shape; a plan of memory for each shape would only pile up.
     let builder = builder.with_memory_pattern(false).map_err(ort::Error::<()>::from)?;
+    // Threads that spin while they wait take the cores from who has work.
+    let builder = builder.with_intra_op_spinning(false).map_err(ort::Error::<()>::from)?;
     builder.with_intra_threads(threads).map_err(|error| anyhow!("{error}"))
 }
 

@@ -43,12 +43,12 @@ struct Output {
 }
 
 impl Session {
-    /// Opens the graph on the device, and checks that its inputs and outputs are what the heads say.
+    /// Opens the graph on the device, for runs on so many threads where that is the CPU, and checks that its inputs and outputs are what the heads say.
     ///
     /// # Errors
     /// When the file is no graph, or another than the manifest describes.
-    pub fn open(file: &Path, heads: &[Head], frame: Frame, device: Device) -> Result<Self> {
-        let session = runtime::session_builder(device)?.commit_from_file(file)?;
+    pub fn open(file: &Path, heads: &[Head], frame: Frame, device: Device, threads: usize) -> Result<Self> {
+        let session = runtime::session_builder(device, threads)?.commit_from_file(file)?;
         let mut inputs = Vec::new();
         for input in session.inputs() {
             let known = INPUTS.into_iter().find(|name| *name == input.name());

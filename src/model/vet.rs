@@ -1,6 +1,7 @@
 //! A trial of a model in a process of its own, so that whatever the file does there ends with that process.
 
 use std::io::{Read as _, Write as _};
+use std::num::NonZeroUsize;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -89,9 +90,10 @@ pub fn on_trial(directory: PathBuf, variant: Option<&str>, max_tokens: Option<us
         .write(true)
         .open("/proc/self/oom_score_adj")
         .and_then(|mut file| file.write_all(b"1000"));
-    let max_tokens = max_tokens.and_then(std::num::NonZeroUsize::new);
+    let max_tokens = max_tokens.and_then(NonZeroUsize::new);
     let (path, variant) = (Location::Directory(directory), variant.map(str::to_owned));
-    Model::load(&ModelSettings { path, variant, device: Device::Cpu, max_tokens }).map(drop)
+    let sessions = Some(NonZeroUsize::MIN);
+    Model::load(&ModelSettings { path, variant, device: Device::Cpu, sessions, threads: None, max_tokens }).map(drop)
 }
 
 #[expect(unsafe_code, reason = "the standard library sets no limits")]
