@@ -9,9 +9,11 @@
 #   kafka    Apache Kafka, for the tests        -> .cache/kafka/
 #   toxiproxy  a network that can be made bad   -> .cache/toxiproxy/
 #   tools    the checkers that tests use        -> .cache/tools-venv/
+#   peers    the Python workers to compare with -> .cache/peers-venv/, .cache/peers/
+#   peers-torch  PyTorch for one of them        -> .cache/peers-venv/, .cache/peers/
 #
 #   demo     build runtime corpus
-#   test     all of them
+#   test     build to tools
 #
 # What is fetched comes from package registries through their own clients, and
 # is checked against a hash in this repository. Once all is there, no part
@@ -32,7 +34,7 @@ die() {
 quietly() { "$@" >"$cache/setup.log" 2>&1; }
 
 # Each part has two functions: packages_PART wants the Debian packages it lacks,
-# install_PART does the rest.
+# install_PART does the rest. (A hyphen in the part's name is an underscore there.)
 
 # --- build -------------------------------------------------------------------
 
@@ -163,6 +165,65 @@ install_tools() {
     cp scripts/tools-requirements.txt "$venv/pins.txt"
 }
 
+# --- peers -------------------------------------------------------------------
+
+readonly PEERS=$cache/peers-venv
+
+# The copies of the pins, written last, tell what the environment has.
+has_peers() { cmp -s benches/peers/requirements.txt "$PEERS/pins.txt"; }
+
+packages_peers() { has_peers || want_python; }
+
+install_peers() {
+    if ! has_peers; then
+        say "Python workers to compare with"
+        rm -rf "$PEERS"
+        { quietly python3 -m venv "$PEERS" &&
+            quietly "$PEERS/bin/pip" install --require-hashes -r benches/peers/requirements.txt; } ||
+            die "PyPI did not give the Python workers' packages, see .cache/setup.log (needed for the bench)"
+        cp benches/peers/requirements.txt "$PEERS/pins.txt"
+    fi
+    # It does nothing where they are of this model already.
+    "$PEERS/bin/python" benches/peers/models.py --to "$cache/peers" || die "benches/peers/models.py failed"
+}
+
+# --- peers-torch -------------------------------------------------------------
+
+has_peers_torch() {
+    cmp -s benches/peers/requirements-torch.txt "$PEERS/pins-torch.txt" &&
+        "$PEERS/bin/python" -c 'from importlib.metadata import version; version("torch"); version("transformers")' 2>/dev/null
+}
+
+packages_peers_torch() { packages_peers; }
+
+install_peers_torch() {
+    install_peers
+    if ! has_peers_torch; then
+        if recipe_has_torch; then
+            # The recipe's packages come after the environment's own.
+            local site theirs
+            site=$(site_packages "$PEERS") theirs=$(site_packages "$cache/recipe-venv")
+            realpath --relative-to="$site" "$theirs" >"$site/recipe.pth"
+        else
+            say "PyTorch (some 5 GB, with the CUDA libraries that it brings along)"
+            quietly "$PEERS/bin/pip" install --require-hashes -r benches/peers/requirements-torch.txt ||
+                die "PyPI did not give PyTorch, see .cache/setup.log (needed for make bench PEERS=all)"
+        fi
+        cp benches/peers/requirements-torch.txt "$PEERS/pins-torch.txt"
+    fi
+    "$PEERS/bin/python" benches/peers/models.py --to "$cache/peers" --pipelines || die "benches/peers/models.py failed"
+}
+
+site_packages() { "$1/bin/python" -c 'import site; print(site.getsitepackages()[0])'; }
+
+# Whether the recipe's environment can lend the very versions, for the same Python.
+recipe_has_torch() {
+    local want
+    want=$(grep -oE '^(torch|transformers)==[^ ]+' benches/peers/requirements-torch.txt; "$PEERS/bin/python" -VV)
+    [[ $("$cache/recipe-venv/bin/python" -m pip freeze 2>/dev/null | grep -E '^(torch|transformers)==' &&
+        "$cache/recipe-venv/bin/python" -VV) == "$want" ]]
+}
+
 # --- Debian packages ---------------------------------------------------------
 
 missing=()
@@ -198,19 +259,19 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | corpus | kafka | toxiproxy | tools) parts+=("$arg") ;;
+    build | runtime | corpus | kafka | toxiproxy | tools | peers | peers-torch) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime corpus kafka toxiproxy tools, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime corpus kafka toxiproxy tools peers peers-torch, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"
 tmp=$(mktemp -d "$cache/tmp.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 
-for part in "${parts[@]}"; do "packages_$part"; done
+for part in "${parts[@]}"; do "packages_${part//-/_}"; done
 install_missing
-for part in "${parts[@]}"; do "install_$part"; done
+for part in "${parts[@]}"; do "install_${part//-/_}"; done
