@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod dead_letters;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::Location;
+pub use bench::{Bench, Plan, SampleArgs};
 pub use dead_letters::{DeadLetters, List, Replay, Show, Which};
 
 /// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
@@ -52,6 +54,16 @@ pub enum Command {
     ///
     /// Prints the configuration as it is after all layers, with secrets masked.
     Check(ConfigArgs),
+    /// Measure how fast the models are here, on your own documents, without writing anything
+    ///
+    /// The worker's own stages run, between documents that are in memory and a sink that only counts. Nothing is written to
+    /// Kafka, no group is joined and nothing is committed. Figures are medians of several rounds.
+    Bench(Bench),
+    /// Say how many workers, cores and partitions a rate of documents needs, and what it costs
+    ///
+    /// A short calibration of the models and the lengths of your own documents tell what a worker would do on a machine
+    /// like this one. Nothing is written.
+    Plan(Plan),
     /// Look at what could not be tagged, and send it back
     #[command(subcommand)]
     DeadLetters(DeadLetters),

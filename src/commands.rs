@@ -1,10 +1,13 @@
 //! The commands, one a file.
 
+mod bench;
 mod check;
 mod dead_letters;
 pub mod demo;
 mod model;
+mod plan;
 mod run;
+mod sample;
 mod schema;
 mod tag;
 mod version;
@@ -24,6 +27,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Tag(args)) => tag::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::DeadLetters(args)) => dead_letters::run(&args),
         Some(Command::Model(args)) => model::run(args),

@@ -266,3 +266,27 @@ pub fn denied(error: &KafkaError) -> Option<&'static str> {
 pub fn plain(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
+
+/// Whether the client goes on by itself.
+#[must_use]
+pub fn is_passing(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(error, KafkaError::PartitionEOF(_))
+        || matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown))
+}
+
+/// Passes on what the client library logs.
+#[derive(Clone, Copy, Debug)]
+pub struct Log;
+
+impl ClientContext for Log {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, _: KafkaError, reason: &str) {
+        tracing::warn!("consumer: {reason}");
+    }
+}
+
+impl ConsumerContext for Log {}

@@ -15,7 +15,7 @@
 //! | commit | [`ledger`], [`source`] | the offset, once all before it is acknowledged |
 //!
 //! [`pipeline`] joins them, [`worker`] starts and stops the whole. [`reload`] exchanges the models meanwhile, and
-//! [`shadow`] tries another one. `docs/ARCHITECTURE.md` has the picture.
+//! [`shadow`] tries another one; [`gauge`] measures how fast all of it is. `docs/ARCHITECTURE.md` has the picture.
 
 pub mod assignment;
 pub mod batch;
@@ -28,6 +28,7 @@ pub mod decode;
 pub mod end;
 pub mod envelope;
 pub mod gather;
+pub mod gauge;
 pub mod headers;
 pub mod health;
 pub mod http;

@@ -11,6 +11,7 @@ pub mod onnx;
 pub mod protobuf;
 pub mod runtime;
 mod session;
+pub mod shape;
 pub mod stamp;
 pub mod tokenizer;
 pub mod vet;

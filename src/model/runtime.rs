@@ -80,12 +80,26 @@ pub fn resolve(device: Device) -> Result<Device> {
     }
 }
 
+<<<<<<< HEAD
 /// How many sessions a model has on a device, and how many threads each, where the settings do not say.
 ///
 /// Sessions of one thread each get most out of cores: threads that share a batch wait for each other after each of its
 /// operators. But each has the weights in memory, so on many cores they share.
 #[must_use]
 pub fn sessions(device: Device, sessions: Option<NonZeroUsize>, threads: Option<NonZeroUsize>) -> (usize, usize) {
+=======
+/// Whether sessions on the device run on a GPU.
+#[must_use]
+pub fn is_cuda(device: Device) -> bool {
+    match device {
+        Device::Cpu => false,
+        Device::Cuda(_) => true,
+        Device::Auto => cuda(0).is_ok(),
+    }
+}
+
+fn cpu() -> Result<SessionBuilder> {
+>>>>>>> 60c881d (tagbert bench and tagbert plan: how fast one's own models are here, and what a rate of documents needs)
     // Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let usual = match (device, threads) {

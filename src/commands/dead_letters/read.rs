@@ -5,17 +5,15 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::notes::Offsets;
 use crate::config::Config;
 use crate::dead_letter::{self, Explanation};
-use crate::kafka;
+use crate::kafka::{self, Log, is_passing};
 
 /// How long the brokers may take for the next record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -182,25 +180,3 @@ impl Letters {
 fn reading(topic: &str, partition: i32, error: &KafkaError) -> anyhow::Error {
     anyhow::anyhow!("{topic}/{partition} can't be read: {}", kafka::plain(error))
 }
-
-/// Whether the client goes on by itself.
-fn is_passing(error: &KafkaError) -> bool {
-    let code = error.rdkafka_error_code();
-    matches!(error, KafkaError::PartitionEOF(_))
-        || matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown))
-}
-
-/// Passes on what the client library logs.
-pub struct Log;
-
-impl ClientContext for Log {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, _: KafkaError, reason: &str) {
-        tracing::warn!("consumer: {reason}");
-    }
-}
-
-impl ConsumerContext for Log {}

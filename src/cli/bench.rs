@@ -1,0 +1,76 @@
+//! The command lines of `tagbert bench` and `tagbert plan`.
+
+use clap::Args;
+
+use super::ConfigArgs;
+
+/// Which documents are measured.
+#[derive(Debug, Args)]
+pub struct SampleArgs {
+    /// A file of JSON lines, or a topic, whose last records are read; without it, the first input topic
+    #[arg(long, value_name = "FILE|TOPIC")]
+    pub documents: Option<String>,
+    /// So many documents at most
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// `tagbert bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// The worker's configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which documents.
+    #[command(flatten)]
+    pub sample: SampleArgs,
+    /// How long it may take, loading and reading apart
+    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tagbert plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// The worker's configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which documents.
+    #[command(flatten)]
+    pub sample: SampleArgs,
+    /// How many documents a second are to be tagged
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub rate: f64,
+    /// What a machine like this one costs an hour, in any currency
+    #[arg(long, value_name = "PRICE", value_parser = positive)]
+    pub price: Option<f64>,
+    /// How many partitions the input topics have; without it, the brokers are asked if the documents come from there
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Option<u32>,
+    /// How long the calibration may take, loading and reading apart
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0).ok_or_else(|| "more than 0".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_more_than_nothing_and_finite() {
+        assert_eq!(positive("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "inf", "NaN", "1e999", "many", ""] {
+            assert!(positive(bad).is_err(), "{bad}");
+        }
+    }
+}

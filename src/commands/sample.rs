@@ -1,0 +1,150 @@
+//! Documents to measure with: of a file, or the last ones of a topic.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::cli::SampleArgs;
+use crate::config::{Config, ConfigError};
+use crate::kafka::{self, Log};
+
+/// How long the brokers may take for the next record.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What some programs put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Documents as they came, and where from.
+#[derive(Debug)]
+pub struct Sample {
+    /// Their bytes.
+    pub values: Vec<Vec<u8>>,
+    /// The file or the topic.
+    pub source: String,
+    /// How many partitions the topic has; `None` for a file.
+    pub partitions: Option<usize>,
+}
+
+impl Sample {
+    /// Reads the sample that was asked for.
+    ///
+    /// # Errors
+    /// When there is neither such a file nor such a topic, it can't be read, or it is empty.
+    pub fn read(config: &Config, args: &SampleArgs) -> Result<Self> {
+        let limit = args.limit as usize;
+        let sample = match &args.documents {
+            Some(name) if Path::new(name).exists() => Self::of_file(name, limit)?,
+            // No topic has such a name.
+            Some(name) if name.contains('/') => bail!("--documents: there is no file {name}"),
+            Some(name) => Self::of_topic(config, name, limit)
+                .with_context(|| format!("--documents: there is no file {name}, so it is taken for a topic"))?,
+            None => Self::of_topic(config, &config.input.topics[0], limit)?,
+        };
+        ensure!(!sample.values.is_empty(), "{} has no documents to measure with", sample.source);
+        Ok(sample)
+    }
+
+    fn of_file(name: &str, limit: usize) -> Result<Self> {
+        let file = File::open(name).with_context(|| name.to_owned())?;
+        let mut values = Vec::new();
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.with_context(|| name.to_owned())?;
+            let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line).trim_ascii();
+            if !line.is_empty() {
+                values.push(line.to_vec());
+            }
+            if values.len() == limit {
+                break;
+            }
+        }
+        Ok(Self { values, source: name.to_owned(), partitions: None })
+    }
+
+    /// The last records of all partitions. No group is joined and nothing is committed: the group's name is only that of
+    /// the configuration, which the user may be the only one to be allowed.
+    fn of_topic(config: &Config, topic: &str, limit: usize) -> Result<Self> {
+        if config.kafka.brokers == "embedded" {
+            let why = "is `embedded`, so there is no topic to read: name a file by --documents".into();
+            return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
+        }
+        let metadata = kafka::metadata(config)?;
+        let known = metadata.topics().iter().find(|known| known.name() == topic);
+        let Some(partitions) = known.map(|known| known.partitions().len()) else {
+            bail!("there is no topic `{topic}` on {} (or this user may not see it)", config.kafka.brokers);
+        };
+        let mut consumer = kafka::consumer(config, partitions);
+        consumer
+            .set("enable.partition.eof", "true")
+            .set("statistics.interval.ms", "0")
+            // What retention removes meanwhile is passed over.
+            .set("auto.offset.reset", "earliest");
+        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(kafka::refused)?;
+        let about = |error: &KafkaError| anyhow::anyhow!("{topic} can't be read: {}", kafka::plain(error));
+        let mut bounds = Vec::new();
+        for partition in 0..partitions as i32 {
+            let (first, end) =
+                consumer.fetch_watermarks(topic, partition, kafka::REQUEST_TIMEOUT).map_err(|error| about(&error))?;
+            bounds.push((partition, first, end));
+        }
+        let mut assignment = TopicPartitionList::new();
+        for (partition, from) in last(&mut bounds, limit) {
+            assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
+        }
+        let mut open = assignment.count();
+        consumer.assign(&assignment).map_err(|error| about(&error))?;
+        let (mut values, mut deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        while open > 0 && values.len() < limit {
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(record)) => {
+                    // A tombstone has nothing to tag.
+                    values.extend(record.payload().map(<[u8]>::to_vec));
+                    deadline = Instant::now() + PATIENCE;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(error)) if !kafka::is_passing(&error) => return Err(about(&error)),
+                _ if Instant::now() > deadline => {
+                    bail!("{topic}: no answer from the brokers in {} s", PATIENCE.as_secs())
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { values, source: format!("topic {topic}"), partitions: Some(partitions) })
+    }
+}
+
+/// Where to begin in each partition, given its first offset and its end, so that the last `limit` records are read: as many
+/// of each, as far as they have them. Empty ones are left out.
+fn last(bounds: &mut [(i32, i64, i64)], limit: usize) -> Vec<(i32, i64)> {
+    bounds.sort_by_key(|(_, first, end)| end - first);
+    let (mut left, mut starts) = (limit as i64, Vec::new());
+    for (number, &(partition, first, end)) in bounds.iter().enumerate() {
+        let share = left.cast_unsigned().div_ceil((bounds.len() - number) as u64).cast_signed();
+        let taken = share.min(end - first);
+        left -= taken;
+        if taken > 0 {
+            starts.push((partition, end - taken));
+        }
+    }
+    starts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_partitions_leave_their_share_to_large_ones() {
+        let mut bounds = [(0, 0, 100), (1, 5, 10), (2, 7, 7), (3, 0, 1000)];
+        assert_eq!(last(&mut bounds, 45), [(1, 5), (0, 80), (3, 980)]);
+        assert_eq!(last(&mut bounds, 1), [(1, 9)]);
+        assert_eq!(last(&mut bounds, 5000), [(1, 5), (0, 0), (3, 0)]);
+        assert_eq!(last(&mut [], 10), []);
+    }
+}

@@ -1,0 +1,100 @@
+//! The session alone: documents that are tokens already, one batch after the other.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{Documents, process_time};
+use crate::batch::{Batcher, Next};
+use crate::taggers::Taggers;
+
+/// A batch for one of the models.
+#[derive(Clone, Debug)]
+pub struct Batch<'a> {
+    /// Which of the lanes.
+    pub lane: usize,
+    /// Its rows, without special tokens.
+    pub rows: Vec<&'a [u32]>,
+    /// Tokens of the longest, special ones included.
+    pub width: usize,
+    /// Tokens of all rows, special ones included.
+    pub tokens: usize,
+}
+
+impl Batch<'_> {
+    /// Tokens that the model computes: padding included.
+    #[must_use]
+    pub fn computed(&self) -> usize {
+        self.rows.len() * self.width
+    }
+}
+
+/// In which order documents come to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// As they are.
+    Arrival,
+    /// Short ones first: no batch pads less.
+    Length,
+}
+
+/// The batches that the worker would make of the documents, all of which wait: shortest first, or (as they come) oldest first.
+#[must_use]
+pub fn batches<'a>(taggers: &Taggers, documents: &'a Documents, budget: usize, order: Order) -> Vec<Batch<'a>> {
+    let now = Instant::now();
+    let mut made = Vec::new();
+    for (number, lane) in taggers.lanes.iter().enumerate() {
+        let special = lane.model.frame.len();
+        let mut rows: Vec<&[u32]> = documents.rows(lane).collect();
+        if order == Order::Length {
+            rows.sort_by_key(|ids| ids.len());
+        }
+        let mut batcher = Batcher::new(budget, Duration::ZERO);
+        for ids in rows {
+            batcher.push(ids, ids.len() + special, now);
+        }
+        while let Next::Batch(rows) = batcher.next(now, false) {
+            let longest = rows.iter().map(|ids| ids.len()).max().unwrap_or_default();
+            let tokens = rows.iter().map(|ids| ids.len() + special).sum();
+            made.push(Batch { lane: number, rows, width: longest + special, tokens });
+        }
+    }
+    made
+}
+
+/// What running some batches came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Processor time of all threads, in seconds.
+    pub processor: f64,
+    /// Tokens, special ones included.
+    pub tokens: usize,
+    /// Tokens that were computed: padding included.
+    pub computed: usize,
+}
+
+impl Ran {
+    /// Tokens a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.tokens as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Runs the batches.
+///
+/// # Errors
+/// When a model fails.
+pub fn run<'a>(taggers: &Taggers, batches: impl IntoIterator<Item = &'a Batch<'a>>) -> Result<Ran> {
+    let (started, processor) = (Instant::now(), process_time());
+    let mut ran = Ran::default();
+    for batch in batches {
+        taggers.lanes[batch.lane].model.infer(&batch.rows)?;
+        ran.tokens += batch.tokens;
+        ran.computed += batch.computed();
+    }
+    (ran.elapsed, ran.processor) = (started.elapsed(), process_time() - processor);
+    Ok(ran)
+}
