@@ -1,5 +1,8 @@
-//! The session alone: documents that are tokens already, one batch after the other.
+//! The session alone: documents that are tokens already, batch after batch.
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -53,7 +56,7 @@ pub fn batches<'a>(taggers: &Taggers, documents: &'a Documents, budget: usize, o
         for ids in rows {
             batcher.push(ids, ids.len() + special, now);
         }
-        while let Next::Batch(rows) = batcher.next(now, false) {
+        while let Next::Batch(rows) = batcher.next(now, false, 1) {
             let longest = rows.iter().map(|ids| ids.len()).max().unwrap_or_default();
             let tokens = rows.iter().map(|ids| ids.len() + special).sum();
             made.push(Batch { lane: number, rows, width: longest + special, tokens });
@@ -83,18 +86,32 @@ impl Ran {
     }
 }
 
-/// Runs the batches.
+/// Runs the batches, in all sessions at once.
 ///
 /// # Errors
 /// When a model fails.
 pub fn run<'a>(taggers: &Taggers, batches: impl IntoIterator<Item = &'a Batch<'a>>) -> Result<Ran> {
-    let (started, processor) = (Instant::now(), process_time());
-    let mut ran = Ran::default();
-    for batch in batches {
-        taggers.lanes[batch.lane].model.infer(&batch.rows)?;
-        ran.tokens += batch.tokens;
-        ran.computed += batch.computed();
-    }
-    (ran.elapsed, ran.processor) = (started.elapsed(), process_time() - processor);
-    Ok(ran)
+    let batches: Vec<_> = batches.into_iter().collect();
+    let (started, processor, next) = (Instant::now(), process_time(), AtomicUsize::new(0));
+    let sessions = taggers.lanes.iter().map(|lane| lane.model.sessions()).max().unwrap_or(1);
+    in_each(sessions, || {
+        while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+            taggers.lanes[batch.lane].model.infer(&batch.rows)?;
+        }
+        Ok(())
+    })?;
+    let (elapsed, processor) = (started.elapsed(), process_time() - processor);
+    let tokens = batches.iter().map(|batch| batch.tokens).sum();
+    Ok(Ran { elapsed, processor, tokens, computed: batches.iter().map(|batch| batch.computed()).sum() })
+}
+
+/// Does something in so many threads.
+///
+/// # Errors
+/// With the first error of any of them.
+pub fn in_each(threads: usize, work: impl Fn() -> Result<()> + Sync) -> Result<()> {
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
+        running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }

@@ -80,14 +80,6 @@ pub fn resolve(device: Device) -> Result<Device> {
     }
 }
 
-<<<<<<< HEAD
-/// How many sessions a model has on a device, and how many threads each, where the settings do not say.
-///
-/// Sessions of one thread each get most out of cores: threads that share a batch wait for each other after each of its
-/// operators. But each has the weights in memory, so on many cores they share.
-#[must_use]
-pub fn sessions(device: Device, sessions: Option<NonZeroUsize>, threads: Option<NonZeroUsize>) -> (usize, usize) {
-=======
 /// Whether sessions on the device run on a GPU.
 #[must_use]
 pub fn is_cuda(device: Device) -> bool {
@@ -98,10 +90,13 @@ pub fn is_cuda(device: Device) -> bool {
     }
 }
 
-fn cpu() -> Result<SessionBuilder> {
->>>>>>> 60c881d (tagbert bench and tagbert plan: how fast one's own models are here, and what a rate of documents needs)
-    // Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+/// How many sessions a model has on a device, and how many threads each, where the settings do not say.
+///
+/// Sessions of one thread each get most out of cores: threads that share a batch wait for each other after each of its
+/// operators. But each has the weights in memory, so on many cores they share.
+#[must_use]
+pub fn sessions(device: Device, sessions: Option<NonZeroUsize>, threads: Option<NonZeroUsize>) -> (usize, usize) {
+    let cores = cores();
     let usual = match (device, threads) {
         (Device::Cpu, None) => cores.min(MOST_SESSIONS),
         (Device::Cpu, Some(threads)) => cores.div_ceil(threads.get()).min(MOST_SESSIONS),
@@ -109,6 +104,12 @@ fn cpu() -> Result<SessionBuilder> {
     };
     let sessions = sessions.map_or(usual, Into::into);
     (sessions, threads.map_or((cores / sessions).max(1), Into::into))
+}
+
+/// Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A builder of sessions on the device, with so many threads where that is the CPU.
