@@ -46,9 +46,9 @@ soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=
 	@scripts/setup.sh build corpus kafka toxiproxy
 	$(cargo) test --release --test chaos -- soak --delivery $(DELIVERY) --seed $(SEED) --minutes $(MINUTES)
 
-bench: build  ## documents a second: the worker against ONNX Runtime alone; PEERS=all fetches PyTorch to compare with
+bench: build  ## how fast it is, into benches/RESULTS.md; QUICK=1, FULL=1; PEERS=all fetches PyTorch to compare with
 	@scripts/setup.sh corpus kafka peers $(if $(filter all,$(PEERS)),peers-torch)
-	$(cargo) bench --bench worker
+	$(cargo) bench --bench speed
 
 model: build  ## train both models anew (three hours)
 	@models/recipe/make-model.sh

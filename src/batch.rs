@@ -25,7 +25,7 @@ pub struct Batcher<T> {
 
 /// How many batches' worth of documents are looked at together. More would pad less; but then documents far behind go
 /// first, and wait in the reorder buffer for those before them: work that a crash or a rebalance throws away.
-const WINDOW: usize = 16;
+const WINDOW: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 struct Arrival {

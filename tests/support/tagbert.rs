@@ -151,6 +151,20 @@ impl Worker {
         self.wait_until(text, |worker| worker.log().contains(text));
     }
 
+    /// The same, but looks every millisecond, for what is timed.
+    pub fn wait_for_log_closely(&mut self, text: &str) {
+        self.wait_until_closely(|worker| worker.log().contains(text));
+    }
+
+    /// Waits until something holds, and looks every millisecond.
+    pub fn wait_until_closely(&mut self, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = Instant::now() + TIMEOUT;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "never:\n{}", self.log());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Waits until something holds.
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let deadline = Instant::now() + TIMEOUT;

@@ -1,0 +1,47 @@
+//! How fast tagbert is: every figure is a ratio of what ran side by side, the median of several rounds.
+//!
+//! `make bench` runs all of it and writes `benches/RESULTS.md`. `QUICK=1` takes fewer documents and rounds, `FULL=1` all
+//! of them; `ONLY=bound,host` runs these parts alone, and leaves the file as it is.
+
+mod bound;
+mod cache;
+mod growth;
+mod host;
+mod latency;
+mod peers;
+mod report;
+mod work;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use report::Report;
+use work::Scale;
+
+type Part = fn(Scale, &mut Report);
+
+fn main() {
+    let scale = Scale::of_environment();
+    let only = std::env::var("ONLY").ok();
+    let mut report = Report::default();
+    let parts: [(&str, Part); 6] = [
+        ("bound", bound::measure),
+        ("peers", peers::measure),
+        ("host", host::measure),
+        ("latency", latency::measure),
+        ("cache", cache::measure),
+        ("growth", growth::measure),
+    ];
+    for (name, measure) in parts {
+        if only.as_ref().is_none_or(|only| only.split(',').any(|part| part == name)) {
+            eprintln!("== {name}");
+            measure(scale, &mut report);
+        }
+    }
+    println!("{report}");
+    if only.is_none() {
+        let path = support::root().join("benches/RESULTS.md");
+        std::fs::write(&path, report.document(scale)).expect("the results can be written");
+        eprintln!("written to {}", path.display());
+    }
+}

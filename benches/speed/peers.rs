@@ -1,0 +1,80 @@
+//! Point 2: what a user would write today, in Python.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::report::{Figure, Goal, Report};
+use crate::support::kafka::Kafka;
+use crate::support::root;
+use crate::work::{self, Ran, Scale, Topics};
+
+const MODEL: &str = "models/tagbert-small";
+
+/// The exit code of a peer that is not set up.
+const NOT_HERE: i32 = 3;
+
+pub fn measure(scale: Scale, report: &mut Report) {
+    let count = scale.of(40, 80, 400);
+    let (whole, mixed) = (work::documents(count * scale.rounds()), work::mixed(count * scale.rounds()));
+    let (mut three, mut one, mut one_mixed, mut pipelines) = (vec![], vec![], vec![], vec![]);
+    for (whole, mixed) in whole.chunks(count).zip(mixed.chunks(count)) {
+        let ours = work::tag(whole, MODEL, &[]);
+        one.extend(peer("one", whole).map(|peer| (ours, peer)));
+        three.extend(peer("three", whole).map(|peer| (ours, peer)));
+        pipelines.extend(peer("pipelines", &whole[..count / 2]).map(|peer| (ours, peer)));
+        let ours = work::tag(mixed, MODEL, &[]);
+        one_mixed.extend(peer("one", mixed).map(|peer| (ours, peer)));
+    }
+    let names = [
+        ("(a) transformers pipelines, three models", &pipelines, 10.0, "W"),
+        ("(b) three int8 models, batches of 32", &three, 5.0, "W"),
+        ("(c) one multi-head int8 graph, batches of 32", &one, 1.6, "W"),
+        ("(c) one multi-head int8 graph, batches of 32", &one_mixed, 2.0, "W-mixed"),
+    ];
+    for (name, rounds, goal, workload) in names {
+        if rounds.is_empty() {
+            report.note(format!("{workload} against {name}: not measured, it is not set up (`make bench PEERS=all`)"));
+            continue;
+        }
+        let times = Figure::of(rounds.iter().map(|(ours, peer)| ours.rate / peer.rate));
+        report.add("2", &format!("{workload}: documents/s, times {name}"), Goal::AtLeast(goal), &times);
+        let cores = Figure::of(rounds.iter().map(|(ours, peer)| peer.core_seconds / ours.core_seconds));
+        report.add("2", &format!("{workload}: documents a core-second, times {name}"), Goal::None, &cores);
+    }
+    let memory = Figure::of(three.iter().map(|(ours, peer)| ours.resident / peer.resident));
+    if !three.is_empty() {
+        report.add("2", "W: memory ÷ that of (b)", Goal::AtMost(0.333), &memory);
+    }
+}
+
+/// Runs a peer on the documents; nothing if it is not set up.
+fn peer(kind: &str, documents: &[Vec<u8>]) -> Option<Ran> {
+    let topics = Topics::with(documents, 4);
+    let count = documents.len().to_string();
+    let mut child = Command::new(root().join(".cache/peers-venv/bin/python"))
+        .arg(root().join("benches/peers/worker.py"))
+        .args(["--kind", kind, "--brokers", Kafka::shared().brokers(), "--input", &topics.name])
+        .args(["--output", &topics.tagged, "--group", &topics.name, "--documents", &count, "--models"])
+        .arg(root().join(".cache/peers"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("run make bench");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    let last = lines.last();
+    let status = child.wait().expect("it is a child");
+    if status.code() == Some(NOT_HERE) {
+        return None;
+    }
+    assert!(status.success(), "the peer `{kind}`: {status}");
+    let result: Value = serde_json::from_str(&last.expect("a line")).expect("JSON");
+    let number = |name: &str| result[name].as_f64().expect("a number");
+    let count = documents.len() as f64;
+    Some(Ran {
+        rate: count / number("seconds"),
+        core_seconds: number("cpu_seconds") / count,
+        resident: number("peak_rss"),
+        padding: 0.0,
+    })
+}
