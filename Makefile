@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY = 1
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build demo test chaos soak bench model model-eval fmt lint clean help
+.PHONY: build demo test chaos soak bench bench-micro model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -49,6 +49,10 @@ soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=
 bench: build  ## how fast it is, into benches/RESULTS.md; QUICK=1, FULL=1; PEERS=all fetches PyTorch to compare with
 	@scripts/setup.sh corpus kafka peers $(if $(filter all,$(PEERS)),peers-torch)
 	$(cargo) bench --bench speed
+
+bench-micro: build  ## documents a second and core beside the model: decode, tokenize, batch, assemble, encode
+	@scripts/setup.sh corpus
+	$(cargo) bench --bench micro
 
 model: build  ## train both models anew (three hours)
 	@models/recipe/make-model.sh

@@ -79,8 +79,13 @@ pub fn decode(text: &str, places: &[Place], logits: &[f32], head: &Head, aggrega
     let Task::Tokens(labels) = &head.task else { return Vec::new() };
     let scores = |row: &[f32]| softmax(row, head.temperature);
     let rows: Vec<_> = places.iter().zip(logits.chunks_exact(labels.len().max(1))).collect();
+    // Nobody asks for the score of a token that is part of no entity, and nearly all are: so only the others' is computed.
+    let best = |row: &[f32]| {
+        let (label, _) = argmax(row);
+        (label, if labels[label].entity_type.is_some() { scores(row)[label] } else { 0.0 })
+    };
     let one = |&(place, row): &(&Place, &[f32])| {
-        let (label, score) = argmax(&scores(row));
+        let (label, score) = best(row);
         Labelled { label, score, start: place.start, end: place.end }
     };
     let labelled: Vec<Labelled> = match aggregation {
@@ -91,7 +96,7 @@ pub fn decode(text: &str, places: &[Place], logits: &[f32], head: &Head, aggrega
                 let best = match aggregation {
                     Aggregation::Average => average(tokens.iter().map(|(_, row)| scores(row))),
                     Aggregation::Max => surest(tokens.iter().map(|(_, row)| argmax(&scores(row)))),
-                    _ => argmax(&scores(tokens[0].1)),
+                    _ => best(tokens[0].1),
                 };
                 let (start, end) = (tokens[0].0.start, tokens[tokens.len() - 1].0.end);
                 Labelled { label: best.0, score: best.1, start, end }

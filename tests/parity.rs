@@ -10,8 +10,10 @@ use serde::Deserialize;
 use tagbert::config::{Config, Device, LongDocuments};
 use tagbert::decode::Document;
 use tagbert::gather::Gathered;
+use tagbert::model::tokenizer;
 use tagbert::taggers::{Taggers, Work};
 use tagbert::tags::Tag;
+use tokenizers::Tokenizer as HfTokenizer;
 
 mod support;
 
@@ -174,6 +176,34 @@ fn every_kind_of_export_gives_transformers_tags_at_any_batch_composition() {
     }
     let shown: Vec<_> = failures.iter().take(40).map(String::as_str).collect();
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), shown.join("\n"));
+}
+
+/// Ours is another one, for those of BERT's kind.
+#[test]
+fn nasty_texts_and_all_of_the_corpus_have_the_tokens_of_the_library() {
+    let this = "nasty_texts_and_all_of_the_corpus_have_the_tokens_of_the_library";
+    let mut all = texts();
+    if support::fetched(this, &support::root().join(".cache/corpus/documents.jsonl")) {
+        all.extend(support::corpus().map(|document| document.text()));
+    }
+    let shipped = ["models/tagbert-small", "tests/fixtures/tiny-distilbert"].map(|path| support::root().join(path));
+    for path in shipped.into_iter().chain(models()).filter(|path| path.join("tokenizer.json").exists()) {
+        let ours = tokenizer::load(&path).unwrap();
+        if ours.about().kind != "WordPiece" {
+            continue;
+        }
+        let mut library = HfTokenizer::from_file(path.join("tokenizer.json")).unwrap();
+        library.with_padding(None).with_truncation(None).unwrap();
+        // The corpus is long: the others differ from these two in no way that matters to it.
+        let texts = if path.starts_with(fixtures()) { &all[..texts().len()] } else { &all[..] };
+        for text in texts {
+            let (ours, library) =
+                (ours.encode(text).unwrap(), library.encode_char_offsets(text.as_str(), false).unwrap());
+            let places = ours.places.iter().map(|place| (place.start as usize, place.end as usize));
+            let same = ours.ids == library.get_ids() && places.eq(library.get_offsets().iter().copied());
+            assert!(same, "{}: {text:?}", path.display());
+        }
+    }
 }
 
 /// fp16 and int8 graphs beside the fp32 one, each close to it.

@@ -1,0 +1,180 @@
+//! JSON pointers (RFC 6901), all found in one walk through a document.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Some pointers, as a tree of their steps. Only the objects on the way are read; so neither depth nor numbers elsewhere
+/// matter.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pointers {
+    count: usize,
+    root: Step,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Step {
+    /// The pointers that end here.
+    ends: Vec<usize>,
+    /// Where the others go on.
+    next: Vec<(String, Step)>,
+}
+
+/// Why nothing was found.
+#[derive(Debug)]
+pub(super) enum NotFound {
+    NotJson(serde_json::Error),
+    NotAnObject,
+}
+
+/// What stands at each pointer, as it is written. `None` where there is nothing.
+type Found<'a> = [Option<&'a RawValue>];
+
+impl Pointers {
+    /// Adds a pointer, and tells its place in what is found.
+    pub fn add(&mut self, pointer: &str) -> usize {
+        let mut step = &mut self.root;
+        for name in pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")) {
+            let known = step.next.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+                step.next.push((name, Step::default()));
+                step.next.len() - 1
+            });
+            step = &mut step.next[known].1;
+        }
+        step.ends.push(self.count);
+        self.count += 1;
+        self.count - 1
+    }
+
+    /// Finds what stands at each in a JSON object.
+    ///
+    /// # Errors
+    /// When the text is none.
+    pub fn find<'a>(&self, json: &'a str) -> Result<Vec<Option<&'a RawValue>>, NotFound> {
+        let mut found = vec![None; self.count];
+        if self.root.walk(json, &mut found).is_ok() {
+            return Ok(found);
+        }
+        let value: &RawValue = serde_json::from_str(json).map_err(NotFound::NotJson)?;
+        if value.get().starts_with('{') { Ok(vec![None; self.count]) } else { Err(NotFound::NotAnObject) }
+    }
+}
+
+impl Step {
+    /// Reads an object. One with a key that is no text has nothing that can be found.
+    fn walk<'a>(&self, object: &'a str, found: &mut Found<'a>) -> serde_json::Result<()> {
+        let mut deserializer = serde_json::Deserializer::from_str(object);
+        deserializer.deserialize_map(Fields { step: self, found })?;
+        deserializer.end()
+    }
+
+    /// A value stands here; of several of one name, the last one counts.
+    fn reach<'a>(&self, value: &'a RawValue, found: &mut Found<'a>) {
+        self.forget(found);
+        for &pointer in &self.ends {
+            found[pointer] = Some(value);
+        }
+        let walked = match value.get().as_bytes()[0] {
+            b'{' if !self.next.is_empty() => self.walk(value.get(), found),
+            b'[' if !self.next.is_empty() => self.count(value.get(), found),
+            _ => Ok(()),
+        };
+        if walked.is_err() {
+            self.next.iter().for_each(|(_, step)| step.forget(found));
+        }
+    }
+
+    /// Reads an array.
+    fn count<'a>(&self, array: &'a str, found: &mut Found<'a>) -> serde_json::Result<()> {
+        let elements: Vec<&RawValue> = serde_json::from_str(array)?;
+        for (name, step) in &self.next {
+            if let Some(element) = name.parse::<usize>().ok().and_then(|number| elements.get(number)) {
+                step.reach(element, found);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, found: &mut Found) {
+        for &pointer in &self.ends {
+            found[pointer] = None;
+        }
+        self.next.iter().for_each(|(_, step)| step.forget(found));
+    }
+}
+
+struct Fields<'s, 'f, 'a> {
+    step: &'s Step,
+    found: &'f mut Found<'a>,
+}
+
+/// A key, copied only where it has escapes.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Visitor<'a> for Fields<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut fields: M) -> Result<(), M::Error> {
+        while let Some(Key(key)) = fields.next_key()? {
+            match self.step.next.iter().find(|(name, _)| *name == *key) {
+                Some((_, step)) => step.reach(fields.next_value()?, self.found),
+                None => drop(fields.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found<'a>(json: &'a str, pointers: &[&str]) -> Vec<Option<&'a str>> {
+        let mut all = Pointers::default();
+        let places: Vec<usize> = pointers.iter().map(|pointer| all.add(pointer)).collect();
+        let found = all.find(json).unwrap();
+        places.into_iter().map(|place| found[place].map(RawValue::get)).collect()
+    }
+
+    #[test]
+    fn pointers_lead_through_objects_and_arrays() {
+        let json = r#" {"a/b":[1,{"c~d":"é\u0041"}],"\u00e9":{"":2}} "#;
+        let pointers = ["/a~1b/1/c~0d", "/é/", "/a~1b/7", "/a~1b/0/x", "/é", "/a~1b/0", "/x"];
+        let expected = [Some(r#""é\u0041""#), Some("2"), None, None, Some(r#"{"":2}"#), Some("1"), None];
+        assert_eq!(found(json, &pointers), expected);
+    }
+
+    #[test]
+    fn the_last_of_several_fields_of_one_name_counts() {
+        let pointers = ["/a", "/a/b", "/a/0"];
+        assert_eq!(found(r#"{"a":{"b":1},"a":{"b":2,"b":3}}"#, &pointers), [Some(r#"{"b":2,"b":3}"#), Some("3"), None]);
+        assert_eq!(found(r#"{"a":{"b":1},"a":[4]}"#, &pointers), [Some("[4]"), None, Some("4")]);
+        assert_eq!(found(r#"{"a":{"b":1},"a":5}"#, &pointers), [Some("5"), None, None]);
+    }
+
+    #[test]
+    fn an_object_with_a_key_that_is_no_text_has_nothing_in_it() {
+        let pointers = ["/a", "/a/b", "/c"];
+        let inner = r#"{"b":1,"\ud800":2}"#;
+        assert_eq!(found(&format!(r#"{{"a":{inner},"c":3}}"#), &pointers), [Some(inner), None, Some("3")]);
+        assert_eq!(found(r#"{"a":{"b":1},"\ud800":2,"c":3}"#, &pointers), [None, None, None]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_from_what_is_no_json() {
+        let find = |json| Pointers::default().find(json);
+        assert!(matches!(find("[1]"), Err(NotFound::NotAnObject)));
+        assert!(matches!(find(r#""a""#), Err(NotFound::NotAnObject)));
+        for broken in ["[1", r#"{"a":1"#, r#"{"a":1} x"#, r#"{"a" 1}"#, "", "{,}"] {
+            assert!(matches!(find(broken), Err(NotFound::NotJson(_))), "{broken}");
+        }
+    }
+}
