@@ -50,6 +50,8 @@ pub struct Config {
     pub retries: Retries,
     /// What is done with records that can't be tagged or delivered.
     pub dead_letters: DeadLetters,
+    /// What spares the model texts that it has tagged before.
+    pub cache: Cache,
     /// What bounds memory.
     pub limits: Limits,
     /// The HTTP port for probes, metrics, the shadow's report and reloads.
@@ -196,6 +198,25 @@ impl Default for Batch {
     }
 }
 
+/// The memory of what was tagged before.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Bytes for the tags of texts that may come again, as long as the same models are in use. A text that is in flight is
+    /// tagged once, too. 0 tags each document anew.
+    #[schemars(with = "String", extend("type" = ["string", "integer"]))]
+    pub size: ByteSize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { size: ByteSize::mib(32) }
+    }
+}
+
+/// A smaller cache would hold nothing of use: it is a slip, such as a unit left out.
+const LEAST_CACHE: ByteSize = ByteSize::kib(64);
+
 /// What bounds memory.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -335,6 +356,12 @@ impl Config {
         }
         if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
             return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0".into());
+        }
+        if self.cache.size.as_u64() != 0 && self.cache.size < LEAST_CACHE {
+            return refuse(
+                "cache.size",
+                format!("is {}: must be {LEAST_CACHE} or more, or 0 for none", self.cache.size),
+            );
         }
         Ok(())
     }

@@ -109,6 +109,21 @@ impl<T> Envelope<T> {
     }
 }
 
+impl<T, E> Envelope<Result<T, E>> {
+    /// The same record with what was made of it, or with what went wrong.
+    ///
+    /// # Errors
+    /// When the body is one.
+    #[expect(clippy::result_large_err, reason = "either way it is the record that goes on")]
+    pub fn transpose(self) -> Result<Envelope<T>, Envelope<E>> {
+        let Self { origin, record, body, fetched, span, permit } = self;
+        match body {
+            Ok(body) => Ok(Envelope { origin, record, body, fetched, span, permit }),
+            Err(body) => Err(Envelope { origin, record, body, fetched, span, permit }),
+        }
+    }
+}
+
 /// Why a record could not be tagged; it becomes a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

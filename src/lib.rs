@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | fetch | [`source`] | an [`Envelope`](envelope::Envelope) with the record as it was |
 //! | decode | [`decode`] | a [`Document`](decode::Document): its id and its text |
+//! | look up | [`cache`] | what was said of the same text before, if it was: then it skips the next four |
 //! | tokenize | [`taggers`], [`tokenize`] | [`Encoded`](tokenize::Encoded): token ids and their places |
 //! | batch | [`windows`], [`batch`] | rows of like length, under a budget of tokens |
 //! | infer | [`infer`], [`model`] | logits |
@@ -20,6 +21,7 @@
 pub mod assignment;
 pub mod batch;
 pub mod budget;
+pub mod cache;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,7 +1,7 @@
 //! What is counted. The same figures feed `/metrics`, OTLP, the summary and the demo's progress.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,14 @@ pub struct Metrics {
     pub transactions: Count,
     /// Deliveries that failed and were tried again.
     pub retries: Count,
+    /// Documents that were answered from the cache.
+    pub cache_hits: Count,
+    /// Documents that waited for another with the same text, and were answered with it.
+    pub cache_joined: Count,
+    /// Documents that were looked up in vain, and given to the model.
+    pub cache_misses: Count,
+    /// Bytes in the cache.
+    pub cache_bytes: AtomicUsize,
     /// Dead letters acknowledged, by stage.
     dead_letters: [Count; Stage::ALL.len()],
     /// Batches that the model ran.
@@ -74,6 +82,10 @@ impl Metrics {
             skipped: Count::default(),
             transactions: Count::default(),
             retries: Count::default(),
+            cache_hits: Count::default(),
+            cache_joined: Count::default(),
+            cache_misses: Count::default(),
+            cache_bytes: AtomicUsize::default(),
             dead_letters: Default::default(),
             batches: Count::default(),
             rows: Count::default(),
@@ -99,13 +111,18 @@ impl Metrics {
 
     fn observe(self: &Arc<Self>, meter: &Meter, budget: &Budget) {
         type Read = fn(&Metrics) -> u64;
-        let counters: [(&'static str, &'static str, Read); 9] = [
+        let counters: [(&'static str, &'static str, Read); 12] = [
             ("tagbert.records.in", "Records fetched", Metrics::fetched),
             ("tagbert.records.out", "Enriched records acknowledged", |m| m.enriched.get()),
             ("tagbert.tombstones", "Tombstones passed on and acknowledged", |m| m.tombstones.get()),
             ("tagbert.skipped", "Records that could not be tagged and were passed over", |m| m.skipped.get()),
             ("tagbert.transactions", "Transactions committed", |m| m.transactions.get()),
             ("tagbert.delivery.retries", "Deliveries that failed and were tried again", |m| m.retries.get()),
+            ("tagbert.cache.hits", "Documents answered from the cache", |m| m.cache_hits.get()),
+            ("tagbert.cache.joined", "Documents answered with another in flight that has their text", |m| {
+                m.cache_joined.get()
+            }),
+            ("tagbert.cache.misses", "Documents looked up in vain, and given to the model", |m| m.cache_misses.get()),
             ("tagbert.batches", "Batches that the model ran", |m| m.batches.get()),
             ("tagbert.tokens", "Tokens of the documents that the model ran", |m| m.tokens.get()),
             ("tagbert.tokens.computed", "Tokens that the model ran, padding included", |m| m.computed_tokens.get()),
@@ -137,6 +154,13 @@ impl Metrics {
             .with_unit("By")
             .with_description("Bytes in flight, from fetch to acknowledgement")
             .with_callback(move |observer| observer.observe(budget.used() as u64, &[]))
+            .build();
+        let metrics = Arc::clone(self);
+        meter
+            .u64_observable_gauge("tagbert.cache.size")
+            .with_unit("By")
+            .with_description("Bytes in the cache")
+            .with_callback(move |observer| observer.observe(metrics.cache_bytes.load(Ordering::Relaxed) as u64, &[]))
             .build();
         let metrics = Arc::clone(self);
         meter

@@ -6,8 +6,13 @@
 //!                                    for each session
 //! ```
 //!
+//! A document whose text was tagged before goes from decode to assemble; one whose text is being tagged waits for that
+//! ([`cache`](crate::cache)).
+//!
 //! The channels between the threads have no bound of their own: all that is in them counts against one budget of bytes
 //! ([`Budget`](crate::budget::Budget)), which the source looks at. So nothing piles up, and nothing can deadlock.
+
+mod feed;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,9 +23,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
+use crate::cache::{Cache, Found};
 use crate::config::Config;
-use crate::decode::{Decoded, Decoder};
-use crate::envelope::{Envelope, Outcome};
+use crate::decode::{Decoded, Decoder, Document};
+use crate::envelope::{Envelope, Outcome, Rejection};
 use crate::infer::{Ends, Runner};
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -28,7 +34,8 @@ use crate::record::Assembler;
 use crate::reorder::Reorder;
 use crate::shadow::Shadow;
 use crate::stop::Stop;
-use crate::taggers::Work;
+use crate::taggers::{Answer, Work};
+pub(crate) use feed::{Fed, Feed};
 
 /// How long the sink may be left alone.
 const TICK: Duration = Duration::from_millis(20);
@@ -60,14 +67,14 @@ pub trait Sink: Send + 'static {
 /// What comes out of the model's thread, or passes it by.
 pub(crate) enum Finished {
     Tagged(Envelope<Work>),
+    Known(Envelope<Document>, Arc<Answer>),
     Outcome(Outcome),
 }
 
 /// The running stages between source and sink.
 #[derive(Debug)]
 pub struct Pipeline {
-    fetched: Sender<Envelope<()>>,
-    upstream: Arc<AtomicUsize>,
+    feed: Arc<Feed>,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<Stop>,
 }
@@ -85,7 +92,7 @@ impl Pipeline {
         metrics: &Arc<Metrics>,
         stop: &Arc<Stop>,
     ) -> Result<Self> {
-        let (fetched, to_decode) = unbounded();
+        let (to_prepare, to_decode) = unbounded();
         let (to_infer, mut documents) = unbounded();
         let (to_deliver, finished) = unbounded();
         let upstream = Arc::new(AtomicUsize::new(0));
@@ -102,18 +109,21 @@ impl Pipeline {
             anyhow::Ok(())
         };
 
+        let size = usize::try_from(config.cache.size.as_u64()).context("cache.size")?;
+        let cache = (size > 0).then(|| Cache::new(size, metrics));
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             let prepare = Prepare {
                 decoder: Decoder::new(config),
                 live: Arc::clone(live),
+                cache: cache.clone(),
                 upstream: Arc::clone(&upstream),
                 metrics: Arc::clone(metrics),
                 stop: Arc::clone(stop),
                 to_infer: to_infer.clone(),
                 to_deliver: to_deliver.clone(),
             };
-            let to_decode: Receiver<Envelope<()>> = to_decode.clone();
-            spawn("prepare", Box::new(move || to_decode.iter().for_each(|envelope| prepare.pass_on(envelope))))?;
+            let to_decode: Receiver<Fed> = to_decode.clone();
+            spawn("prepare", Box::new(move || to_decode.iter().for_each(|fed| prepare.pass_on(fed))))?;
         }
         drop(to_infer);
 
@@ -144,20 +154,18 @@ impl Pipeline {
         let stops = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stops)))?;
 
-        Ok(Self { fetched, upstream, threads, stop: Arc::clone(stop) })
+        Ok(Self { feed: Feed::new(to_prepare, upstream), threads, stop: Arc::clone(stop) })
     }
 
     /// Sends a fetched record on its journey.
     pub fn feed(&self, envelope: Envelope<()>) {
-        self.upstream.fetch_add(1, Ordering::AcqRel);
-        // The receivers are gone only if they panicked, and then the worker stops.
-        drop(self.fetched.send(envelope));
+        self.feed.send(envelope, false);
     }
 
     /// Ends the input, and waits until the threads have finished with what is left. Once the work is abandoned, a thread
     /// that hangs is not waited for.
     pub fn finish(self) {
-        drop(self.fetched);
+        drop(self.feed);
         let mut deadline = None;
         while !self.threads.iter().all(JoinHandle::is_finished) {
             let now = Instant::now();
@@ -169,10 +177,11 @@ impl Pipeline {
     }
 }
 
-/// The first stages, which need no order: decode and tokenize.
+/// The first stages, which need no order: decode, look up and tokenize.
 struct Prepare {
     decoder: Decoder,
     live: Arc<Live>,
+    cache: Option<Arc<Cache>>,
     upstream: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     stop: Arc<Stop>,
@@ -181,31 +190,51 @@ struct Prepare {
 }
 
 impl Prepare {
-    fn pass_on(&self, mut envelope: Envelope<()>) {
+    fn pass_on(&self, fed: Fed) {
+        let Fed { envelope, .. } = &fed;
         if self.stop.is_abandoned() || envelope.origin.lease.is_over() {
             self.upstream.fetch_sub(1, Ordering::AcqRel);
             return;
         }
         let since = Instant::now();
-        let result = match self.decoder.decode(&envelope.record) {
-            Ok(Decoded::Tombstone) => Err(Outcome::Tombstone(envelope)),
-            Ok(Decoded::Document(document)) => match self.live.current().encode(document) {
-                Ok(work) => {
-                    envelope.permit.grow(work.size());
-                    Ok(envelope.map(|()| work))
-                }
-                Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
-            },
-            Err(rejection) => Err(Outcome::DeadLetter(envelope.map(|()| rejection))),
-        };
+        let prepared = self.prepare(fed);
         self.metrics.took("decode", since);
         // Before it is passed on: the model must not wait for a document that it already has.
         self.upstream.fetch_sub(1, Ordering::AcqRel);
-        match result {
-            Ok(ready) => drop(self.to_infer.send(ready)),
-            Err(outcome) => drop(self.to_deliver.send(Finished::Outcome(outcome))),
+        match prepared {
+            Some(Ok(ready)) => drop(self.to_infer.send(ready)),
+            Some(Err(finished)) => drop(self.to_deliver.send(finished)),
+            None => {}
         }
     }
+
+    /// Makes a document ready for the models, or finishes it without them. `None` if it waits for another's answer.
+    fn prepare(&self, Fed { envelope, alone, feed }: Fed) -> Option<Result<Envelope<Work>, Finished>> {
+        let document = match self.decoder.decode(&envelope.record) {
+            Ok(Decoded::Document(document)) => envelope.map(|()| document),
+            Ok(Decoded::Tombstone) => return Some(Err(Finished::Outcome(Outcome::Tombstone(envelope)))),
+            Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
+        };
+        let taggers = self.live.current();
+        let (document, claim) = match self.cache.as_ref().filter(|_| !alone) {
+            None => (document, None),
+            Some(cache) => match cache.look_up(document, taggers.load, &feed) {
+                Found::Unknown(document, claim) => (document, Some(claim)),
+                Found::Known(document, answer) => return Some(Err(Finished::Known(document, answer))),
+                Found::Waits => return None,
+            },
+        };
+        let encoded = document.map(|document| taggers.encode(document)).transpose();
+        Some(encoded.map_err(refused).map(|mut ready| {
+            ready.permit.grow(ready.body.size());
+            ready.body.claim = claim;
+            ready
+        }))
+    }
+}
+
+fn refused(letter: Envelope<Rejection>) -> Finished {
+    Finished::Outcome(Outcome::DeadLetter(letter))
 }
 
 /// The last stages, in order: assemble, reorder, deliver.
@@ -225,9 +254,10 @@ impl Deliver {
                 Ok(what) => Some(what),
             };
             for what in first.into_iter().chain(finished.try_iter().take(AT_ONCE)).filter(|_| !stop.is_abandoned()) {
-                let outcome = self.outcome(what);
-                let origin = outcome.origin().clone();
-                reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
+                for outcome in self.outcomes(what) {
+                    let origin = outcome.origin().clone();
+                    reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
+                }
             }
             reorder.forget_lost();
             sink.tick()?;
@@ -242,21 +272,30 @@ impl Deliver {
         }
     }
 
-    fn outcome(&self, finished: Finished) -> Outcome {
+    /// What becomes of a document, and of those that waited for its answer.
+    fn outcomes(&self, finished: Finished) -> Vec<Outcome> {
+        let since = Instant::now();
         match finished {
-            Finished::Outcome(outcome) => outcome,
-            Finished::Tagged(tagged) => {
-                let since = Instant::now();
-                let tags = tagged.body.tags();
-                let bytes = self.assembler.assemble(&tagged, &tags);
-                self.metrics.took("assemble", since);
-                if let Some(shadow) = &self.shadow {
-                    shadow.offer(&tagged.origin, &tagged.body, &tags);
-                }
-                drop(tags);
-                Outcome::Enriched(tagged.map(|_| bytes))
+            Finished::Outcome(outcome) => vec![outcome],
+            Finished::Known(document, answer) => vec![self.enriched(document, &answer, since)],
+            Finished::Tagged(mut tagged) => {
+                let answer = Arc::new(tagged.body.answer());
+                let claim = tagged.body.claim.take();
+                let mut outcomes = vec![self.enriched(tagged.map(|work| work.document), &answer, since)];
+                let waited = claim.map(|claim| claim.fulfil(&answer)).unwrap_or_default();
+                outcomes.extend(waited.into_iter().map(|document| self.enriched(document, &answer, Instant::now())));
+                outcomes
             }
         }
+    }
+
+    fn enriched(&self, document: Envelope<Document>, answer: &Answer, since: Instant) -> Outcome {
+        let bytes = self.assembler.assemble(&document, answer);
+        self.metrics.took("assemble", since);
+        if let Some(shadow) = &self.shadow {
+            shadow.offer(&document.origin, &document.body, answer);
+        }
+        Outcome::Enriched(document.map(|_| bytes))
     }
 }
 

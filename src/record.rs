@@ -9,9 +9,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::KeepDocument;
+use crate::decode::Document;
 use crate::envelope::Envelope;
 use crate::model::Identity;
-use crate::taggers::Work;
+use crate::taggers::Answer;
 use crate::tags::Tag;
 
 /// The value of a record on the output topic.
@@ -34,7 +35,7 @@ pub struct EnrichedRecord<'a> {
     model: &'a Identity,
     /// All models that tagged it, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    models: Option<Vec<&'a Identity>>,
+    models: Option<&'a [Identity]>,
     /// How many tokens of its text were tagged, special ones included; of several models, the most.
     tokens: usize,
     /// True when a text was longer than the model takes, and only its beginning was tagged (`long_documents: truncate`).
@@ -60,7 +61,7 @@ struct Source<'a> {
 /// The tags, as a map in the order of the model's heads.
 #[derive(JsonSchema)]
 #[schemars(inline)]
-struct Tags<'a>(#[schemars(with = "std::collections::BTreeMap<String, Tag>")] &'a [(&'a Arc<str>, Tag)]);
+struct Tags<'a>(#[schemars(with = "std::collections::BTreeMap<String, Tag>")] &'a [(Arc<str>, Tag)]);
 
 impl Serialize for Tags<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -81,17 +82,16 @@ impl Assembler {
         Self { document }
     }
 
-    /// Turns a document and its tags into the bytes of the enriched record.
+    /// Turns a document and what the taggers say of it into the bytes of the enriched record.
     #[must_use]
-    pub fn assemble(&self, envelope: &Envelope<Work>, tags: &[(&Arc<str>, Tag)]) -> Vec<u8> {
-        let work = &envelope.body;
-        let models = work.models();
+    pub fn assemble(&self, envelope: &Envelope<Document>, answer: &Answer) -> Vec<u8> {
+        let Answer { tags, models, tokens, truncated, .. } = answer;
         let original = match self.document {
             KeepDocument::Keep => envelope.record.value.as_deref(),
             KeepDocument::Drop => None,
         };
         let record = EnrichedRecord {
-            id: &work.document.id,
+            id: &envelope.body.id,
             tags: Tags(tags),
             document: original.and_then(|bytes| serde_json::from_slice(bytes).ok()),
             source: Source {
@@ -100,10 +100,10 @@ impl Assembler {
                 offset: envelope.origin.offset,
                 timestamp: envelope.record.timestamp,
             },
-            model: models[0],
-            models: (models.len() > 1).then(|| models.clone()),
-            tokens: work.seen(),
-            truncated: work.is_truncated(),
+            model: &models[0],
+            models: (models.len() > 1).then_some(models),
+            tokens: *tokens,
+            truncated: *truncated,
             tagged_at: Timestamp::now(),
         };
         let mut bytes = Vec::with_capacity(original.map_or(0, <[u8]>::len) + 512);

@@ -25,7 +25,7 @@ use crate::envelope::Origin;
 use crate::gather::run_alone_while;
 use crate::model::Identity;
 use crate::reload;
-use crate::taggers::{Taggers, Work};
+use crate::taggers::{Answer, Taggers};
 use crate::tags::Tag;
 use compare::{Comparison, Difference, Shown};
 
@@ -130,13 +130,13 @@ impl Shadow {
         Ok(Some((Arc::new(Self { queue, inner }), thread)))
     }
 
-    /// Shows it a document that the line has tagged. Returns at once, and drops the document when too many wait.
-    pub fn offer(&self, origin: &Origin, work: &Work, tags: &[(&Arc<str>, Tag)]) {
+    /// Shows it a document that the line has tagged, be it from the cache: its share is one of all documents. Returns at once, and drops the document when too many wait.
+    pub fn offer(&self, origin: &Origin, document: &Document, answer: &Answer) {
         let Inner { texts, sample, waiting, dropped, counted, .. } = &*self.inner;
         if !is_sampled(origin, *sample) {
             return;
         }
-        let texts = || texts.iter().map(|&text| &work.document.texts[text]);
+        let texts = || texts.iter().map(|&text| &document.texts[text]);
         let bytes: usize = texts().flatten().map(String::len).sum();
         if bytes == 0 {
             return;
@@ -148,9 +148,9 @@ impl Shadow {
             && self
                 .queue
                 .try_send(Sample {
-                    by: Arc::downgrade(&work.taggers),
+                    by: Weak::clone(&answer.by),
                     texts: texts().cloned().collect(),
-                    tags: tags.iter().map(|(name, tag)| (Arc::clone(name), tag.clone())).collect(),
+                    tags: answer.tags.clone(),
                     size,
                 })
                 .is_ok();

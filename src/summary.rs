@@ -20,6 +20,8 @@ pub struct Summary {
     pub skipped: u64,
     /// From the first record fetched to the last acknowledged.
     pub elapsed: Duration,
+    /// Documents answered from the cache, and with another in flight that has their text.
+    cached: (u64, u64),
     batches: u64,
     rows: u64,
     tokens: u64,
@@ -39,6 +41,7 @@ impl Summary {
             dead_letters: metrics.dead_letters(),
             skipped: metrics.skipped.get(),
             elapsed: metrics.busy(),
+            cached: (metrics.cache_hits.get(), metrics.cache_joined.get()),
             batches: metrics.batches.get(),
             rows: metrics.rows.get(),
             tokens: metrics.tokens.get(),
@@ -84,6 +87,11 @@ impl fmt::Display for Summary {
         let fill = *rows as f64 / (*batches).max(1) as f64;
         let waste = 100.0 * self.padding_waste;
         writeln!(f, "batches    {batches}, {fill:.1} documents each, padding waste {waste:.1} %")?;
+        if let (hits, joined) = self.cached
+            && hits + joined > 0
+        {
+            writeln!(f, "cache      {hits} documents from the cache, {joined} joined to another in flight")?;
+        }
         let (p50, p99) = (self.p50.as_secs_f64(), self.p99.as_secs_f64());
         write!(f, "latency    p50 {p50:.2} s, p99 {p99:.2} s from fetch to acknowledgement")
     }

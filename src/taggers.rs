@@ -3,10 +3,12 @@
 //! What several taggers have in common is done once: a *reader* for each text and tokenizer, a *lane* for each model on
 //! a reader's tokens.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cache::Claim;
 use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, WindowSettings};
 use crate::decode::Document;
 use crate::envelope::Rejection;
@@ -18,6 +20,8 @@ use crate::windows::Windows;
 /// All that is needed to tag. A reload makes a new one; documents keep to the one that they began with.
 #[derive(Debug)]
 pub struct Taggers {
+    /// Which load this is; no two of a process have the same number.
+    pub load: u64,
     readers: Vec<Reader>,
     /// The models to run, one after the other.
     pub lanes: Vec<Lane>,
@@ -62,7 +66,27 @@ pub struct Work {
     encoded: Vec<Option<Encoded>>,
     /// What the lanes gave so far, by head; empty where there is no such text.
     pub logits: Vec<Vec<Logits>>,
+    /// Others that have the same texts wait for its answer, if there is a cache.
+    pub claim: Option<Claim>,
 }
+
+/// What the taggers say of a document: all that its enriched record has of them.
+#[derive(Debug)]
+pub struct Answer {
+    /// Who says so. Weak, so that a model that was replaced can go.
+    pub by: Weak<Taggers>,
+    /// [`Work::tags`].
+    pub tags: Vec<(Arc<str>, Tag)>,
+    /// [`Work::models`].
+    pub models: Vec<Identity>,
+    /// [`Work::seen`].
+    pub tokens: usize,
+    /// [`Work::is_truncated`].
+    pub truncated: bool,
+}
+
+/// How many loads there were.
+static LOADS: AtomicU64 = AtomicU64::new(0);
 
 impl Taggers {
     /// Loads all models of the configuration.
@@ -79,7 +103,12 @@ impl Taggers {
     /// As for [`Taggers::load`].
     pub fn load_with(config: &Config, load: &impl Fn(&ModelSettings) -> Result<Model>) -> Result<Self> {
         let (mut loaded, mut texts) = (Vec::<(ModelSettings, Arc<Model>)>::new(), Vec::new());
-        let mut taggers = Self { readers: Vec::new(), lanes: Vec::new(), tags: Vec::new() };
+        let mut taggers = Self {
+            load: LOADS.fetch_add(1, Ordering::Relaxed),
+            readers: Vec::new(),
+            lanes: Vec::new(),
+            tags: Vec::new(),
+        };
         let mut lanes: Vec<(ModelSettings, usize, WindowSettings)> = Vec::new();
         for settings in config.taggers() {
             let about = || settings.name.as_ref().map_or("model".into(), |name| format!("tagger `{name}`"));
@@ -158,7 +187,8 @@ impl Taggers {
             document.texts[reader.text].as_ref().map(|text| reader.tokenizer.encode(text)).transpose()
         };
         let encoded = self.readers.iter().map(encode).collect::<Result<_, _>>()?;
-        Ok(Work { taggers: Arc::clone(self), document, encoded, logits: Vec::with_capacity(self.lanes.len()) })
+        let logits = Vec::with_capacity(self.lanes.len());
+        Ok(Work { taggers: Arc::clone(self), document, encoded, logits, claim: None })
     }
 
     /// The names of the tags, in the order of the configuration.
@@ -206,6 +236,18 @@ impl Work {
         };
         let named = self.taggers.tags.iter().filter_map(|of| Some((&of.reading.name, tag(of)?)));
         named.collect()
+    }
+
+    /// All that the taggers say of it.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        Answer {
+            by: Arc::downgrade(&self.taggers),
+            tags: self.tags().into_iter().map(|(name, tag)| (Arc::clone(name), tag)).collect(),
+            models: self.models().into_iter().cloned().collect(),
+            tokens: self.seen(),
+            truncated: self.is_truncated(),
+        }
     }
 
     /// The models that tagged it, in the order of the configuration; one at least.

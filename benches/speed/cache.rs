@@ -12,7 +12,7 @@ pub fn measure(scale: Scale, report: &mut Report) {
         let mut mixed = [&some[..some.len() - repeats], &some[..repeats]].concat();
         fastrand::Rng::with_seed(2).shuffle(&mut mixed);
         let tag = |size: &str| work::tag(&mixed, "models/tagbert-small", &[size]).rate;
-        tag("cache.size=64MiB") / tag("cache.size=0")
+        tag("cache.size=32MiB") / tag("cache.size=0")
     });
     report.add("7", "W with 30 % repeats: with a cache ÷ without", Goal::None, &Figure::of(times.collect::<Vec<_>>()));
 }

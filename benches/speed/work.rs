@@ -112,12 +112,13 @@ impl Topics {
         Kafka::shared().produce(keys.iter().map(String::as_bytes).zip(documents.iter().map(Vec::as_slice)).map(record));
     }
 
-    /// The configuration of a worker. Documents are cut at 512 tokens, as by all that it is compared with.
+    /// The configuration of a worker. Documents are cut at 512 tokens and none is answered from a cache, as by all that it
+    /// is compared with.
     pub fn yaml(&self, model: &str) -> String {
         let (Self { name, tagged }, brokers) = (self, Kafka::shared().brokers());
         format!(
             "kafka: {{brokers: '{brokers}', group: {name}}}\ninput: {{topics: [{name}]}}\noutput: {{topic: {tagged}, \
-             dead_letters: {name}.dead}}\nmodel: {{path: '{model}', device: cpu, long_documents: truncate}}\n"
+             dead_letters: {name}.dead}}\nmodel: {{path: '{model}', device: cpu, long_documents: truncate}}\ncache: {{size: 0}}\n"
         )
     }
 }

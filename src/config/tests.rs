@@ -36,6 +36,14 @@ fn the_usual_bootstrap_variable_is_honoured() {
 }
 
 #[test]
+fn a_cache_is_off_or_of_a_size_that_makes_sense() {
+    let size = |size: &str| parse("", &[], &[&format!("cache.size={size}")]).map(|config| config.cache.size.as_u64());
+    assert_eq!(size("0"), Ok(0));
+    assert_eq!(parse("cache: {size: 64MiB}", &[], &[]).unwrap().cache.size, ByteSize::mib(64));
+    assert_eq!(size("64").unwrap_err(), "`cache.size` is 64 B: must be 64.0 KiB or more, or 0 for none");
+}
+
+#[test]
 fn an_unknown_key_names_the_nearest_one() {
     assert_eq!(
         parse("batch: {token: 1}", &[], &[]).unwrap_err(),

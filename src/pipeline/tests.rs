@@ -1,5 +1,7 @@
 //! The stages together, with a fake model and a fake sink.
 
+mod cached;
+
 use std::sync::Mutex;
 
 use anyhow::ensure;
@@ -78,6 +80,8 @@ fn config() -> Config {
     config.model.window = 64.try_into().ok();
     config.model.stride = Some(16);
     config.batch.tokens = 256;
+    // Many of these texts are alike, and each shall be tagged.
+    config.cache.size = bytesize::ByteSize::b(0);
     config
 }
 

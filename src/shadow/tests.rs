@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::envelope::Lease;
+use crate::taggers::Work;
 
 const TINY: &str = "tests/fixtures/tiny-distilbert";
 
@@ -30,7 +31,7 @@ fn tagged(taggers: &Arc<Taggers>, text: &str) -> Work {
 fn report_on(shadow: &Shadow, primary: &Arc<Taggers>, documents: i64) -> Value {
     for offset in 0..documents {
         let work = tagged(primary, &format!("Document {offset} of Berlin"));
-        shadow.offer(&origin(offset), &work, &work.tags());
+        shadow.offer(&origin(offset), &work.document, &work.answer());
     }
     let deadline = std::time::Instant::now() + Duration::from_mins(5);
     while shadow.inner.waiting.load(Ordering::Acquire) > 0 && std::time::Instant::now() < deadline {
@@ -65,7 +66,7 @@ fn a_model_agrees_with_itself_and_a_full_queue_drops() {
 
     let work = tagged(&primary, "one too many");
     shadow.inner.waiting.fetch_add(BYTES, Ordering::AcqRel);
-    shadow.offer(&origin(0), &work, &work.tags());
+    shadow.offer(&origin(0), &work.document, &work.answer());
     shadow.inner.waiting.fetch_sub(BYTES, Ordering::AcqRel);
     assert_eq!(shadow.report().dropped, 1, "all the memory that there is for it is taken");
 

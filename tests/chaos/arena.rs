@@ -89,13 +89,15 @@ impl<'a> Arena<'a> {
             ),
             Protocol::Consumer => "group.protocol: consumer".into(),
         };
-        // Little is in flight, so that there is always something left to do.
+        // Little is in flight, so that there is always something left to do; and each document is tagged, though the same
+        // texts come again and again (`--set cache.size=1MiB` has them cached).
         let yaml = format!(
             "kafka: {{brokers: '{brokers}', group: {name}, properties: {{{group}, reconnect.backoff.max.ms: 1000}}}}\n\
              input: {{topics: [{name}]}}\n\
              output: {{topic: {output}, dead_letters: {dead}}}\n\
              model: {{path: {TINY}, watch: off}}\n\
              batch: {{tokens: 512}}\n\
+             cache: {{size: 0}}\n\
              limits: {{in_flight: 64KiB, document: 64KiB}}\n\
              shutdown: {{timeout: 10s}}\n{}",
             options.delivery.yaml()

@@ -32,7 +32,7 @@ impl Line {
         line
     }
 
-    /// Its configuration.
+    /// Its configuration. Each document is tagged, however many are alike.
     pub fn yaml(&self, model: &str) -> String {
         let Self { name, input, output, dead } = self;
         let brokers = Kafka::shared().brokers();
@@ -40,7 +40,8 @@ impl Line {
             "kafka: {{brokers: '{brokers}', group: {name}}}\n\
              input: {{topics: [{input}]}}\n\
              output: {{topic: {output}, dead_letters: {dead}}}\n\
-             model: {{path: {model}}}\n"
+             model: {{path: {model}}}\n\
+             cache: {{size: 0}}\n"
         )
     }
 
