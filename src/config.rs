@@ -184,7 +184,7 @@ impl From<Device> for String {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Batch {
-    /// A batch's budget in tokens, padding included. On a GPU, 16384 or more.
+    /// A batch's budget in tokens, padding included. Small ones stay in a core's cache; a GPU wants 16384 or more.
     pub tokens: usize,
     /// How long a document may wait for others that are on their way. An upper bound, not a toll.
     #[serde(with = "humantime_serde")]
@@ -194,7 +194,7 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { tokens: 1024, wait: Duration::from_millis(20) }
+        Self { tokens: 512, wait: Duration::from_millis(20) }
     }
 }
 

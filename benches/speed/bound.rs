@@ -14,7 +14,7 @@ use crate::work::{self, Scale};
 const MODEL: &str = "models/tagbert-small";
 
 /// Budgets of tokens that the session alone is tried with; the best is the bound.
-const BUDGETS: [usize; 3] = [512, 1024, 2048];
+const BUDGETS: [usize; 3] = [256, 512, 1024];
 
 /// A part of the documents, by each of those that are compared.
 struct Round {

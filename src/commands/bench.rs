@@ -23,7 +23,7 @@ pub(super) use report::About;
 use report::Report;
 
 /// Budgets of tokens that the session alone is tried with, and the configured one.
-const BUDGETS: [usize; 5] = [512, 1024, 2048, 4096, 8192];
+const BUDGETS: [usize; 5] = [256, 512, 1024, 2048, 4096];
 
 /// Every figure is the median of so many.
 const ROUNDS: usize = 3;
