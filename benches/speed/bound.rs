@@ -23,6 +23,8 @@ struct Round {
     tokens: f64,
     of_int8: f64,
     of_fp32: f64,
+    /// The same, as documents a core-second.
+    by_core: f64,
     once: work::Ran,
     exactly_once: work::Ran,
 }
@@ -62,7 +64,8 @@ pub fn measure(scale: Scale, report: &mut Report) {
         let operations = limit.seconds * limit.int8;
         let share = |peak: f64| operations / alone.elapsed.as_secs_f64() / peak;
         let (of_int8, of_fp32) = (share(limit.int8), share(limit.fp32));
-        rounds.push(Round { bound, tokens: alone.rate() / cores, of_int8, of_fp32, once, exactly_once });
+        let by_core = part.len() as f64 / alone.processor;
+        rounds.push(Round { bound, by_core, tokens: alone.rate() / cores, of_int8, of_fp32, once, exactly_once });
     }
     let figure = |of: &dyn Fn(&Round) -> f64| Figure::of(rounds.iter().map(of));
     report.add("0", &format!("session alone, budget {budget}: documents/s"), Goal::None, &figure(&|round| round.bound));
@@ -85,6 +88,19 @@ pub fn measure(scale: Scale, report: &mut Report) {
         "W: exactly-once ÷ session alone",
         Goal::AtLeast(0.93),
         &figure(&|round| round.exactly_once.rate / round.bound),
+    );
+    let by_core = |ran: &work::Ran, round: &Round| 1.0 / ran.core_seconds / round.by_core;
+    report.add(
+        "1",
+        "W: the same by core-second (brokers and readers share the cores): at-least-once",
+        Goal::None,
+        &figure(&|round| by_core(&round.once, round)),
+    );
+    report.add(
+        "1",
+        "W: the same by core-second: exactly-once",
+        Goal::None,
+        &figure(&|round| by_core(&round.exactly_once, round)),
     );
     report.add("1", "W: documents/s", Goal::None, &figure(&|round| round.once.rate));
     report.add("4", "W: padding waste at full load", Goal::AtMost(0.02), &figure(&|round| round.once.padding));

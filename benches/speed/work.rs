@@ -79,7 +79,7 @@ fn sample(count: usize) -> impl Iterator<Item = String> {
 }
 
 fn value(text: &str) -> Vec<u8> {
-    json!({ "id": "1", "body": text }).to_string().into_bytes()
+    json!({ "id": "1", "subject": "", "body": text }).to_string().into_bytes()
 }
 
 fn cut(text: &str, characters: usize) -> String {
