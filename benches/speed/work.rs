@@ -102,6 +102,8 @@ impl Topics {
             Kafka::shared().create_topic(topic, partitions);
         }
         Kafka::shared().create_topic(&format!("{}.dead", topics.name), 1);
+        // Brokers know of hundreds of partitions a little later.
+        thread::sleep(Duration::from_millis(20) * partitions.unsigned_abs());
         topics.write(documents);
         topics
     }
