@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY = 1
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build demo test chaos soak bench bench-micro model model-eval fmt lint clean help
+.PHONY: build demo test chaos soak bench bench-micro bench-variants model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -54,6 +54,10 @@ bench-micro: build  ## documents a second and core beside the model: decode, tok
 	@scripts/setup.sh corpus
 	$(cargo) bench --bench micro
 
+bench-variants:  ## the model in other forms and settings, side by side, into benches/VARIANTS.md (6 min)
+	@scripts/setup.sh corpus peers
+	@.cache/peers-venv/bin/python benches/variants.py
+
 model: build  ## train both models anew (three hours)
 	@models/recipe/make-model.sh
 
@@ -72,4 +76,4 @@ clean:  ## remove what was built; .cache/, what was fetched, stays
 	cargo clean
 
 help:  ## this list
-	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "make %-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

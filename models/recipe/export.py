@@ -1,9 +1,9 @@
-"""Stage 7: export a trained tagger to ONNX, fuse, quantise, and lay it out.
+"""Stage 7: export a trained tagger to ONNX, fuse, quantise, rearrange for CPUs, and lay it out.
 
     python models/recipe/export.py [--weights FOLDER] [--to FOLDER]
 
 The fp32 graph goes to .cache/model/NAME-fp32, a model directory too: the
-evaluation shows it beside the int8 model that ships.
+evaluation shows it beside the int8 model that ships. That one alone is rearranged.
 """
 
 import argparse
@@ -13,11 +13,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import onnx
 import torch
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 
 import quantise
+import rearrange
 import tagger
 
 OPSET = 17
@@ -91,6 +93,7 @@ def main():
         export(model, traced)
         statistics = fuse(traced, fp32, model.distilbert.config)
         quantise.int8(fp32, int8)
+        onnx.save(rearrange.for_cpu(onnx.load(int8)), int8)
         lay_out(options.weights, fp32, tagger.WORK / f"{options.to.name}-fp32")
         lay_out(options.weights, int8, options.to)
     size = (options.to / "model.onnx").stat().st_size / 1e6

@@ -1,0 +1,273 @@
+"""The graphs that variants.py compares: each is a way to run the same trained weights.
+
+The recipe's own functions make what they can (models/recipe/rearrange.py); the
+others are what ONNX Runtime's quantisation offers besides.
+"""
+
+import logging
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "models" / "recipe"))
+import rearrange  # noqa: E402
+
+FLOAT = {"DefaultTensorType": TensorProto.FLOAT}  # shapes behind fused nodes are not inferred
+logging.disable(logging.WARNING)  # quantisation wants every shape, and does without
+
+BLOCK = 32  # weights that share a scale in MatMulNBits
+
+
+def fused(model):
+    """An int8 graph as it was before rearrange.for_cpu took it apart."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    lengths = "fused_lengths"
+    axis = rearrange.store(model, "fused_axis", np.array([1], np.int64))
+    nodes = [
+        helper.make_node("Cast", [rearrange.MASK], ["fused_mask"], "fused_mask", to=TensorProto.INT32),
+        helper.make_node("ReduceSum", ["fused_mask", axis], [lengths], lengths, keepdims=0),
+    ]
+
+    def attention(node):
+        count, name = rearrange.attribute(node, "num_heads"), node.name
+        x, _, x_zero, _ = makers[f"{name}_q_integer"].input
+
+        def joined(kind, place, what):
+            """The parts' columns side by side, without the one a head that holds the mask."""
+            values = []
+            for part in "qkv":
+                own = numpy_helper.to_array(weights[makers[f"{name}_{part}{kind}"].input[place]])
+                if own.size == 1:
+                    return rearrange.store(model, f"{name}_{what}", own)
+                heads = own.reshape(*own.shape[:-1], count, -1)
+                values.append((heads if part == "v" else heads[..., :-1]).reshape(*own.shape[:-1], -1))
+            return rearrange.store(model, f"{name}_{what}", np.concatenate(values, axis=-1))
+
+        inputs = [
+            x, joined("_integer", 1, "weight"), joined("", 1, "bias"), makers[f"{name}_q_scale"].input[0],
+            joined("_scale", 1, "scale"), lengths, x_zero, joined("_integer", 3, "zero"),
+        ]
+        return helper.make_node("QAttention", inputs, list(node.output), name, domain="com.microsoft", num_heads=count)
+
+    for node in model.graph.node:
+        before = makers.get(node.input[0])
+        if node.op_type == "MultiHeadAttention":
+            node = attention(node)
+        elif node.op_type == "LayerNormalization" and before.op_type == "Sum":
+            (x, bias), skip, (_, weight, shift) = makers[before.input[0]].input, before.input[1], node.input
+            epsilon = rearrange.attribute(node, "epsilon")
+            inputs = [x, skip, weight, shift, bias]
+            node = helper.make_node(
+                "SkipLayerNormalization", inputs, list(node.output), node.name, domain="com.microsoft", epsilon=epsilon
+            )
+        elif node.op_type == "Gelu":
+            inputs = list(before.input)
+            node = helper.make_node("BiasGelu", inputs, list(node.output), node.name, domain="com.microsoft")
+        nodes.append(node)
+    return put(model, nodes)
+
+
+def fp32_twin(model):
+    """The graph as it was before its weights were quantised, as near as the int8 weights tell."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    quantised = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"}
+    readers = {name: node for node in model.graph.node for name in node.input}
+
+    def floats(weight, scale, zero):
+        values, scales, zeros = (numpy_helper.to_array(weights[name]) for name in (weight, scale, zero))
+        return rearrange.store(model, f"{weight}_float", (values.astype(np.float32) - zeros) * scales)
+
+    nodes, dropped = [], set()
+    for node in model.graph.node:
+        if node.op_type == "QAttention":
+            _, weight, bias, _, scale, mask, _, zero = node.input[:8]
+            inputs = [quantised[node.input[0]], floats(weight, scale, zero), bias, mask]
+            count = rearrange.attribute(node, "num_heads")
+            nodes.append(
+                helper.make_node(
+                    "Attention", inputs, list(node.output), node.name, domain="com.microsoft", num_heads=count
+                )
+            )
+        elif node.op_type == "MatMulInteger":
+            x, weight, _, zero = node.input
+            scaled = readers[readers[node.output[0]].output[0]]  # after a Cast
+            scales = next(made for made in model.graph.node if made.output[0] == scaled.input[1])
+            inputs = [quantised[x], floats(weight, scales.input[1], zero)]
+            nodes.append(helper.make_node("MatMul", inputs, list(scaled.output), node.name))
+            dropped.add(scaled.output[0])
+        elif node.output[0] not in dropped:
+            nodes.append(node)
+    return put(model, nodes)
+
+
+def put(model, nodes):
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return rearrange.drop_unused(model)
+
+
+def unfused(model):
+    """Attention as PyTorch's export has it, before the transformers optimizer fuses it. fp32 only."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes, first = [], True
+    for node in model.graph.node:
+        if node.op_type != "Attention":
+            nodes.append(node)
+            continue
+        count = rearrange.attribute(node, "num_heads")
+        x, name = node.input[0], node.name
+        weight, bias = (numpy_helper.to_array(weights[given]) for given in node.input[1:3])
+        width = weight.shape[1] // (3 * count)
+
+        def step(kind, inputs, output, **attributes):
+            nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
+            return output
+
+        def keep(label, values):
+            return rearrange.store(model, f"{name}_{label}", values)
+
+        if first:
+            first = False
+            mask = step("Unsqueeze", [rearrange.MASK, keep("axes", np.array([1, 2], np.int64))], "mask_4d")
+            absent = step("Cast", [step("Not", [step("Cast", [mask], "mask_is", to=TensorProto.BOOL)], "mask_not")],
+                          "mask_absent", to=TensorProto.FLOAT)
+            step("Mul", [absent, keep("low", np.array(-1e5, np.float32))], "mask_added")
+        parts = {}
+        for part, own, shift in zip("qkv", np.split(weight, 3, axis=1), np.split(bias, 3)):
+            made = step("MatMul", [x, keep(f"{part}_weight", own)], f"{name}_{part}_product")
+            made = step("Add", [made, keep(f"{part}_bias", shift)], f"{name}_{part}_biased")
+            made = step("Reshape", [made, keep(f"{part}_shape", np.array([0, 0, count, width]))], f"{name}_{part}_4d")
+            order = [0, 2, 3, 1] if part == "k" else [0, 2, 1, 3]
+            parts[part] = step("Transpose", [made], f"{name}_{part}", perm=order)
+        scale = keep("scale", np.array(math.sqrt(width), np.float32))
+        scores = step("MatMul", [step("Div", [parts["q"], scale], f"{name}_q_scaled"), parts["k"]], f"{name}_scores")
+        shares = step("Softmax", [step("Add", [scores, "mask_added"], f"{name}_masked")], f"{name}_shares", axis=-1)
+        mixed = step("MatMul", [shares, parts["v"]], f"{name}_mixed")
+        mixed = step("Transpose", [mixed], f"{name}_back", perm=[0, 2, 1, 3])
+        step("Reshape", [mixed, keep("joined", np.array([0, 0, count * width]))], node.output[0])
+    return put(model, nodes)
+
+
+def heads_of(model):
+    """The matrix products that make an output: they stay float in every variant, as in the shipped model."""
+    outputs = {output.name for output in model.graph.output}
+    makers = {output: node for node in model.graph.node for output in node.output}
+    ahead = [makers[name] for name in outputs]
+    while ahead:
+        node = ahead.pop()
+        if node.op_type in ("MatMul", "Gemm"):
+            yield node.name
+        elif node.op_type in ("Add", "Squeeze", "Reshape"):
+            ahead.extend(makers[name] for name in node.input if name in makers)
+
+
+def dynamic(model, target, per_channel):
+    quantize_dynamic(
+        model,
+        target,
+        op_types_to_quantize=["MatMul", "Attention", "Gather"],
+        per_channel=per_channel,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=list(heads_of(model)),
+        extra_options=FLOAT,
+    )
+
+
+class Batches(CalibrationDataReader):
+    def __init__(self, batches):
+        self.left = iter(batches)
+
+    def get_next(self):
+        return next(self.left, None)
+
+
+def static(model, target, batches, activations):
+    """Scales of activations fixed by what `batches` showed; matrix products give floats, not int8 again."""
+    kept = set(heads_of(model))
+    products = [node for node in model.graph.node if node.op_type == "MatMul" and node.name not in kept]
+    for name in {name for node in products for name in (node.input[0], node.output[0])}:
+        model.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    quantize_static(
+        model,
+        target,
+        Batches(batches),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["MatMul"],
+        nodes_to_quantize=[node.name for node in products],
+        per_channel=True,
+        activation_type=activations,
+        weight_type=QuantType.QInt8,
+        extra_options=FLOAT | {"OpTypesToExcludeOutputQuantization": ["MatMul"]},
+    )
+
+
+def nbits(model, bits):
+    """Weights in blocks of 32 with a scale each; accuracy level 4: activations become int8 as they come."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    kept = set(heads_of(model))
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "MatMul" or node.name in kept or node.input[1] not in weights:
+            nodes.append(node)
+            continue
+        weight = numpy_helper.to_array(weights[node.input[1]]).T  # [N, K]
+        n, k = weight.shape
+        blocks = np.pad(weight, ((0, 0), (0, -k % BLOCK))).reshape(n, -1, BLOCK)
+        middle = 1 << (bits - 1)
+        scales = np.abs(blocks).max(axis=-1, keepdims=True) / (middle - 1)
+        scales[scales == 0] = 1
+        values = (np.round(blocks / scales) + middle).astype(np.uint8)
+        if bits == 4:
+            values = values[..., ::2] | (values[..., 1::2] << 4)
+        inputs = [
+            node.input[0],
+            rearrange.store(model, f"{node.name}_bits", values),
+            rearrange.store(model, f"{node.name}_scales", scales.reshape(-1).astype(np.float32)),
+        ]
+        nodes.append(
+            helper.make_node(
+                "MatMulNBits", inputs, list(node.output), node.name,
+                domain="com.microsoft", K=k, N=n, bits=bits, block_size=BLOCK, accuracy_level=4,
+            )
+        )
+    return put(model, nodes)
+
+
+def make_all(folder, source, tiny, trained, batches):
+    """NAME -> file: graphs made of the shipped ones, `source` and `tiny`, and of `trained`, the fp32 of `source`."""
+    paths = {}
+
+    def save(name, model):
+        paths[name] = folder / f"{name}.onnx"
+        onnx.save(model, paths[name])
+
+    save("fp32, rearranged", rearrange.for_cpu(onnx.load(trained)))
+    save("fused", fused(onnx.load(source)))
+    save("tiny, fused", fused(onnx.load(tiny)))
+    save("norms", rearrange.norms(fused(onnx.load(source))))
+    save("norms, gelu", rearrange.gelu(rearrange.norms(fused(onnx.load(source)))))
+    for name, model, per_channel in (
+        ("dynamic, per tensor", onnx.load(trained), False),
+        ("dynamic, unfused", unfused(onnx.load(trained)), True),
+    ):
+        paths[name] = folder / f"{name}.onnx"
+        dynamic(model, paths[name], per_channel)
+    for name, activations in (("static, U8S8", QuantType.QUInt8), ("static, S8S8", QuantType.QInt8)):
+        paths[name] = folder / f"{name}.onnx"
+        static(rearrange.for_cpu(onnx.load(trained)), paths[name], batches, activations)
+    for bits in (8, 4):
+        save(f"{bits} bits", nbits(rearrange.for_cpu(onnx.load(trained)), bits))
+    return paths
