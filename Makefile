@@ -15,7 +15,7 @@ export ORT_DISABLE_TELEMETRY = 1
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build demo test chaos soak bench bench-micro bench-variants model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test chaos soak bench bench-micro bench-variants model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -25,6 +25,10 @@ build: target/release/libonnxruntime.so  ## the worker, as target/release/tagber
 target/release/libonnxruntime.so: scripts/setup.sh
 	@scripts/setup.sh runtime
 	@install -D .cache/onnxruntime/libonnxruntime.so $@
+
+ort-gpu: build  ## the worker with ONNX Runtime for NVIDIA GPUs (docs/GPU.md)
+	@scripts/setup.sh runtime-gpu
+	@install -D -t target/release .cache/onnxruntime-gpu/*.so
 
 demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, with MODEL, on an embedded broker
 	@scripts/setup.sh corpus

@@ -5,6 +5,7 @@
 #
 #   build    Debian packages to compile librdkafka; checks for Rust
 #   runtime  ONNX Runtime                       -> .cache/onnxruntime/
+#   runtime-gpu  the same for NVIDIA GPUs       -> .cache/onnxruntime-gpu/
 #   corpus   the documents of the demo          -> .cache/corpus/
 #   kafka    Apache Kafka, for the tests        -> .cache/kafka/
 #   toxiproxy  a network that can be made bad   -> .cache/toxiproxy/
@@ -81,6 +82,42 @@ install_runtime() {
         die "libonnxruntime.so $ORT_VERSION has another checksum (needed to run the model)"
     mkdir -p "$cache/onnxruntime"
     mv "$tmp"/onnxruntime/{LICENSE,ThirdPartyNotices.txt} "$tmp/libonnxruntime.so" "$cache/onnxruntime/"
+}
+
+# --- runtime-gpu -------------------------------------------------------------
+
+# The libraries of the very same version with the providers for CUDA and TensorRT.
+has_ort_gpu() {
+    [[ -d $1 ]] && (cd "$1" && sha256sum --check --status) 2>/dev/null <<'EOF'
+5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303  libonnxruntime.so
+086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d  libonnxruntime_providers_shared.so
+d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137  libonnxruntime_providers_cuda.so
+1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e  libonnxruntime_providers_tensorrt.so
+EOF
+}
+
+packages_runtime_gpu() {
+    [[ $(uname -m) == x86_64 ]] || die "no ONNX Runtime for GPUs on $(uname -m) (needed for model.device: cuda)"
+    has_ort_gpu "$cache/onnxruntime-gpu" || want_python
+}
+
+install_runtime_gpu() {
+    has_ort_gpu "$cache/onnxruntime-gpu" && return
+    say "ONNX Runtime $ORT_VERSION for GPUs, 256 MB"
+    quietly python3 -m pip download --no-deps --only-binary=:all: \
+        --implementation cp --python-version 3.11 --abi cp311 \
+        --platform manylinux_2_28_x86_64 --dest "$tmp" "onnxruntime-gpu==$ORT_VERSION" ||
+        die "PyPI did not give onnxruntime-gpu $ORT_VERSION, see .cache/setup.log (needed for model.device: cuda)"
+    python3 -m zipfile -e "$tmp"/onnxruntime_gpu-*.whl "$tmp/gpu"
+    rm "$tmp"/onnxruntime_gpu-*.whl
+    mkdir "$tmp/onnxruntime-gpu"
+    mv "$tmp"/gpu/onnxruntime/{LICENSE,ThirdPartyNotices.txt} \
+        "$tmp"/gpu/onnxruntime/capi/libonnxruntime_providers_{shared,cuda,tensorrt}.so "$tmp/onnxruntime-gpu/"
+    mv "$tmp/gpu/onnxruntime/capi/libonnxruntime.so.$ORT_VERSION" "$tmp/onnxruntime-gpu/libonnxruntime.so"
+    has_ort_gpu "$tmp/onnxruntime-gpu" ||
+        die "onnxruntime-gpu $ORT_VERSION has other checksums (needed for model.device: cuda)"
+    rm -rf "$cache/onnxruntime-gpu"
+    mv "$tmp/onnxruntime-gpu" "$cache/"
 }
 
 # --- corpus ------------------------------------------------------------------
@@ -259,13 +296,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | corpus | kafka | toxiproxy | tools | peers | peers-torch) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | peers | peers-torch) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime corpus kafka toxiproxy tools peers peers-torch, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools peers peers-torch, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

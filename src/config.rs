@@ -3,6 +3,7 @@
 //! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
 
 mod delivery;
+mod device;
 mod layers;
 mod secrets;
 mod taggers;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
+pub use device::{Device, GpuSettings};
 pub use layers::ConfigError;
 pub(crate) use layers::environment;
 pub use taggers::{
@@ -141,43 +143,6 @@ pub enum KeepDocument {
     Keep,
     /// It does not.
     Drop,
-}
-
-/// What the model runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Device {
-    /// CUDA if library and device are there, else CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The CUDA device of this number, or none.
-    Cuda(u32),
-}
-
-impl TryFrom<String> for Device {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let number = match text.as_str() {
-            "auto" => return Ok(Self::Auto),
-            "cpu" => return Ok(Self::Cpu),
-            "cuda" => Some(0),
-            other => other.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
-        };
-        number.map(Self::Cuda).ok_or_else(|| format!("`{text}` is no device: use auto, cpu, cuda or cuda:N"))
-    }
-}
-
-impl From<Device> for String {
-    fn from(device: Device) -> Self {
-        match device {
-            Device::Auto => "auto".into(),
-            Device::Cpu => "cpu".into(),
-            Device::Cuda(number) => format!("cuda:{number}"),
-        }
-    }
 }
 
 /// How documents are batched.

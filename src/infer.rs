@@ -199,7 +199,7 @@ impl Runner {
         let rows = lane.windows.count(tokens);
         let id = state.admitted;
         for (number, window) in lane.windows.of(tokens).enumerate() {
-            let length = window.tokens.len() + special;
+            let length = lane.model.width(window.tokens.len() + special);
             let row = Row { document: id, number, window, failures: 0, well_before: None };
             state.batcher.push(row, length, Instant::now());
         }
@@ -230,7 +230,8 @@ impl Runner {
         let result = infer();
         self.metrics.took("infer", since);
         let lengths = ids.iter().map(|ids| ids.len() + lane.model.frame.len());
-        self.metrics.ran(lengths.clone());
+        let width = lane.model.width(lengths.clone().max().unwrap_or_default());
+        self.metrics.ran(lengths, width);
         let mut guard = self.state();
         let state = &mut *guard;
         state.running -= 1;
@@ -246,7 +247,7 @@ impl Runner {
             }
             Err(error) => {
                 if is_out_of_memory(&error) {
-                    state.batcher.shrink(job.rows.len() * lengths.max().unwrap_or_default());
+                    state.batcher.shrink(job.rows.len() * width);
                 }
                 let (mut rows, name) = (job.rows, &lane.model.identity.name);
                 for row in &mut rows {

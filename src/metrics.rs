@@ -202,12 +202,12 @@ impl Metrics {
     }
 
     /// The model ran a batch of documents with these numbers of tokens.
-    pub fn ran(&self, lengths: impl Iterator<Item = usize> + Clone) {
+    pub fn ran(&self, lengths: impl Iterator<Item = usize> + Clone, width: usize) {
         let rows = lengths.clone().count();
         self.batches.add(1);
         self.rows.add(rows);
-        self.tokens.add(lengths.clone().sum());
-        self.computed_tokens.add(rows * lengths.max().unwrap_or(0));
+        self.tokens.add(lengths.sum());
+        self.computed_tokens.add(rows * width);
         self.batch_rows.record(rows as u64, &[]);
     }
 

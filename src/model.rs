@@ -3,6 +3,7 @@
 //! It knows nothing of Kafka.
 
 pub mod fetch;
+pub mod gpu;
 pub mod graph_file;
 pub mod layout;
 pub mod location;
@@ -13,8 +14,10 @@ pub mod runtime;
 mod session;
 pub mod shape;
 pub mod stamp;
+mod tensors;
 pub mod tokenizer;
 pub mod vet;
+pub mod widths;
 
 use std::fmt;
 use std::fs::File;
@@ -28,12 +31,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use gpu::Plan;
 use graph_file::GraphFile;
 pub use location::Location;
 pub use manifest::{Head, Manifest, Task};
-pub use session::Session;
+pub use session::{Place, Session};
 
 use self::stamp::Stamp;
+use self::widths::Widths;
 use crate::config::ModelSettings;
 use crate::tokenize::{Frame, Tokenizer};
 
@@ -87,6 +92,7 @@ pub struct Model {
     pub graph: PathBuf,
     /// The files that decide what its tags are, and so its version; not all have to be there.
     pub files: Vec<PathBuf>,
+    widths: Widths,
     /// How many sessions it has, where those wait that are free, and where they come back.
     sessions: usize,
     free: Receiver<Box<dyn Infer>>,
@@ -114,22 +120,24 @@ impl Model {
         let frame = tokenizer.frame(manifest.pad)?;
         let graph = graph?;
         // Weights may be in files of any name.
-        let weights = GraphFile::open(&graph)?.graph.external.into_keys();
+        let about = GraphFile::open(&graph)?.graph;
         let beside = graph.parent().unwrap_or(&directory);
-        let mut weights: Vec<PathBuf> = weights.map(|name| beside.join(name)).collect();
+        let mut weights: Vec<PathBuf> = about.external.keys().map(|name| beside.join(name)).collect();
         weights.retain(|file| !files.contains(file));
         let weights_before = Stamp::of_all(&weights);
-        let device = runtime::resolve(settings.device)?;
-        let (sessions, threads) = runtime::sessions(device, settings.sessions, settings.threads);
+        let hash = hash_of(&directory, &[&files[..], &weights].concat())?;
+        let gpu = runtime::resolve(settings.device, &about)?;
+        let (sessions, threads) = runtime::sessions(gpu, settings.sessions, settings.threads);
+        let plan = Plan { graph: &about, version: &hash, max_tokens, settings: settings.gpu };
+        let place = gpu.map_or(Place::Cpu { threads }, |gpu| Place::Gpu(gpu, plan));
         let (back, free) = unbounded::<Box<dyn Infer>>();
         for _ in 0..sessions {
-            let session = Session::open(&graph, &manifest.heads, frame.clone(), device, threads);
+            let session = Session::open(&graph, &manifest.heads, frame.clone(), place);
             let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
             drop(back.send(Box::new(session)));
         }
         let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
         let files = [files, weights].concat();
-        let hash = hash_of(&directory, &files)?;
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
         // Else the version could be that of other files than those that were loaded.
         ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
@@ -143,13 +151,17 @@ impl Model {
             directory,
             graph,
             files,
+            widths: place.widths(),
             sessions,
             free,
             back,
         };
-        (0..sessions)
-            .try_for_each(|_| model.warm_up())
-            .with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
+        for mut session in model.free.iter().take(sessions) {
+            model
+                .warm_up(&mut *session, settings.gpu.batch_tokens)
+                .with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
+            drop(model.back.send(session));
+        }
         Ok(model)
     }
 
@@ -179,23 +191,43 @@ impl Model {
         session.infer(batch)
     }
 
+    /// How wide a batch is whose longest row has so many tokens, special ones included: on a GPU, it is rounded up.
+    #[must_use]
+    pub fn width(&self, longest: usize) -> usize {
+        self.widths.of(longest)
+    }
+
+    /// Whether it runs on a GPU.
+    #[must_use]
+    pub fn is_on_gpu(&self) -> bool {
+        self.widths.are_few()
+    }
+
     /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or
-    /// logits that are no numbers show here.
-    fn warm_up(&self) -> Result<()> {
+    /// logits that are no numbers show here. Where widths are few, each is run, with as many rows as batches of so many
+    /// tokens have.
+    fn warm_up(&self, session: &mut dyn Infer, batch_tokens: usize) -> Result<()> {
         let ids = self.tokenizer.encode(PROBE)?.ids;
         let room = self.max_tokens.saturating_sub(self.frame.len());
         ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
         let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
         let short = &ids[..ids.len().min(room)];
+        for (rows, width) in self.widths.largest(batch_tokens) {
+            let row = &long[..width.saturating_sub(self.frame.len())];
+            session
+                .infer(&vec![row; rows])
+                .with_context(|| format!("with {rows} rows of {width} tokens; `batch.tokens` is {batch_tokens}"))?;
+        }
         // Special tokens alone tell what the outputs are like; two rows, since there are graphs that take only one.
         if !self.frame.is_empty() {
-            self.infer(&[&[], &[]])?;
+            session.infer(&[&[], &[]])?;
         }
         let last = self.tokenizer.last_id();
-        self.infer(&[&[last]])
+        session
+            .infer(&[&[last]])
             .with_context(|| format!("with token {last}, the last of the tokenizer (is it this model's own?)"))?;
-        self.infer(&[short, &short[..short.len() / 2]])?;
-        self.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
+        session.infer(&[short, &short[..short.len() / 2]])?;
+        session.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
     }
 }
 

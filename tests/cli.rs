@@ -7,7 +7,7 @@ use serde_json::Value;
 
 mod support;
 
-use support::tagbert::tagbert;
+use support::tagbert::{tagbert, tagbert_with};
 
 const TINY: &str = "tests/fixtures/tiny-distilbert";
 
@@ -290,4 +290,14 @@ fn an_inspection_is_of_the_variant_that_was_asked_for() {
         assert!(graph["parameters"][kind].as_u64() > Some(1000), "{graph}");
     }
     assert_eq!(tagbert(&["model", "inspect", model, "--variant", "int4"], b"").status.code(), Some(1));
+}
+
+#[test]
+fn one_line_of_the_log_says_what_the_model_runs_on_and_why() {
+    let args = ["tag", "--model", TINY];
+    let output = tagbert_with(&args, b"{\"text\":\"x\"}", &[("RUST_LOG", "tagbert=info")]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    let said: Vec<_> = log.lines().filter(|line| line.contains("device: ")).collect();
+    assert!(said.len() == 1 && (said[0].contains("cuda:0") || said[0].contains("device: cpu (")), "{log}");
 }

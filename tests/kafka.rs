@@ -291,7 +291,13 @@ fn what_cannot_work_is_said_in_one_line_before_the_first_record() {
     expect(&yaml, "kafka.brokers=embedded", 2, "tagbert demo");
     expect(&yaml, "kafka.properties.no.such.property=1", 2, "no.such.property");
     expect(&yaml, "model.path=no/such/model", 1, "no/such/model");
-    expect(&yaml, "model.device=cuda", 1, "this ONNX Runtime library has no CUDA provider");
+    expect(&yaml, "model.device=cuda", 1, "this ONNX Runtime library has no CUDA provider; `make ort-gpu`");
+    expect(
+        &yaml,
+        "model.device=tensorrt:1",
+        1,
+        "tensorrt:1 can't be used: this ONNX Runtime library has no CUDA provider",
+    );
     expect(&yaml, "batch.tokenz=1", 2, "did you mean `batch.tokens`?");
     expect("kafka: [", "batch.tokens=1", 2, "config.yaml");
     assert!(line.tagged().is_empty() && line.dead().is_empty());

@@ -106,6 +106,23 @@ fn the_toy_itself_is_sound() {
     toy.write("weights.bin", [0; 16]);
     let output = tagbert(&["model", "inspect", path], b"");
     assert!(output.status.success(), "{output:?}");
+    // Ids of another type, even one by one.
+    let tagged = |ids: i32, mask: i32| {
+        toy.graph(|model| {
+            let kinds = [("input_ids", ids), ("attention_mask", mask)];
+            model.graph().inputs = kinds.map(|(name, kind)| value(name, kind, &["batch", "tokens"])).to_vec();
+            let cast = |name: &str, to: &str| node("Cast", &[name], &[to], &[number("to", FLOAT32.into())]);
+            let product = node("Mul", &["ids", "mask"], &["floats"], &[]);
+            model.graph().nodes.splice(0..2, [cast("input_ids", "ids"), cast("attention_mask", "mask"), product]);
+        });
+        let output = tagbert(&["tag", "--model", path], b"{\"text\":\"Berlin, hello\"}");
+        assert!(output.status.success(), "{output:?}");
+        let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        record["tags"].clone()
+    };
+    let expected = tagged(INT64, INT64);
+    assert_eq!(tagged(INT32, INT32), expected);
+    assert_eq!(tagged(INT32, INT64), expected);
 }
 
 #[test]
@@ -238,14 +255,14 @@ fn a_graph_of_another_kind_is_refused() {
             &["model.onnx", "an input `pixel_values`"],
         ),
         (
-            "int32",
+            "float ids",
             |toy| {
                 toy.graph(|model| {
                     model.graph().inputs =
-                        ["input_ids", "attention_mask"].map(|name| value(name, INT32, &["batch", "tokens"])).to_vec();
+                        ["input_ids", "attention_mask"].map(|name| value(name, FLOAT32, &["batch", "tokens"])).to_vec();
                 });
             },
-            &["model.onnx", "input `input_ids`", "expected int64"],
+            &["model.onnx", "input `input_ids`", "expected int64 or int32"],
         ),
         (
             "fixed",

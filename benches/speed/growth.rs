@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::host::null_model;
 use crate::report::{Figure, Goal, Report};
@@ -51,35 +52,32 @@ pub fn measure(scale: Scale, report: &mut Report) {
     report.add("10", "two workers of a core each ÷ two times one", Goal::AtLeast(0.95), &Figure::of(rounds));
 }
 
-/// The rate of two workers on one topic, each on a core of its own, over twice that of one alone.
+/// The rate of two workers on one topic, each on a core of its own, over that of each alone on its core.
 fn two_workers(scale: Scale) -> f64 {
-    let documents = work::short(scale.of(300, 800, 4000));
+    let documents = work::short(scale.of(300, 1500, 4000));
     let rate = |cores: &[&str]| {
-        let topics = Topics::with(&documents, 4);
+        let topics = Topics::with(&[], 4);
         let start = |core: &&str| {
-            let worker = Worker::start(&topics.yaml("models/tagbert-small"), &["--set", "model.sessions=1"]);
+            let mut worker = Worker::start(&topics.yaml("models/tagbert-small"), &["--set", "model.sessions=1"]);
             let pinned = Command::new("taskset").args(["-a", "-p", "-c", core, &worker.id().to_string()]).output();
             assert!(pinned.expect("taskset is part of util-linux").status.success());
+            worker.wait_for_log("assigned: ");
             worker
         };
         let workers: Vec<Worker> = cores.iter().map(start).collect();
+        // The group settles.
+        thread::sleep(Duration::from_secs(4));
+        topics.write(&documents);
         let done = || workers.iter().filter_map(|worker| worker.metric("tagbert_records_out_total")).sum::<f64>();
-        // Once the group has settled; what was done until then does not count.
-        let share = 4 / cores.len();
-        while !workers.iter().all(|worker| {
-            worker
-                .log()
-                .lines()
-                .rev()
-                .find(|line| line.contains("assigned: "))
-                .is_some_and(|line| line.matches("bench-").count() == share)
-        }) {
-            thread::sleep(std::time::Duration::from_millis(20));
-        }
-        let (started, before) = (std::time::Instant::now(), done());
-        while done() < 0.9 * documents.len() as f64 {
-            thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let ninth = |ninths: f64| {
+            while done() < ninths / 9.0 * documents.len() as f64 {
+                thread::sleep(Duration::from_millis(10));
+            }
+        };
+        // Neither the first nor the last, when one of them may have nothing to do.
+        ninth(1.0);
+        let (started, before) = (Instant::now(), done());
+        ninth(7.0);
         (done() - before) / started.elapsed().as_secs_f64()
     };
     rate(&["0", "1"]) / (rate(&["0"]) + rate(&["1"]))

@@ -18,7 +18,6 @@ use crate::gauge::host::Host;
 use crate::gauge::limit::Limit;
 use crate::gauge::{Documents, limit, line, spread};
 use crate::live::Live;
-use crate::model::runtime;
 pub(super) use report::About;
 use report::Report;
 
@@ -72,7 +71,7 @@ struct Round {
 fn measure(config: &Config, models: &Arc<Live>, documents: &Documents, time: Duration) -> Result<Figures> {
     let (started, taggers) = (Instant::now(), models.current());
     let host = Host::measure(config, &taggers, documents, time / 20)?;
-    let mut limit = if runtime::is_cuda(config.model.device) {
+    let mut limit = if taggers.lanes.iter().any(|lane| lane.model.is_on_gpu()) {
         Err("it is measured for the CPU only")
     } else {
         Limit::of(&taggers, documents)

@@ -17,7 +17,6 @@ use crate::gauge::Documents;
 use crate::gauge::alone::{Batch, Order, batches};
 use crate::gauge::fit::{Fit, calibrate};
 use crate::gauge::host::Host;
-use crate::model::runtime;
 use crate::taggers::Taggers;
 
 /// Workers are to be this busy at the rate that was asked for: the rest is for peaks, and for what has piled up.
@@ -55,7 +54,7 @@ fn fits(config: &Config, taggers: &Taggers, documents: &Documents, time: Duratio
         let Some(longest) = rows.iter().map(|ids| ids.len()).max() else { return Ok(Fit::default()) };
         // As many as a batch needs, and from all over the sample.
         let ids: Vec<u32> = rows.concat();
-        calibrate(lane, &ids, longest + lane.model.frame.len(), config.batch.tokens, each)
+        calibrate(lane, &ids, lane.model.width(longest + lane.model.frame.len()), config.batch.tokens, each)
     };
     taggers.lanes.iter().map(fit).collect()
 }
@@ -76,7 +75,7 @@ impl Prediction {
     /// From the batches that the worker would make of the documents if all of them waited.
     fn of(config: &Config, taggers: &Taggers, documents: &Documents, host: Host, fits: Vec<Fit>) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let gpu = runtime::is_cuda(config.model.device);
+        let gpu = taggers.lanes.iter().any(|lane| lane.model.is_on_gpu());
         let batches = batches(taggers, documents, config.batch.tokens, Order::Arrival);
         let infer: f64 = batches.iter().map(|batch| fits[batch.lane].seconds(batch.rows.len(), batch.width)).sum();
         let beside = host.total() * documents.len() as f64 / cores as f64;

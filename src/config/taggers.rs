@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ConfigError, Device, layers};
+use super::{Batch, Config, ConfigError, Device, GpuSettings, layers};
 use crate::model::Location;
 
 /// The model. With `taggers`, what all of them share.
@@ -19,7 +20,7 @@ pub struct Model {
     pub path: Location,
     /// Which of its ONNX files: `fp32`, `fp16`, `int8` or a file's name. Without it, `model.onnx`, or what there is.
     pub variant: Option<String>,
-    /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda` or `cuda:N`.
+    /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`.
     #[schemars(with = "String")]
     pub device: Device,
     /// How many batches it runs at once, each in a session of its own. Without it, one for each core, 4 at most; 1 on a
@@ -27,6 +28,10 @@ pub struct Model {
     pub sessions: Option<NonZeroUsize>,
     /// Cores for each session: more of them make one batch quicker, and all together slower. Without it, its share.
     pub threads: Option<NonZeroUsize>,
+    /// The most memory of a GPU that a model takes beside its weights, such as `8GiB`; without it, as much as batches
+    /// need. It is that of each session.
+    #[schemars(with = "Option<String>")]
+    pub gpu_memory: Option<ByteSize>,
     /// The most tokens that the model is fed at once, special ones included. Without it, as many as it has positions for.
     pub max_tokens: Option<NonZeroUsize>,
     /// What is done with documents that are longer.
@@ -57,6 +62,7 @@ impl Default for Model {
             device: Device::Auto,
             sessions: None,
             threads: None,
+            gpu_memory: None,
             max_tokens: None,
             long_documents: LongDocuments::default(),
             window: None,
@@ -226,6 +232,8 @@ pub struct ModelSettings {
     pub sessions: Option<NonZeroUsize>,
     /// How many cores for each, if that is said.
     pub threads: Option<NonZeroUsize>,
+    /// What it is prepared for, if that is a GPU.
+    pub gpu: GpuSettings,
     /// The most tokens at once.
     pub max_tokens: Option<NonZeroUsize>,
 }
@@ -253,6 +261,7 @@ impl Model {
                 device: self.device,
                 sessions: self.sessions,
                 threads: self.threads,
+                gpu: GpuSettings { memory: self.gpu_memory, batch_tokens: Batch::default().tokens },
                 max_tokens: self.max_tokens,
             },
             windows: WindowSettings { long_documents: self.long_documents, window: self.window, stride: self.stride },
@@ -270,7 +279,8 @@ impl Config {
     /// All taggers: those of `taggers`, or the one that `model` is.
     #[must_use]
     pub fn taggers(&self) -> Vec<TaggerSettings> {
-        let usual = self.model.tagger(&self.input.text);
+        let mut usual = self.model.tagger(&self.input.text);
+        usual.model.gpu.batch_tokens = self.batch.tokens;
         if self.taggers.is_empty() {
             return vec![usual];
         }
@@ -341,6 +351,9 @@ impl Config {
         if !self.model.watch.is_zero() && self.model.watch < Duration::from_millis(100) {
             return refuse("model.watch", "must be 100ms or more, or `off`".into());
         }
+        if self.model.gpu_memory.is_some_and(|memory| memory.as_u64() == 0) {
+            return refuse("model.gpu_memory", "must be more than 0; without it, there is no limit".into());
+        }
         for settings in self.taggers() {
             let key = settings.name.as_ref().map_or("model", |_| "taggers");
             let of = settings.name.as_ref().map(|name| format!(" (of `{name}`)")).unwrap_or_default();
@@ -380,6 +393,7 @@ impl Tagger {
                 device: model.device.unwrap_or(usual.model.device),
                 sessions: usual.model.sessions,
                 threads: usual.model.threads,
+                gpu: usual.model.gpu,
                 max_tokens: model.max_tokens.or(usual.model.max_tokens.filter(|_| !own_path)),
             },
             windows: WindowSettings {

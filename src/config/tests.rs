@@ -290,3 +290,34 @@ fn the_watch_can_be_switched_off() {
         assert_eq!(watch(&format!("model: {{watch: {none}}}")), Duration::ZERO);
     }
 }
+
+#[test]
+fn a_device_is_named_with_or_without_its_number() {
+    let device = |text: &str| parse("", &[], &[&format!("model.device={text}")]).map(|config| config.model.device);
+    for (text, expected) in [
+        ("auto", Device::Auto),
+        ("cpu", Device::Cpu),
+        ("cuda", Device::Cuda(0)),
+        ("cuda:3", Device::Cuda(3)),
+        ("tensorrt", Device::TensorRt(0)),
+        ("tensorrt:1", Device::TensorRt(1)),
+    ] {
+        let found = device(text).unwrap();
+        assert_eq!(found, expected);
+        assert_eq!(Device::try_from(String::from(found)), Ok(found), "as `check` prints it");
+    }
+    for wrong in ["gpu", "cpu:0", "auto:1", "cuda:", "cuda:-1", "tensorrt:x"] {
+        assert!(device(wrong).unwrap_err().contains("tensorrt:N"), "{wrong}");
+    }
+}
+
+#[test]
+fn models_know_the_budget_and_the_memory_that_a_gpu_is_prepared_for() {
+    let yaml =
+        "model: {gpu_memory: 8GiB}\nbatch: {tokens: 4096}\ntaggers: [{name: a}, {name: b, model: {path: other}}]";
+    for tagger in parse(yaml, &[], &[]).unwrap().taggers() {
+        assert_eq!(tagger.model.gpu, GpuSettings { memory: Some(ByteSize::gib(8)), batch_tokens: 4096 });
+    }
+    assert_eq!(parse("", &[], &[]).unwrap().taggers()[0].model.gpu.memory, None);
+    assert!(parse("model: {gpu_memory: 0}", &[], &[]).unwrap_err().contains("model.gpu_memory"));
+}

@@ -18,7 +18,7 @@ pub struct Batch<'a> {
     pub lane: usize,
     /// Its rows, without special tokens.
     pub rows: Vec<&'a [u32]>,
-    /// Tokens of the longest, special ones included.
+    /// Tokens that each row takes, special ones and padding included.
     pub width: usize,
     /// Tokens of all rows, special ones included.
     pub tokens: usize,
@@ -54,12 +54,12 @@ pub fn batches<'a>(taggers: &Taggers, documents: &'a Documents, budget: usize, o
         }
         let mut batcher = Batcher::new(budget, Duration::ZERO);
         for ids in rows {
-            batcher.push(ids, ids.len() + special, now);
+            batcher.push(ids, lane.model.width(ids.len() + special), now);
         }
         while let Next::Batch(rows) = batcher.next(now, false, 1) {
             let longest = rows.iter().map(|ids| ids.len()).max().unwrap_or_default();
             let tokens = rows.iter().map(|ids| ids.len() + special).sum();
-            made.push(Batch { lane: number, rows, width: longest + special, tokens });
+            made.push(Batch { lane: number, rows, width: lane.model.width(longest + special), tokens });
         }
     }
     made

@@ -10,7 +10,6 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 use serde::Serialize;
 
-use crate::config::Device;
 use crate::model::runtime;
 use crate::model::shape::Shape;
 
@@ -47,7 +46,7 @@ impl Gemm {
     /// # Errors
     /// When ONNX Runtime can't be had.
     pub fn open(shape: Shape, precision: Precision) -> Result<Self> {
-        let mut builder = runtime::session_builder(Device::Cpu, runtime::cores())?;
+        let mut builder = runtime::cpu(runtime::cores())?;
         let session = builder.commit_from_memory(&graph(shape, precision)).map_err(|error| anyhow!("{error}"))?;
         let widths = [shape.hidden as usize, shape.intermediate as usize];
         Ok(Self { session, precision, widths, operations: 2.0 * (shape.weights() / shape.layers) as f64 })
@@ -186,7 +185,7 @@ mod tests {
         for precision in [Precision::Fp32, Precision::Int8] {
             let folder = tempfile::tempdir().unwrap();
             let optimized = folder.path().join("optimized.onnx");
-            let builder = runtime::session_builder(Device::Cpu, 1).unwrap();
+            let builder = runtime::cpu(1).unwrap();
             let mut builder = builder.with_optimized_model_path(&optimized).unwrap();
             builder.commit_from_memory(&graph(SHAPE, precision)).unwrap();
             let read = Graph::read(&std::fs::read(optimized).unwrap()).unwrap();

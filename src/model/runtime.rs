@@ -5,11 +5,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use ort::environment::Environment;
-use ort::ep::{CUDA, ExecutionProvider};
 use ort::session::builder::SessionBuilder;
 
+use super::gpu::{self, Gpu};
+use super::onnx::Graph;
 use crate::config::Device;
 
 const LIBRARY: &str = "libonnxruntime.so";
@@ -59,47 +60,45 @@ pub fn version() -> Result<String> {
     }
 }
 
-/// The device that `auto` stands for here.
+/// The GPU that a graph is run on; none is the CPU. `auto` is the first GPU if that can be used and the graph is for one.
 ///
 /// # Errors
-/// When ONNX Runtime can't be loaded.
-pub fn resolve(device: Device) -> Result<Device> {
+/// When the GPU that was asked for can't be used, or ONNX Runtime can't be loaded.
+pub fn resolve(device: Device, graph: &Graph) -> Result<Option<Gpu>> {
     environment()?;
-    if device != Device::Auto {
-        return Ok(device);
-    }
-    match cuda(0) {
-        Ok(_) => {
-            tracing::info!("device: cuda:0");
-            Ok(Device::Cuda(0))
+    let gpu = match device {
+        Device::Cpu => return Ok(None),
+        Device::Auto => Gpu { number: 0, tensorrt: false },
+        Device::Cuda(number) => Gpu { number, tensorrt: false },
+        Device::TensorRt(number) => Gpu { number, tensorrt: true },
+    };
+    let for_cpus = gpu::is_for_cpus(graph);
+    if device == Device::Auto {
+        let why = if for_cpus { Err(anyhow!("the graph is quantised for CPUs")) } else { gpu.check() };
+        if let Err(why) = why {
+            tracing::info!("device: cpu ({why:#})");
+            return Ok(None);
         }
-        Err(error) => {
-            tracing::info!("device: cpu ({error})");
-            Ok(Device::Cpu)
+    } else {
+        gpu.check().with_context(|| format!("{gpu} can't be used"))?;
+        if for_cpus {
+            tracing::warn!("the graph is quantised for CPUs, and parts of it don't run on a GPU: see docs/GPU.md");
         }
     }
+    tracing::info!("device: {gpu}");
+    Ok(Some(gpu))
 }
 
-/// Whether sessions on the device run on a GPU.
-#[must_use]
-pub fn is_cuda(device: Device) -> bool {
-    match device {
-        Device::Cpu => false,
-        Device::Cuda(_) => true,
-        Device::Auto => cuda(0).is_ok(),
-    }
-}
-
-/// How many sessions a model has on a device, and how many threads each, where the settings do not say.
+/// How many sessions a model has on a GPU or the CPU, and how many threads each, where the settings do not say.
 ///
 /// Sessions of one thread each get most out of cores: threads that share a batch wait for each other after each of its
 /// operators. But each has the weights in memory, so on many cores they share.
 #[must_use]
-pub fn sessions(device: Device, sessions: Option<NonZeroUsize>, threads: Option<NonZeroUsize>) -> (usize, usize) {
+pub fn sessions(gpu: Option<Gpu>, sessions: Option<NonZeroUsize>, threads: Option<NonZeroUsize>) -> (usize, usize) {
     let cores = cores();
-    let usual = match (device, threads) {
-        (Device::Cpu, None) => cores.min(MOST_SESSIONS),
-        (Device::Cpu, Some(threads)) => cores.div_ceil(threads.get()).min(MOST_SESSIONS),
+    let usual = match (gpu, threads) {
+        (None, None) => cores.min(MOST_SESSIONS),
+        (None, Some(threads)) => cores.div_ceil(threads.get()).min(MOST_SESSIONS),
         _ => 1,
     };
     let sessions = sessions.map_or(usual, Into::into);
@@ -112,32 +111,15 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// A builder of sessions on the device, with so many threads where that is the CPU.
+/// A builder of sessions on the CPU, with so many threads.
 ///
 /// # Errors
-/// When a CUDA device was asked for and can't be had.
-pub fn session_builder(device: Device, threads: usize) -> Result<SessionBuilder> {
-    match resolve(device)? {
-        Device::Cuda(number) => cuda(number),
-        _ => cpu(threads),
-    }
-}
-
-fn cpu(threads: usize) -> Result<SessionBuilder> {
+/// When ONNX Runtime can't be loaded.
+pub fn cpu(threads: usize) -> Result<SessionBuilder> {
     let builder = SessionBuilder::new(environment()?)?;
     // Batches differ in shape; a plan of memory for each shape would only pile up.
     let builder = builder.with_memory_pattern(false).map_err(ort::Error::<()>::from)?;
     // Threads that spin while they wait take the cores from who has work.
     let builder = builder.with_intra_op_spinning(false).map_err(ort::Error::<()>::from)?;
     builder.with_intra_threads(threads).map_err(|error| anyhow!("{error}"))
-}
-
-fn cuda(number: u32) -> Result<SessionBuilder> {
-    let environment = environment()?;
-    let provider = CUDA::default().with_device_id(i32::try_from(number)?);
-    ensure!(CUDA::is_available()?, "this ONNX Runtime library has no CUDA provider");
-    // Without `error_on_failure` it would fall back to the CPU without a word.
-    let providers = [provider.build().error_on_failure()];
-    let builder = SessionBuilder::new(environment)?.with_execution_providers(providers);
-    builder.map_err(|error| anyhow!("{error}")).with_context(|| format!("cuda:{number} can't be used"))
 }

@@ -93,7 +93,8 @@ pub fn on_trial(directory: PathBuf, variant: Option<&str>, max_tokens: Option<us
     let max_tokens = max_tokens.and_then(NonZeroUsize::new);
     let (path, variant) = (Location::Directory(directory), variant.map(str::to_owned));
     let sessions = Some(NonZeroUsize::MIN);
-    Model::load(&ModelSettings { path, variant, device: Device::Cpu, sessions, threads: None, max_tokens }).map(drop)
+    let usual = Config::default().model.tagger(&[]).model;
+    Model::load(&ModelSettings { path, variant, device: Device::Cpu, sessions, max_tokens, ..usual }).map(drop)
 }
 
 #[expect(unsafe_code, reason = "the standard library sets no limits")]
