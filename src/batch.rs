@@ -102,7 +102,8 @@ impl<T> Batcher<T> {
         if self.tokens < self.budget && more_coming && now < due {
             return Next::Until(due);
         }
-        let share = self.tokens.div_ceil(free.max(1)).min(self.budget);
+        let full = self.tokens >= self.budget && more_coming && now < due;
+        let share = if full { self.budget } else { self.tokens.div_ceil(free.max(1)).min(self.budget) };
         Next::Batch(self.take_around((oldest.tokens, oldest.number), share))
     }
 

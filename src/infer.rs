@@ -1,6 +1,6 @@
 //! The threads that run the models: each batches what waits for its model, and runs it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -90,7 +90,7 @@ struct State {
     admitted: u64,
     /// What the waiting documents are tagged by, and are what holds it. Those of another load wait until these are done.
     taggers: Weak<Taggers>,
-    held: Option<Envelope<Work>>,
+    held: VecDeque<Envelope<Work>>,
     /// How many threads run the model now.
     running: usize,
     /// How many runs have gone well.
@@ -151,28 +151,31 @@ impl Runner {
 
     fn turn(&self) -> Turn {
         let state = &mut *self.state();
-        while state.held.is_none()
+        while state.held.is_empty()
             && let Ok(document) = self.ends.documents.try_recv()
         {
             self.admit(state, document);
         }
         let now = Instant::now();
         if let Some(due) = state.later.iter().position(|(due, _)| *due <= now) {
-            return Turn::Run(vec![state.later.swap_remove(due).1]);
+            let row = state.later.swap_remove(due).1;
+            self.wake_another(state);
+            return Turn::Run(vec![row]);
         }
-        let more_coming = state.held.is_none() && self.ends.upstream.load(Ordering::Acquire) > 0;
+        let more_coming = state.held.is_empty() && self.ends.upstream.load(Ordering::Acquire) > 0;
         let free = self.threads - state.running;
         let patience = match state.batcher.next(now, more_coming, free) {
             Next::Batch(rows) => {
-                if !state.batcher.is_empty() {
-                    let _ = self.wake.0.try_send(());
-                }
+                self.wake_another(state);
                 return Turn::Run(rows);
             }
             Next::Until(due) => due.saturating_duration_since(now),
             Next::Idle => {
-                if let Some(document) = state.held.take_if(|_| state.waiting.is_empty()) {
-                    self.admit(state, document);
+                if state.waiting.is_empty() && !state.held.is_empty() {
+                    // Those of yet another load are held again.
+                    for document in std::mem::take(&mut state.held) {
+                        self.admit(state, document);
+                    }
                     return Turn::Wait(Duration::ZERO);
                 }
                 IDLE
@@ -180,7 +183,14 @@ impl Runner {
         };
         let retry = state.later.iter().map(|(due, _)| due.saturating_duration_since(now)).min();
         let patience = retry.map_or(patience, |retry| patience.min(retry));
-        if state.held.is_some() { Turn::Hold(patience) } else { Turn::Wait(patience) }
+        if state.held.is_empty() { Turn::Wait(patience) } else { Turn::Hold(patience) }
+    }
+
+    /// One thread goes to work: another looks after what is left.
+    fn wake_another(&self, state: &State) {
+        if !state.batcher.is_empty() || !state.later.is_empty() {
+            let _ = self.wake.0.try_send(());
+        }
     }
 
     /// Puts a document's windows among those that wait, if they are for the same models.
@@ -188,7 +198,7 @@ impl Runner {
         let work = &document.body;
         let same = std::ptr::eq(state.taggers.as_ptr(), Arc::as_ptr(&work.taggers));
         if !same && !state.waiting.is_empty() {
-            state.held = Some(document);
+            state.held.push_back(document);
             return;
         }
         let lane = &work.taggers.lanes[self.lane];

@@ -167,10 +167,18 @@ impl Model {
 
     /// The same model with something else to infer: a fake, or a wrapper.
     #[must_use]
-    pub fn with_session(mut self, session: impl Infer + 'static) -> Self {
-        self.sessions = 1;
+    pub fn with_session(self, session: impl Infer + 'static) -> Self {
+        self.with_sessions(vec![Box::new(session)])
+    }
+
+    /// The same with several, which run at once.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: Vec<Box<dyn Infer>>) -> Self {
+        self.sessions = sessions.len();
         (self.back, self.free) = unbounded();
-        drop(self.back.send(Box::new(session)));
+        for session in sessions {
+            drop(self.back.send(session));
+        }
         self
     }
 

@@ -295,7 +295,10 @@ impl Deliver {
         if let Some(shadow) = &self.shadow {
             shadow.offer(&document.origin, &document.body, answer);
         }
-        Outcome::Enriched(document.map(|_| bytes))
+        let mut enriched = document.map(|_| bytes);
+        // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment.
+        enriched.permit.grow(enriched.body.len());
+        Outcome::Enriched(enriched)
     }
 }
 

@@ -220,7 +220,11 @@ impl Tokenizer {
 
     /// Tokenizes a part of a text that has so many code points before it.
     fn encode_part(&self, text: &str, before: u32) -> Result<Encoded, Rejection> {
-        let fast = self.fast.as_ref().and_then(|fast| fast.encode(text, before));
+        // It asks the library, too, what becomes of characters.
+        let fast = self
+            .fast
+            .as_ref()
+            .and_then(|fast| catch_unwind(AssertUnwindSafe(|| fast.encode(text, before))).unwrap_or_default());
         fast.map_or_else(|| self.encode_by_library(text, before), Ok)
     }
 

@@ -295,6 +295,40 @@ fn a_document_keeps_the_model_that_it_began_with() {
     assert!(records.iter().all(|record| ["old", "new"].contains(&version(record).as_str())));
 }
 
+/// Takes its time.
+struct Slow(FakeModel);
+
+impl Infer for Slow {
+    fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
+        thread::sleep(Duration::from_millis(3));
+        self.0.infer(batch)
+    }
+}
+
+#[test]
+fn models_change_under_several_sessions_and_nothing_is_lost() {
+    let slow = |settings: &ModelSettings| {
+        let model = Model::load(settings)?;
+        let heads = &model.manifest.heads;
+        let session = || FakeModel { heads: heads.clone(), poison: vec![u32::MAX], failing: 0 };
+        let sessions = (0..4).map(|_| Box::new(Slow(session())) as Box<dyn Infer>).collect();
+        Ok(model.with_sessions(sessions))
+    };
+    let loads: Vec<_> = (0..8).map(|_| Arc::new(Taggers::load_with(&config(), &slow).unwrap())).collect();
+    let live = Live::of(Taggers::load_with(&config(), &slow).unwrap());
+    let run = feed(&config(), &live, &texts(400), usize::MAX, |number| {
+        thread::sleep(Duration::from_micros(300));
+        if number % 50 == 49 {
+            live.replace(Arc::clone(&loads[number / 50]));
+        }
+    });
+    assert!(run.failure.is_none());
+    for partition in [0, 1] {
+        let origins = run.delivered.iter().map(Outcome::origin).filter(|origin| origin.partition == partition);
+        assert!(origins.map(|origin| origin.seq).eq(0..200));
+    }
+}
+
 #[test]
 fn models_change_under_several_lanes_and_nothing_is_lost() {
     let config = several();

@@ -183,8 +183,8 @@ impl WordPiece {
     /// Cuts a word into the longest tokens, from left to right, and clears it.
     fn cut(&self, word: &mut Word, encoded: &mut Encoded) {
         let (before, end) = (encoded.ids.len(), word.bytes.len());
-        let mut from = 0;
-        while from < end && !word.is_longer(self.longest) {
+        let (mut from, is_too_long) = (0, word.is_longer(self.longest));
+        while from < end && !is_too_long {
             let tokens = if from == 0 { &self.heads } else { &self.tails };
             let Some((token, bytes)) = tokens.longest(&word.bytes[from..]) else { break };
             encoded.ids.push(token.id);
