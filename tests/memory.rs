@@ -12,7 +12,7 @@ const MIB: usize = 1 << 20;
 
 /// What a worker takes at most, in bytes, as the README says: the model and the process, the budget, a quarter of it for
 /// what is fetched ahead, and a little for each partition.
-const PROCESS: usize = 120 * MIB;
+const PROCESS: usize = 150 * MIB;
 
 #[test]
 fn documents_of_a_mebibyte_and_any_lag_stay_within_the_budget() {
