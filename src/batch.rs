@@ -99,11 +99,11 @@ impl<T> Batcher<T> {
         self.fill_window();
         let Some(oldest) = self.oldest() else { return Next::Idle };
         let due = oldest.at + self.wait;
-        if self.tokens < self.budget && more_coming && now < due {
+        let may_wait = more_coming && now < due;
+        if may_wait && self.tokens < self.budget {
             return Next::Until(due);
         }
-        let full = self.tokens >= self.budget && more_coming && now < due;
-        let share = if full { self.budget } else { self.tokens.div_ceil(free.max(1)).min(self.budget) };
+        let share = if may_wait { self.budget } else { self.tokens.div_ceil(free.max(1)).min(self.budget) };
         Next::Batch(self.take_around((oldest.tokens, oldest.number), share))
     }
 

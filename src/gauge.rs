@@ -10,7 +10,7 @@ pub mod line;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -127,6 +127,12 @@ pub fn spread(length: usize, count: usize, shift: f64) -> impl Iterator<Item = u
     #[expect(clippy::cast_sign_loss, reason = "nothing here is negative")]
     let place = move |number: usize| ((number as f64 + shift) * length as f64 / count as f64) as usize;
     (0..count).map(move |number| if count < length { place(number).min(length - 1) } else { number % length })
+}
+
+/// How many a second.
+#[must_use]
+pub fn per_second(count: usize, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.as_secs_f64().max(1e-9)
 }
 
 /// The middle one of some figures; 0 of none.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::{Write as _, stdout};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -17,6 +16,7 @@ use crate::gauge::Documents;
 use crate::gauge::alone::{Batch, Order, batches};
 use crate::gauge::fit::{Fit, calibrate};
 use crate::gauge::host::Host;
+use crate::model::runtime;
 use crate::taggers::Taggers;
 
 /// Workers are to be this busy at the rate that was asked for: the rest is for peaks, and for what has piled up.
@@ -74,7 +74,7 @@ struct Prediction {
 impl Prediction {
     /// From the batches that the worker would make of the documents if all of them waited.
     fn of(config: &Config, taggers: &Taggers, documents: &Documents, host: Host, fits: Vec<Fit>) -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let cores = runtime::cores();
         let gpu = taggers.lanes.iter().any(|lane| lane.model.is_on_gpu());
         let batches = batches(taggers, documents, config.batch.tokens, Order::Arrival);
         let infer: f64 = batches.iter().map(|batch| fits[batch.lane].seconds(batch.rows.len(), batch.width)).sum();

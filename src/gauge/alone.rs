@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Documents, process_time};
+use super::{Documents, per_second, process_time};
 use crate::batch::{Batcher, Next};
 use crate::taggers::Taggers;
 
@@ -82,7 +82,7 @@ impl Ran {
     /// Tokens a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.tokens as f64 / self.elapsed.as_secs_f64().max(1e-9)
+        per_second(self.tokens, self.elapsed)
     }
 }
 

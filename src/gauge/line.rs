@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 
-use super::envelope;
+use super::{envelope, per_second};
 use crate::budget::Budget;
 use crate::config::{Cache, Config};
 use crate::envelope::Outcome;
@@ -38,7 +38,7 @@ impl Ran {
     /// Tokens a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.tokens as f64 / self.elapsed.as_secs_f64().max(1e-9)
+        per_second(self.tokens, self.elapsed)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::graph_file::GraphFile;
-use super::{Location, Model, fetch, layout};
+use super::{Location, Model, fetch, layout, runtime};
 use crate::config::{Config, Device, ModelSettings};
 
 /// How long loading and warming up may take: long, since a worker that uses all processors may run beside it.
@@ -63,7 +63,7 @@ pub fn vet_within(settings: &ModelSettings, deadline: Duration) -> Result<()> {
     ensure!(directory.is_dir(), "model.path: {} is not a directory", directory.display());
     let graph = layout::find_graph(&directory, variant)?;
     let sizes = GraphFile::open(&graph)?;
-    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let threads = runtime::cores() as u64;
     let limits = Limits {
         memory: LEAST_MEMORY.saturating_add((sizes.bytes + sizes.external_bytes).saturating_mul(MEMORY_PER_BYTE)),
         // The deadline is there for a process that waits, this for one whose parent is gone.

@@ -67,6 +67,16 @@ fn fake_that_fails(poison: &str, failing: usize) -> impl Fn(&ModelSettings) -> R
     }
 }
 
+/// Taggers whose model says that it is of this version.
+fn of_version(config: &Config, version: &str) -> Taggers {
+    let load = |settings: &ModelSettings| {
+        let mut model = fake("poison")(settings)?;
+        model.identity.version = version.into();
+        Ok(model)
+    };
+    Taggers::load_with(config, &load).unwrap()
+}
+
 struct Run {
     delivered: Vec<Outcome>,
     failure: Option<anyhow::Error>,
@@ -120,6 +130,11 @@ fn feed(config: &Config, live: &Arc<Live>, texts: &[String], room: usize, before
     let failure = stop.take_failure();
     let delivered = std::mem::take(&mut *delivered.lock().unwrap());
     Run { delivered, failure, budget }
+}
+
+/// How many dead letters there are.
+fn dead_letters(run: &Run) -> usize {
+    run.delivered.iter().filter(|outcome| matches!(outcome, Outcome::DeadLetter(_))).count()
 }
 
 /// The enriched records as JSON.
@@ -272,19 +287,10 @@ fn several_taggers_go_one_after_the_other_each_on_its_texts() {
 
 #[test]
 fn a_document_keeps_the_model_that_it_began_with() {
-    let load = |name: &str| {
-        let name: Arc<str> = name.into();
-        let load = move |settings: &ModelSettings| {
-            let mut model = fake("poison")(settings)?;
-            model.identity.version = Arc::clone(&name);
-            Ok(model)
-        };
-        Taggers::load_with(&config(), &load).unwrap()
-    };
-    let live = Live::of(load("old"));
+    let live = Live::of(of_version(&config(), "old"));
     let run = feed(&config(), &live, &texts(200), usize::MAX, |number| {
         if number == 100 {
-            live.replace(load("new").into());
+            live.replace(of_version(&config(), "new").into());
         }
     });
     let records = records(&run);
@@ -372,6 +378,6 @@ fn many_documents_that_a_working_model_fails_on_are_dead_letters_and_the_stream_
     texts.iter_mut().step_by(2).for_each(|text| text.push_str("poison"));
     let run = run(&texts, "poison", usize::MAX);
     assert!(run.failure.is_none(), "{:?}", run.failure);
-    let dead = run.delivered.iter().filter(|outcome| matches!(outcome, Outcome::DeadLetter(_))).count();
+    let dead = dead_letters(&run);
     assert_eq!((run.delivered.len(), dead), (80, 40));
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Figures, Round};
 use crate::config::Config;
 use crate::gauge::gemm::Precision;
-use crate::gauge::{Documents, line, median};
+use crate::gauge::{Documents, line, median, per_second};
 use crate::taggers::Taggers;
 
 /// A smaller budget that is slower by less than this is as good, in less memory.
@@ -177,7 +177,7 @@ impl Line {
     fn of(config: &Config, rounds: &[Round]) -> Self {
         let mut lines: Vec<line::Ran> = rounds.iter().map(|round| round.line).collect();
         lines.sort_by(|one, other| one.rate().total_cmp(&other.rate()));
-        let rate = |ran: &line::Ran| ran.documents as f64 / ran.elapsed.as_secs_f64().max(1e-9);
+        let rate = |ran: &line::Ran| per_second(ran.documents, ran.elapsed);
         let middle = &lines[lines.len() / 2];
         let rates: Vec<f64> = lines.iter().map(rate).collect();
         let seconds = middle.elapsed.as_secs_f64();

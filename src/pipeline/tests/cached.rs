@@ -204,8 +204,7 @@ fn those_who_wait_for_a_document_that_fails_are_tried_on_their_own() {
     drop(gate);
     let run = line.finish();
     assert!(run.failure.is_none(), "{:?}", run.failure);
-    let dead = run.delivered.iter().filter(|outcome| matches!(outcome, Outcome::DeadLetter(_))).count();
-    assert_eq!((run.delivered.len(), dead), (10, 1));
+    assert_eq!((run.delivered.len(), dead_letters(&run)), (10, 1));
 }
 
 #[test]
@@ -220,8 +219,7 @@ fn a_text_that_breaks_the_model_ends_as_a_dead_letter_each_time_and_nothing_hang
     drop(gate);
     let run = line.finish();
     assert!(run.failure.is_none(), "{:?}", run.failure);
-    let dead = run.delivered.iter().filter(|outcome| matches!(outcome, Outcome::DeadLetter(_))).count();
-    assert_eq!((run.delivered.len(), dead), (30, 10));
+    assert_eq!((run.delivered.len(), dead_letters(&run)), (30, 10));
 }
 
 #[test]
@@ -248,19 +246,10 @@ fn those_who_wait_for_a_document_of_a_lost_partition_do_without_it() {
 
 #[test]
 fn a_new_model_never_answers_with_what_the_old_one_said() {
-    let load = |name: &str| {
-        let name: Arc<str> = name.into();
-        let load = move |settings: &ModelSettings| {
-            let mut model = fake("poison")(settings)?;
-            model.identity.version = Arc::clone(&name);
-            Ok(model)
-        };
-        Taggers::load_with(&cached(), &load).unwrap()
-    };
-    let mut line = Line::start(&cached(), load("old"));
+    let mut line = Line::start(&cached(), of_version(&cached(), "old"));
     for (number, new) in [None, None, Some("new"), None, Some("old"), None].into_iter().enumerate() {
         if let Some(new) = new {
-            line.live.replace(load(new).into());
+            line.live.replace(of_version(&cached(), new).into());
         }
         line.feed(0, &Lease::default(), "the same");
         line.wait_for(number + 1);
