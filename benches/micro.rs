@@ -20,7 +20,12 @@ use tagbert::headers;
 use tagbert::record::Assembler;
 use tagbert::taggers::{Taggers, Work};
 use tagbert::telemetry::RecordSpan;
+use tikv_jemallocator::Jemalloc;
 use tokenizers::Tokenizer as HfTokenizer;
+
+/// As in the worker.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 const DOCUMENTS: usize = 200;
 

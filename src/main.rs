@@ -5,6 +5,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use tagbert::cli::{Cli, Command};
 use tagbert::{commands, telemetry};
+use tikv_jemallocator::Jemalloc;
+
+/// What one thread makes of a document, another frees: the system's allocator is slow at that (docs/decisions/0012).
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+/// Large pieces of memory go back to the system at once, others within a second.
+#[expect(unsafe_code, reason = "it is by this name that jemalloc finds it")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static MALLOC_CONF: &[u8; 46] = b"dirty_decay_ms:1000,oversize_threshold:262144\0";
 
 fn main() -> ExitCode {
     keep_onnxruntime_silent();
