@@ -13,6 +13,7 @@ pub struct Batcher<T> {
     most: usize,
     budget: usize,
     wait: Duration,
+    target: Option<Target>,
     /// In order of arrival; they move to `waiting` as there is room.
     backlog: VecDeque<(T, Arrival)>,
     /// By (tokens, arrival): neighbours have like lengths, and no two have the same key.
@@ -26,6 +27,14 @@ pub struct Batcher<T> {
 /// How many batches' worth of documents are looked at together. More would pad less; but then documents far behind go
 /// first, and wait in the reorder buffer for those before them: work that a crash or a rebalance throws away.
 const WINDOW: usize = 64;
+
+/// Within what time a document is to be through the model. Half of it is for those that run when it comes.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    latency: Duration,
+    /// So many tokens are run in half of that: less after each batch that took longer, more after each that did not.
+    tokens: usize,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
@@ -53,12 +62,20 @@ impl<T> Batcher<T> {
             most: budget,
             budget,
             wait,
+            target: None,
             backlog: VecDeque::new(),
             waiting: BTreeMap::new(),
             arrivals: VecDeque::new(),
             arrived: 0,
             tokens: 0,
         }
+    }
+
+    /// Makes batches so small that a document is through the model within this time, as long as that can be.
+    #[must_use]
+    pub fn within(mut self, latency: Option<Duration>) -> Self {
+        self.target = latency.map(|latency| Target { latency, tokens: self.most });
+        self
     }
 
     /// Adds a document of `tokens` tokens.
@@ -72,9 +89,28 @@ impl<T> Batcher<T> {
         self.budget = (tokens / 2).clamp(1, self.budget);
     }
 
-    /// A batch went through: after a shrink, the budget grows back by and by.
-    pub fn grow(&mut self) {
-        self.budget = self.most.min(self.budget + self.budget / 16 + 1);
+    /// A batch of so many tokens went through: what was shrunk grows back by and by.
+    pub fn ran(&mut self, tokens: usize, took: Duration) {
+        let grown = |tokens: usize| self.most.min(tokens + tokens / 16 + 1);
+        self.budget = grown(self.budget);
+        if let Some(Target { latency, tokens: quick }) = &mut self.target {
+            let half = *latency / 2;
+            if took > half {
+                let in_time = tokens as u128 * half.as_nanos() / took.as_nanos();
+                *quick = usize::try_from(in_time).unwrap_or(tokens).clamp(1, *quick);
+            } else if tokens > *quick / 2 {
+                // A small batch says nothing of larger ones.
+                *quick = grown(*quick);
+            }
+        }
+    }
+
+    /// How many tokens the next batch may have. Who has waited for too long already is better served by large ones.
+    fn allowed(&self, oldest: Arrival, now: Instant) -> usize {
+        let waited = now.saturating_duration_since(oldest.at);
+        self.target
+            .filter(|target| waited <= target.latency)
+            .map_or(self.budget, |target| target.tokens.min(self.budget))
     }
 
     fn fill_window(&mut self) {
@@ -98,12 +134,14 @@ impl<T> Batcher<T> {
     pub fn next(&mut self, now: Instant, more_coming: bool, free: usize) -> Next<T> {
         self.fill_window();
         let Some(oldest) = self.oldest() else { return Next::Idle };
-        let due = oldest.at + self.wait;
+        let wait = self.target.map_or(self.wait, |target| self.wait.min(target.latency / 2));
+        let due = oldest.at + wait;
         let may_wait = more_coming && now < due;
-        if may_wait && self.tokens < self.budget {
+        let budget = self.allowed(oldest, now);
+        if may_wait && self.tokens < budget {
             return Next::Until(due);
         }
-        let share = if may_wait { self.budget } else { self.tokens.div_ceil(free.max(1)).min(self.budget) };
+        let share = if may_wait { budget } else { self.tokens.div_ceil(free.max(1)).min(budget) };
         Next::Batch(self.take_around((oldest.tokens, oldest.number), share))
     }
 
@@ -192,10 +230,54 @@ mod tests {
         assert_eq!(batcher.budget, 400);
         batcher.shrink(900);
         assert_eq!(batcher.budget, 400, "a larger batch of before says nothing new");
-        batcher.grow();
+        batcher.ran(400, WAIT);
         assert_eq!(batcher.budget, 426);
-        (0..100).for_each(|_| batcher.grow());
+        (0..100).for_each(|_| batcher.ran(400, WAIT));
         assert_eq!(batcher.budget, 1000);
+    }
+
+    /// Documents of 50 tokens come at a rate, and one model runs batches in 2 ms and 1 ms a document. The latencies, but for
+    /// those of the first second.
+    fn simulated(rate: f64, target: Option<Duration>) -> Vec<Duration> {
+        let start = Instant::now();
+        let at = |number: usize| start + Duration::from_secs_f64(number as f64 / rate);
+        let mut batcher = Batcher::new(10_000, WAIT).within(target);
+        let (mut now, mut arrived, mut latencies) = (start, 0, Vec::new());
+        while now < start + Duration::from_secs(5) {
+            while at(arrived) <= now {
+                batcher.push(at(arrived), 50, at(arrived));
+                arrived += 1;
+            }
+            now = match batcher.next(now, true, 1) {
+                Next::Batch(batch) => {
+                    let took = Duration::from_millis(2 + batch.len() as u64);
+                    batcher.ran(50 * batch.len(), took);
+                    let done = now + took;
+                    latencies.extend(batch.into_iter().map(|at| (at, done.saturating_duration_since(at))));
+                    done
+                }
+                Next::Until(due) => due.min(at(arrived)),
+                Next::Idle => at(arrived),
+            };
+        }
+        let warm = |(at, latency): (Instant, Duration)| (at > start + Duration::from_secs(1)).then_some(latency);
+        latencies.into_iter().filter_map(warm).collect()
+    }
+
+    #[test]
+    fn batches_are_as_small_as_the_latency_target_wants() {
+        let target = Duration::from_millis(30);
+        let slowest = |rate, target| simulated(rate, target).into_iter().max().unwrap();
+        for rate in [50.0, 300.0, 600.0, 750.0] {
+            assert!(slowest(rate, Some(target)) <= target, "at {rate}/s");
+        }
+        assert!(slowest(750.0, None) > target, "otherwise this shows nothing");
+    }
+
+    #[test]
+    fn a_target_that_can_not_be_met_takes_nothing_from_the_rate() {
+        let done = |target| simulated(980.0, target).len();
+        assert!(done(Some(Duration::from_millis(5))) > done(None) * 95 / 100);
     }
 
     #[test]

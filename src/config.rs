@@ -155,11 +155,16 @@ pub struct Batch {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub wait: Duration,
+    /// Within what time a document is to be through the model, once it has come there: batches are made so small that it
+    /// is, as long as the model keeps up. None: they are as large as `tokens` lets them be.
+    #[serde(with = "humantime_serde::option")]
+    #[schemars(with = "Option<String>")]
+    pub latency_target: Option<Duration>,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { tokens: 512, wait: Duration::from_millis(20) }
+        Self { tokens: 512, wait: Duration::from_millis(20), latency_target: None }
     }
 }
 
@@ -318,6 +323,9 @@ impl Config {
         self.validate_delivery()?;
         if self.batch.tokens == 0 {
             return refuse("batch.tokens", "must be 1 or more".into());
+        }
+        if self.batch.latency_target == Some(Duration::ZERO) {
+            return refuse("batch.latency_target", "must be more than 0".into());
         }
         if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
             return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0".into());

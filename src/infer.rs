@@ -1,5 +1,6 @@
 //! The threads that run the models: each batches what waits for its model, and runs it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,7 +117,7 @@ impl Runner {
         ends: Ends,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let batcher = Batcher::new(batch.tokens, batch.wait);
+        let batcher = Batcher::new(batch.tokens, batch.wait).within(batch.latency_target);
         let (later, waiting, admitted, taggers, held, running, well, failed_in_a_row) = Default::default();
         let state = State { batcher, later, waiting, admitted, taggers, held, running, well, failed_in_a_row };
         Self { lane, threads, retries, ends, wake: bounded(1), metrics, state: Mutex::new(state) }
@@ -238,6 +239,7 @@ impl Runner {
             lane.model.infer(&ids)
         };
         let result = infer();
+        let took = since.elapsed();
         self.metrics.took("infer", since);
         let lengths = ids.iter().map(|ids| ids.len() + lane.model.frame.len());
         let width = lane.model.width(lengths.clone().max().unwrap_or_default());
@@ -252,7 +254,7 @@ impl Runner {
                 }
                 state.well += 1;
                 state.failed_in_a_row = 0;
-                state.batcher.grow();
+                state.batcher.ran(job.rows.len() * width, took);
                 ControlFlow::Continue(())
             }
             Err(error) => {
@@ -286,8 +288,14 @@ impl Runner {
     /// What a run of these rows needs; nothing if none of them is wanted any more.
     fn begin(&self, mut rows: Vec<Row>) -> Option<Job> {
         let state = &mut *self.state();
-        let lost = state.waiting.extract_if(|_, waiting| waiting.document.origin.lease.is_over()).count();
-        (0..lost).for_each(|_| self.left());
+        for row in &rows {
+            if let Entry::Occupied(waiting) = state.waiting.entry(row.document)
+                && waiting.get().document.origin.lease.is_over()
+            {
+                waiting.remove();
+                self.left();
+            }
+        }
         // Gone are those of lost partitions, and those of which another window has failed.
         rows.retain(|row| state.waiting.contains_key(&row.document));
         let taggers = state.taggers.upgrade().filter(|_| !rows.is_empty())?;

@@ -5,6 +5,7 @@
 one.onnx                             the graph as it is, three heads
 topic.onnx, spam.onnx, entities.onnx the same int8 encoder with one head each
 heads.json, tokenizer.json           labels, temperatures; the tokenizer
+fp32/                                the same graph with its weights as floats, a model for tagbert
 pipelines/NAME/                      with --pipelines: transformers' layout, fp32
 
 go to .cache/peers. A second run does nothing while the model is the same.
@@ -20,6 +21,7 @@ import argparse
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -126,8 +128,23 @@ def lay_out(folder, stamp, make):
     stamp.write_text(fingerprint())
 
 
+def fp32(folder):
+    import onnx
+
+    # The graphs of `make bench-variants`, and the recipe that they use.
+    sys.path.append(str(ROOT / "benches"))
+    import variant_graphs
+
+    model = variant_graphs.fp32_twin(variant_graphs.fused(onnx.load(SOURCE / "model.onnx")))
+    (folder / "fp32").mkdir()
+    onnx.save(variant_graphs.rearrange.for_cpu(model), folder / "fp32" / "model.onnx")
+    for name in ("heads.json", "config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(SOURCE / name, folder / "fp32" / name)
+
+
 def graphs(folder):
     single_heads(folder)
+    fp32(folder)
     for name in ("heads.json", "tokenizer.json"):
         shutil.copyfile(SOURCE / name, folder / name)
 

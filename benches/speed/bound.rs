@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tagbert::config::{Config, LongDocuments};
 use tagbert::gauge::Documents;
-use tagbert::gauge::alone::{self, Order, batches};
+use tagbert::gauge::alone::{self, Batch, Order, batches};
 use tagbert::gauge::limit::Limit;
 use tagbert::taggers::Taggers;
 
@@ -16,17 +16,42 @@ const MODEL: &str = "models/tagbert-small";
 /// Budgets of tokens that the session alone is tried with; the best is the bound.
 const BUDGETS: [usize; 3] = [256, 512, 1024];
 
-/// A part of the documents, by each of those that are compared.
+/// What a user who never quantised would run: the same graph, with the weights as floats.
+const FP32: &str = ".cache/peers/fp32";
+
+/// The documents, by each of those that are compared.
 struct Round {
-    /// The session alone: documents a second, tokens a second and core, and its shares of the peaks.
-    bound: f64,
-    tokens: f64,
-    of_int8: f64,
-    of_fp32: f64,
-    /// The same, as documents a core-second.
+    bound: Bound,
+    /// By delivery, as in [`DELIVERIES`].
+    ran: [work::Ran; 2],
+}
+
+/// And the share of the bound that is the goal.
+const DELIVERIES: [(&str, f64); 2] = [("at-least-once", 0.95), ("exactly-once", 0.93)];
+
+/// The session alone.
+struct Bound {
+    /// Documents a second.
+    rate: f64,
+    /// Documents a core-second.
     by_core: f64,
-    once: work::Ran,
-    exactly_once: work::Ran,
+    /// Tokens a second.
+    tokens: f64,
+    elapsed: f64,
+}
+
+impl Round {
+    fn of(taggers: &Taggers, planned: &[Batch], values: &[Vec<u8>]) -> Self {
+        let alone = alone::run(taggers, planned).expect("the model runs");
+        let (count, elapsed) = (values.len() as f64, alone.elapsed.as_secs_f64());
+        let bound = Bound { rate: count / elapsed, by_core: count / alone.processor, tokens: alone.rate(), elapsed };
+        let ran = DELIVERIES.map(|(delivery, _)| work::tag(values, MODEL, &[&format!("delivery={delivery}")]));
+        Self { bound, ran }
+    }
+}
+
+fn prepare(config: &Config, taggers: &Arc<Taggers>, values: &[Vec<u8>]) -> Documents {
+    Documents::prepare(config, taggers, values.to_vec()).expect("documents to tag")
 }
 
 pub fn taggers(model: &str) -> (Config, Arc<Taggers>) {
@@ -40,75 +65,66 @@ pub fn taggers(model: &str) -> (Config, Arc<Taggers>) {
 
 pub fn measure(scale: Scale, report: &mut Report) {
     let (config, taggers) = taggers(MODEL);
-    let prepare =
-        |values: &[Vec<u8>]| Documents::prepare(&config, &taggers, values.to_vec()).expect("documents to tag");
-    let all = work::documents(scale.of(150, 1000, usize::MAX));
-    let budget = {
-        let few = prepare(&all[..60]);
-        let rate = |budget: &usize| {
-            alone::run(&taggers, &batches(&taggers, &few, *budget, Order::Length)).expect("the model runs").rate()
-        };
-        BUDGETS.into_iter().max_by(|one, other| rate(one).total_cmp(&rate(other))).expect("three of them")
+    let all = work::documents(scale.of(150, 600, usize::MAX));
+    let few = prepare(&config, &taggers, &all[..60]);
+    let rate = |budget: &usize| {
+        alone::run(&taggers, &batches(&taggers, &few, *budget, Order::Length)).expect("the model runs").rate()
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-    let mut rounds = Vec::new();
-    for part in all.chunks(all.len().div_ceil(scale.rounds())) {
-        let documents = prepare(part);
-        let planned = batches(&taggers, &documents, budget, Order::Length);
-        let mut limit = Limit::of(&taggers, &documents).expect("the shape is known");
-        let alone = alone::run(&taggers, &planned).expect("the model runs");
-        let limit = limit.measure().expect("the products run");
-        let once = work::tag(part, MODEL, &[]);
-        let exactly_once = work::tag(part, MODEL, &["delivery=exactly-once"]);
-        let bound = part.len() as f64 / alone.elapsed.as_secs_f64();
-        let operations = limit.seconds * limit.int8;
-        let share = |peak: f64| operations / alone.elapsed.as_secs_f64() / peak;
-        let (of_int8, of_fp32) = (share(limit.int8), share(limit.fp32));
-        let by_core = part.len() as f64 / alone.processor;
-        rounds.push(Round { bound, by_core, tokens: alone.rate() / cores, of_int8, of_fp32, once, exactly_once });
-    }
+    let budget = BUDGETS.into_iter().max_by(|one, other| rate(one).total_cmp(&rate(other))).expect("three of them");
+    let documents = prepare(&config, &taggers, &all);
+    let mut limit = Limit::of(&taggers, &documents).expect("the shape is known");
+    let planned = batches(&taggers, &documents, budget, Order::Length);
+    let (rounds, peaks): (Vec<Round>, Vec<(f64, f64)>) = (0..scale.rounds())
+        .map(|_| {
+            let round = Round::of(&taggers, &planned, &all);
+            let limit = limit.measure().expect("the products run");
+            let operations = limit.seconds * limit.int8 / round.bound.elapsed;
+            (round, (operations / limit.int8, operations / limit.fp32))
+        })
+        .unzip();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let figure = |of: &dyn Fn(&Round) -> f64| Figure::of(rounds.iter().map(of));
-    report.add("0", &format!("session alone, budget {budget}: documents/s"), Goal::None, &figure(&|round| round.bound));
-    report.add("0", "session alone: tokens/s and core", Goal::None, &figure(&|round| round.tokens));
-    report.add(
-        "0",
-        "session alone: share of the int8 peak (a GEMM of the same shapes)",
-        Goal::None,
-        &figure(&|round| round.of_int8),
-    );
-    report.add("0", "session alone: times the fp32 peak", Goal::None, &figure(&|round| round.of_fp32));
-    report.add(
-        "1",
-        "W: at-least-once ÷ session alone",
-        Goal::AtLeast(0.95),
-        &figure(&|round| round.once.rate / round.bound),
-    );
-    report.add(
-        "1",
-        "W: exactly-once ÷ session alone",
-        Goal::AtLeast(0.93),
-        &figure(&|round| round.exactly_once.rate / round.bound),
-    );
-    let by_core = |ran: &work::Ran, round: &Round| 1.0 / ran.core_seconds / round.by_core;
-    report.add(
-        "1",
-        "W: the same by core-second (brokers and readers share the cores): at-least-once",
-        Goal::None,
-        &figure(&|round| by_core(&round.once, round)),
-    );
-    report.add(
-        "1",
-        "W: the same by core-second: exactly-once",
-        Goal::None,
-        &figure(&|round| by_core(&round.exactly_once, round)),
-    );
-    report.add("1", "W: documents/s", Goal::None, &figure(&|round| round.once.rate));
-    report.add("4", "W: padding waste at full load", Goal::AtMost(0.02), &figure(&|round| round.once.padding));
-    report.add("8", "W: most memory resident, MB", Goal::AtMost(250.0), &figure(&|round| round.once.resident / 1e6));
-    let tiny: Vec<f64> = all
-        .chunks(all.len().div_ceil(scale.rounds()))
-        .zip(&rounds)
-        .map(|(part, round)| work::tag(&part[..part.len() / 3], "models/tagbert-tiny", &[]).rate / round.once.rate)
-        .collect();
-    report.add("6", "W: tagbert-tiny ÷ tagbert-small", Goal::None, &Figure::of(tiny));
+    let alone = format!("session alone, budget {budget}: documents/s");
+    report.add("0", &alone, Goal::None, &figure(&|round| round.bound.rate));
+    let tokens = figure(&|round| round.bound.tokens / cores as f64);
+    report.add("0", "session alone: tokens/s and core", Goal::None, &tokens);
+    let of_int8 = Figure::of(peaks.iter().map(|(of_int8, _)| *of_int8));
+    report.add("0", "session alone: share of the int8 peak (a GEMM of the same shapes)", Goal::None, &of_int8);
+    let of_fp32 = Figure::of(peaks.iter().map(|(_, of_fp32)| *of_fp32));
+    report.add("0", "session alone: times the fp32 peak", Goal::None, &of_fp32);
+
+    against_the_bound(&rounds, report);
+    report.add("1", "W: documents/s", Goal::None, &figure(&|round| round.ran[0].rate));
+    report.add("4", "W: padding waste at full load", Goal::AtMost(0.02), &figure(&|round| round.ran[0].padding));
+    report.add("8", "W: most memory resident, MB", Goal::AtMost(250.0), &figure(&|round| round.ran[0].resident / 1e6));
+
+    let some = all.len() / 6;
+    let (fp32, tiny): (Vec<f64>, Vec<f64>) = (0..scale.rounds())
+        .map(|round| {
+            let rate = |model: &str| work::tag(&all[round * some..][..some], model, &[]).rate;
+            let int8 = rate(MODEL);
+            (int8 / rate(FP32), rate("models/tagbert-tiny") / int8)
+        })
+        .unzip();
+    report.add("6", "W: int8 ÷ fp32, documents/s", Goal::AtLeast(2.0), &Figure::of(fp32));
+    report.add("6", "W: tagbert-tiny ÷ tagbert-small, documents/s", Goal::None, &Figure::of(tiny));
+}
+
+/// Point 1.
+fn against_the_bound(rounds: &[Round], report: &mut Report) {
+    let mut met = true;
+    for (number, (delivery, goal)) in DELIVERIES.into_iter().enumerate() {
+        let shares = rounds.iter().map(|round| round.ran[number].rate / round.bound.rate);
+        let name = format!("W: {delivery} ÷ session alone");
+        met &= report.add("1", &name, Goal::AtLeast(goal), &Figure::of(shares));
+        let shares = rounds.iter().map(|round| 1.0 / round.ran[number].core_seconds / round.bound.by_core);
+        report.add("1", &format!("{name}, by core-second"), Goal::None, &Figure::of(shares));
+    }
+    if !met {
+        report.note(
+            "1: the rate falls short by what the broker takes of the worker's cores, and by the start and the end of a run, \
+             when cores have nothing to do: a last transaction is committed when its interval is over. The figures by \
+             core-second leave both out.",
+        );
+    }
 }

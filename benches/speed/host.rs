@@ -1,6 +1,8 @@
 //! Points 3 and 9: everything but the model, and the start.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -35,13 +37,20 @@ pub fn measure(scale: Scale, report: &mut Report) {
         })
         .collect();
     drop(config);
+    let library = root().join("models/tagbert-small/tokenizer.json");
+    let library = tokenizers::Tokenizer::from_file(library).expect("a tokenizer");
     let mut tokens = 0;
     let rounds: Vec<_> = (0..scale.rounds())
         .map(|_| {
             let ran = work::tag(&documents, &model, &[]);
             let alone =
                 seconds(|| tokens = some.iter().map(|text| tokenizer.encode(text).expect("tokens").ids.len()).sum());
-            (ran, alone / some.len() as f64)
+            let library = seconds(|| {
+                for text in &some {
+                    black_box(library.encode_char_offsets(text.as_str(), false).expect("tokens"));
+                }
+            });
+            (ran, alone / some.len() as f64, library / some.len() as f64)
         })
         .collect();
     let bytes = documents.iter().map(Vec::len).sum::<usize>() / documents.len();
@@ -50,20 +59,29 @@ pub fn measure(scale: Scale, report: &mut Report) {
         "3",
         &format!("{what}: documents/s and core"),
         Goal::AtLeast(4000.0),
-        &Figure::of(rounds.iter().map(|(ran, _)| 1.0 / ran.core_seconds)),
+        &Figure::of(rounds.iter().map(|(ran, ..)| 1.0 / ran.core_seconds)),
     );
-    report.add(
-        "3",
-        "host alone ÷ tokenizing alone, a core",
-        Goal::AtLeast(0.7),
-        &Figure::of(rounds.iter().map(|(ran, alone)| alone / ran.core_seconds)),
-    );
-    report.add(
-        "3",
-        "tokenizing alone: documents/s and core",
-        Goal::None,
-        &Figure::of(rounds.iter().map(|(_, alone)| 1.0 / alone)),
-    );
+    let share = Figure::of(rounds.iter().map(|(ran, alone, _)| alone / ran.core_seconds));
+    let met = report.add("3", "host alone ÷ tokenizing alone, a core", Goal::AtLeast(0.7), &share);
+    let rate = Figure::of(rounds.iter().map(|(_, alone, _)| 1.0 / alone));
+    report.add("3", "tokenizing alone: documents/s and core", Goal::None, &rate);
+    let share = Figure::of(rounds.iter().map(|(ran, _, library)| library / ran.core_seconds));
+    report.add("3", "host alone ÷ tokenizing alone by the `tokenizers` library, a core", Goal::None, &share);
+    if !met {
+        report.note(
+            "3: tokenizing is no longer what the host does most: it is many times as fast as the library's, and the rest \
+             (fetch, decode, assemble, send) was measured against that. Where the time goes is in the table by threads, and \
+             by functions in [PROFILE.md](PROFILE.md).",
+        );
+    }
+    let threads: BTreeSet<&String> = rounds.iter().flat_map(|(ran, ..)| ran.threads.keys()).collect();
+    for name in threads {
+        let cost = |ran: &work::Ran| 1e6 * ran.core_seconds * ran.threads.get(name).copied().unwrap_or_default();
+        let cost = Figure::of(rounds.iter().map(|(ran, ..)| cost(ran)));
+        if cost.median() > 0.2 {
+            report.add("3", &format!("host alone, thread `{name}`: µs for a document"), Goal::None, &cost);
+        }
+    }
 
     let starts = (0..2 * scale.rounds() - 1).map(|_| start());
     let starts: Vec<(f64, f64)> = starts.collect();

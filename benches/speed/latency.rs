@@ -32,8 +32,8 @@ pub fn measure(scale: Scale, report: &mut Report) {
         Goal::None,
         &Figure::of([1e3 * lone.median()]),
     );
-    for (load, time, goal) in [(0.1, 20, Goal::None), (0.5, 40, Goal::AtMost(4.0)), (0.8, 20, Goal::None)] {
-        let time = Duration::from_secs(scale.of(10, time, 3 * time));
+    for (load, time, goal) in [(0.1, 15, Goal::None), (0.5, 30, Goal::AtMost(4.0)), (0.8, 15, Goal::None)] {
+        let time = Duration::from_secs(scale.of(6, time, 3 * time));
         let (latency, padding) = at(load * highest, time, &documents);
         let at = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1e3;
         let what = format!(

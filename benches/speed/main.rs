@@ -15,6 +15,8 @@ mod work;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use std::time::Instant;
+
 use report::Report;
 use work::Scale;
 
@@ -34,10 +36,12 @@ fn main() {
     ];
     for (name, measure) in parts {
         if only.as_ref().is_none_or(|only| only.split(',').any(|part| part == name)) {
-            eprintln!("== {name}");
+            let started = Instant::now();
             measure(scale, &mut report);
+            eprintln!("== {name}: {:.0} s", started.elapsed().as_secs_f64());
         }
     }
+    report.note("11: no figure here is of a GPU. docs/GPU.md says what was checked without one.");
     println!("{report}");
     if only.is_none() {
         let path = support::root().join("benches/RESULTS.md");

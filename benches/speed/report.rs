@@ -69,8 +69,8 @@ impl fmt::Display for Figure {
 }
 
 impl Report {
-    /// A row of the table; `point` is the number in the list of goals.
-    pub fn add(&mut self, point: &'static str, what: &str, goal: Goal, figure: &Figure) {
+    /// A row of the table; `point` is the number in the list of goals. Whether the goal is met, if there is one.
+    pub fn add(&mut self, point: &'static str, what: &str, goal: Goal, figure: &Figure) -> bool {
         let (goal, met) = match goal {
             Goal::AtLeast(least) => (format!("≥ {least}"), Some(figure.median() >= least)),
             Goal::AtMost(most) => (format!("≤ {most}"), Some(figure.median() <= most)),
@@ -79,6 +79,7 @@ impl Report {
         let row = Row { point, what: what.into(), goal, figure: figure.to_string(), met };
         eprintln!("{row}");
         self.rows.push(row);
+        met.unwrap_or(true)
     }
 
     /// Something that figures alone do not say.

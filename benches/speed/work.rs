@@ -1,6 +1,8 @@
 //! The documents, and a worker that tags them.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -126,7 +128,7 @@ impl Topics {
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ran {
     /// Documents a second, from the first fetched to the last acknowledged.
     pub rate: f64,
@@ -136,6 +138,8 @@ pub struct Ran {
     pub resident: f64,
     /// Share of padding in the tokens that were computed.
     pub padding: f64,
+    /// Shares of the processor time, by name of the threads.
+    pub threads: BTreeMap<String, f64>,
 }
 
 /// `tagbert run --until-end` on documents that are there already.
@@ -149,11 +153,24 @@ pub fn run(topics: &Topics, documents: usize, model: &str, sets: &[&str]) -> Ran
     let mut worker = Worker::start(&topics.yaml(model), &sets);
     worker.wait_for_log("assigned: ");
     let (before, mut after, mut resident) = (processor_time(worker.id()), 0.0_f64, 0);
-    while worker.ended().is_none() {
+    let (at_first, mut threads) = (by_thread(worker.id()), BTreeMap::new());
+    for look in 0.. {
+        if worker.ended().is_some() {
+            break;
+        }
         after = processor_time(worker.id()).max(after);
         resident = resident_peak(worker.id()).unwrap_or_default().max(resident);
-        thread::sleep(Duration::from_millis(5));
+        // That takes longer; and those that have ended are not told of any more.
+        let now = if look % 10 == 0 { by_thread(worker.id()) } else { BTreeMap::new() };
+        if now.values().sum::<f64>() >= threads.values().sum::<f64>() {
+            threads = now;
+        }
+        thread::sleep(Duration::from_millis(20));
     }
+    let since = |(name, time): (String, f64)| (time - at_first.get(&name).copied().unwrap_or_default(), name);
+    let times: Vec<_> = threads.into_iter().map(since).collect();
+    let all: f64 = times.iter().map(|(time, _)| time).sum();
+    let threads = times.into_iter().map(|(time, name)| (name, time / all.max(1e-9))).collect();
     worker.wait_for_success();
     let summary = worker.stdout();
     let number = |before: &str, after: &str| -> f64 {
@@ -166,12 +183,35 @@ pub fn run(topics: &Topics, documents: usize, model: &str, sets: &[&str]) -> Ran
         core_seconds: (after - before) / documents as f64,
         resident: resident as f64,
         padding: number("padding waste", " %") / 100.0,
+        threads,
     }
+}
+
+/// Has all threads of a process run on these cores alone.
+pub fn pin(process: u32, cores: &str) {
+    let output = Command::new("taskset").args(["-a", "-p", "-c", cores, &process.to_string()]).output();
+    assert!(output.expect("taskset is part of util-linux").status.success(), "{process} on {cores}");
 }
 
 /// Seconds of a core that a process has had.
 pub fn processor_time(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    time_of(&fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default())
+}
+
+/// The same of its threads, by name.
+fn by_thread(process: u32) -> BTreeMap<String, f64> {
+    let mut times = BTreeMap::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let Some((name, _)) = stat.split_once('(').and_then(|(_, name)| name.rsplit_once(')')) else { continue };
+        // Each broker has one, and they are numbered.
+        let name = if name.starts_with("rdk:") { "librdkafka" } else { name };
+        *times.entry(name.to_owned()).or_default() += time_of(&stat);
+    }
+    times
+}
+
+fn time_of(stat: &str) -> f64 {
     // After the name, which is in brackets: the 12th and 13th fields.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS

@@ -98,6 +98,7 @@ fn values_that_cannot_work_are_refused_by_name() {
         ("batch.tokens=0", "batch.tokens"),
         ("batch.tokens=many", "batch.tokens"),
         ("batch.wait=soon", "batch.wait"),
+        ("batch.latency_target=0s", "batch.latency_target"),
         ("limits.in_flight=1KiB", "limits.in_flight"),
         ("http.listen=everywhere", "http.listen"),
         ("output.document=maybe", "output.document"),
