@@ -13,6 +13,11 @@ tagbert   := target/release/tagbert
 # The official build of ONNX Runtime reports to its makers unless told not to.
 export ORT_DISABLE_TELEMETRY = 1
 
+# jemalloc runs where pages are as large as where it was built, or smaller: on ARM they have 64 KiB at most.
+ifeq ($(shell uname -m),aarch64)
+export JEMALLOC_SYS_WITH_LG_PAGE = 16
+endif
+
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
 .PHONY: build ort-gpu demo test chaos soak bench bench-micro bench-variants model model-eval fmt lint clean help

@@ -78,9 +78,9 @@ impl<T> Batcher<T> {
         self
     }
 
-    /// Adds a document of `tokens` tokens.
-    pub fn push(&mut self, document: T, tokens: usize, now: Instant) {
-        self.backlog.push_back((document, Arrival { number: self.arrived, tokens, at: now }));
+    /// Adds a document of `tokens` tokens, that could have been run since then.
+    pub fn push(&mut self, document: T, tokens: usize, at: Instant) {
+        self.backlog.push_back((document, Arrival { number: self.arrived, tokens, at }));
         self.arrived += 1;
     }
 
@@ -91,7 +91,7 @@ impl<T> Batcher<T> {
 
     /// A batch of so many tokens went through: what was shrunk grows back by and by.
     pub fn ran(&mut self, tokens: usize, took: Duration) {
-        let grown = |tokens: usize| self.most.min(tokens + tokens / 16 + 1);
+        let grown = |tokens: usize| self.most.min(tokens.saturating_add(tokens / 16 + 1));
         self.budget = grown(self.budget);
         if let Some(Target { latency, tokens: quick }) = &mut self.target {
             let half = *latency / 2;
@@ -114,7 +114,7 @@ impl<T> Batcher<T> {
     }
 
     fn fill_window(&mut self) {
-        while self.tokens < WINDOW * self.budget {
+        while self.tokens < self.budget.saturating_mul(WINDOW) {
             let Some((document, arrival)) = self.backlog.pop_front() else { break };
             self.waiting.insert((arrival.tokens, arrival.number), document);
             self.arrivals.push_back(arrival);

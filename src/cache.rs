@@ -26,7 +26,7 @@ type Key = [u8; 32];
 
 /// What an answer takes beside what it holds: its node and its slot in the table, which doubles when it is full.
 const OVERHEAD: usize = 256;
-/// What the allocator takes for each piece of memory.
+/// What the allocator takes for each piece of memory, on average: it has sizes to choose from.
 const PIECE: usize = 16;
 
 /// The answers that are known, and those that are being computed.

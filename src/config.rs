@@ -155,7 +155,7 @@ pub struct Batch {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub wait: Duration,
-    /// Within what time a document is to be through the model, once it has come there: batches are made so small that it
+    /// Within what time a document is to be through a model, once it has been tokenized: batches are made so small that it
     /// is, as long as the model keeps up. None: they are as large as `tokens` lets them be.
     #[serde(with = "humantime_serde::option")]
     #[schemars(with = "Option<String>")]
@@ -183,6 +183,9 @@ impl Default for Cache {
         Self { size: ByteSize::mib(32) }
     }
 }
+
+/// To wait for longer than that is a slip.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// A smaller cache would hold nothing of use: it is a slip, such as a unit left out.
 const LEAST_CACHE: ByteSize = ByteSize::kib(64);
@@ -324,8 +327,11 @@ impl Config {
         if self.batch.tokens == 0 {
             return refuse("batch.tokens", "must be 1 or more".into());
         }
-        if self.batch.latency_target == Some(Duration::ZERO) {
-            return refuse("batch.latency_target", "must be more than 0".into());
+        if self.batch.wait > LONGEST_WAIT {
+            return refuse("batch.wait", "must be an hour or less".into());
+        }
+        if self.batch.latency_target.is_some_and(|target| target.is_zero() || target > LONGEST_WAIT) {
+            return refuse("batch.latency_target", "must be more than 0, and an hour or less".into());
         }
         if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
             return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0".into());

@@ -212,7 +212,7 @@ impl Runner {
         for (number, window) in lane.windows.of(tokens).enumerate() {
             let length = lane.model.width(window.tokens.len() + special);
             let row = Row { document: id, number, window, failures: 0, well_before: None };
-            state.batcher.push(row, length, Instant::now());
+            state.batcher.push(row, length, work.ready);
         }
         if !same {
             state.failed_in_a_row = 0;
@@ -349,6 +349,7 @@ impl Runner {
 
     fn send(&self, mut document: Envelope<Work>, logits: Vec<Logits>) {
         document.body.logits.push(logits);
+        document.body.ready = Instant::now();
         // A receiver is gone only when the worker has failed, and then the document is fetched again.
         match &self.ends.next {
             Some((next, _)) => drop(next.send(document)),

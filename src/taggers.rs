@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -68,6 +69,8 @@ pub struct Work {
     pub logits: Vec<Vec<Logits>>,
     /// Others that have the same texts wait for its answer, if there is a cache.
     pub claim: Option<Claim>,
+    /// Since when it could be run by the next lane's model.
+    pub ready: Instant,
 }
 
 /// What the taggers say of a document: all that its enriched record has of them.
@@ -188,7 +191,7 @@ impl Taggers {
         };
         let encoded = self.readers.iter().map(encode).collect::<Result<_, _>>()?;
         let logits = Vec::with_capacity(self.lanes.len());
-        Ok(Work { taggers: Arc::clone(self), document, encoded, logits, claim: None })
+        Ok(Work { taggers: Arc::clone(self), document, encoded, logits, claim: None, ready: Instant::now() })
     }
 
     /// The names of the tags, in the order of the configuration.

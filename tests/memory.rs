@@ -12,7 +12,7 @@ use support::tagbert::{Worker, resident_peak};
 
 const MIB: usize = 1 << 20;
 
-/// What a worker takes at most, in bytes, as the README says: the process, its sessions of the model (this one is tiny), the
+/// What a worker takes at most, in bytes, as the README says, but for the model, which is tiny here: the process, its sessions, the
 /// budget, a quarter of it for what is fetched ahead, and a little for each partition.
 const PROCESS: usize = 85 * MIB;
 const SESSION: usize = 12 * MIB;

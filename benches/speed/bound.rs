@@ -65,12 +65,8 @@ pub fn taggers(model: &str) -> (Config, Arc<Taggers>) {
 
 pub fn measure(scale: Scale, report: &mut Report) {
     let (config, taggers) = taggers(MODEL);
-    let all = work::documents(scale.of(150, 600, usize::MAX));
-    let few = prepare(&config, &taggers, &all[..60]);
-    let rate = |budget: &usize| {
-        alone::run(&taggers, &batches(&taggers, &few, *budget, Order::Length)).expect("the model runs").rate()
-    };
-    let budget = BUDGETS.into_iter().max_by(|one, other| rate(one).total_cmp(&rate(other))).expect("three of them");
+    let all = work::documents(scale.of(120, 400, usize::MAX));
+    let budget = best_budget(&config, &taggers, &all[..scale.of(60, 120, 120)], scale.rounds());
     let documents = prepare(&config, &taggers, &all);
     let mut limit = Limit::of(&taggers, &documents).expect("the shape is known");
     let planned = batches(&taggers, &documents, budget, Order::Length);
@@ -110,21 +106,46 @@ pub fn measure(scale: Scale, report: &mut Report) {
     report.add("6", "W: tagbert-tiny ÷ tagbert-small, documents/s", Goal::None, &Figure::of(tiny));
 }
 
+/// The budget of tokens with which the session alone is fastest, by the median of so many rounds after a first one.
+fn best_budget(config: &Config, taggers: &Arc<Taggers>, values: &[Vec<u8>], rounds: usize) -> usize {
+    let documents = prepare(config, taggers, values);
+    let plans = BUDGETS.map(|budget| batches(taggers, &documents, budget, Order::Length));
+    let mut rates = BUDGETS.map(|_| Vec::new());
+    for round in 0..=rounds {
+        for (plan, rates) in plans.iter().zip(&mut rates) {
+            let rate = alone::run(taggers, plan).expect("the model runs").rate();
+            if round > 0 {
+                rates.push(rate);
+            }
+        }
+    }
+    let rates = rates.map(|rates| Figure::of(rates).median());
+    let best = (0..BUDGETS.len()).max_by(|&one, &other| rates[one].total_cmp(&rates[other]));
+    BUDGETS[best.expect("there are some")]
+}
+
 /// Point 1.
 fn against_the_bound(rounds: &[Round], report: &mut Report) {
-    let mut met = true;
+    let (mut met, mut met_by_core) = (true, true);
     for (number, (delivery, goal)) in DELIVERIES.into_iter().enumerate() {
         let shares = rounds.iter().map(|round| round.ran[number].rate / round.bound.rate);
         let name = format!("W: {delivery} ÷ session alone");
         met &= report.add("1", &name, Goal::AtLeast(goal), &Figure::of(shares));
         let shares = rounds.iter().map(|round| 1.0 / round.ran[number].core_seconds / round.bound.by_core);
-        report.add("1", &format!("{name}, by core-second"), Goal::None, &Figure::of(shares));
+        let shares = Figure::of(shares);
+        met_by_core &= shares.median() >= goal;
+        report.add("1", &format!("{name}, by core-second"), Goal::None, &shares);
     }
-    if !met {
+    if !met && met_by_core {
         report.note(
-            "1: the rate falls short by what the broker takes of the worker's cores, and by the start and the end of a run, \
-             when cores have nothing to do: a last transaction is committed when its interval is over. The figures by \
-             core-second leave both out.",
+            "1: by core-second the goals are met, so it is not the worker that takes the rest of the time: it is the broker, \
+             on the same cores, and the end of a run, when cores have nothing to do (a last transaction is committed when \
+             its interval is over).",
+        );
+    } else if !met {
+        report.note(
+            "1: the broker takes a part of the cores, and so do the worker's other threads, which also push the model out of \
+             the cores' caches; batches of what waits are of less like lengths than those of all documents.",
         );
     }
 }

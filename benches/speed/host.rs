@@ -70,7 +70,7 @@ pub fn measure(scale: Scale, report: &mut Report) {
     if !met {
         report.note(
             "3: tokenizing is no longer what the host does most: it is many times as fast as the library's, and the rest \
-             (fetch, decode, assemble, send) was measured against that. Where the time goes is in the table by threads, and \
+             (fetch, decode, assemble, send) is measured against that. Where the time goes is in the table by threads, and \
              by functions in [PROFILE.md](PROFILE.md).",
         );
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::BaseRecord;
 use serde_json::json;
+use tagbert::taggers::Taggers;
 
 use crate::support::kafka::Kafka;
 use crate::support::tagbert::{Worker, resident_peak};
@@ -88,6 +89,17 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
+/// Tokens of a document, on average, cut as the worker cuts them.
+pub fn mean_tokens(taggers: &Taggers, values: &[Vec<u8>]) -> f64 {
+    let model = &taggers.lanes[0].model;
+    let tokens = |value: &Vec<u8>| {
+        let value: serde_json::Value = serde_json::from_slice(value).expect("JSON");
+        let text = value["body"].as_str().expect("a text");
+        (model.tokenizer.encode(text).expect("tokens").ids.len() + model.frame.len()).min(model.max_tokens)
+    };
+    values.iter().map(tokens).sum::<usize>() as f64 / values.len() as f64
+}
+
 /// Topics of a run.
 pub struct Topics {
     pub name: String,
@@ -151,14 +163,16 @@ pub fn tag(documents: &[Vec<u8>], model: &str, sets: &[&str]) -> Ran {
 pub fn run(topics: &Topics, documents: usize, model: &str, sets: &[&str]) -> Ran {
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).chain(["--until-end"]).collect();
     let mut worker = Worker::start(&topics.yaml(model), &sets);
-    worker.wait_for_log("assigned: ");
+    worker.wait_for_log_closely("assigned: ");
     let (before, mut after, mut resident) = (processor_time(worker.id()), 0.0_f64, 0);
     let (at_first, mut threads) = (by_thread(worker.id()), BTreeMap::new());
     for look in 0.. {
-        if worker.ended().is_some() {
+        // What has ended can still be asked, until it is waited for.
+        let ended = has_ended(worker.id());
+        after = processor_time(worker.id()).max(after);
+        if ended {
             break;
         }
-        after = processor_time(worker.id()).max(after);
         resident = resident_peak(worker.id()).unwrap_or_default().max(resident);
         // That takes longer; and those that have ended are not told of any more.
         let now = if look % 10 == 0 { by_thread(worker.id()) } else { BTreeMap::new() };
@@ -196,6 +210,12 @@ pub fn pin(process: u32, cores: &str) {
 /// Seconds of a core that a process has had.
 pub fn processor_time(process: u32) -> f64 {
     time_of(&fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default())
+}
+
+/// Whether it is there only to be waited for.
+fn has_ended(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with(['Z', 'X']))
 }
 
 /// The same of its threads, by name.

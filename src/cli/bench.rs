@@ -59,7 +59,8 @@ pub struct Plan {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0).ok_or_else(|| "more than 0".into())
+    let number = text.parse().ok().filter(|number: &f64| (1e-6..=1e9).contains(number));
+    number.ok_or_else(|| "a number from 0.000001 to 1000000000".into())
 }
 
 #[cfg(test)]
@@ -67,9 +68,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_more_than_nothing_and_finite() {
+    fn a_rate_is_one_that_can_be() {
         assert_eq!(positive("0.5"), Ok(0.5));
-        for bad in ["0", "-1", "inf", "NaN", "1e999", "many", ""] {
+        for bad in ["0", "-1", "inf", "NaN", "1e999", "1e-300", "1e300", "many", ""] {
             assert!(positive(bad).is_err(), "{bad}");
         }
     }

@@ -93,10 +93,13 @@ fn measure(config: &Config, models: &Arc<Live>, documents: &Documents, time: Dur
         let for_line = (rate * left * SHARES.0).min(enough(ENOUGH.0));
         let for_alone = (rate * left * SHARES.1 / budgets.len() as f64).min(enough(ENOUGH.1));
         if number == 0 {
-            let smallest = budgets[0];
-            budgets.retain(|&budget| budget == smallest || budget as f64 <= 3.0 * for_alone);
-            let made = budgets.iter().map(|&budget| batches(&taggers, documents, budget, Order::Length));
-            planned = made.collect();
+            let (smallest, own) = (budgets[0], config.batch.tokens);
+            budgets.retain(|&budget| [smallest, own].contains(&budget) || budget as f64 <= 3.0 * for_alone);
+            let plan = |budget: usize| (budget, batches(&taggers, documents, budget, Order::Length));
+            let mut made: Vec<_> = budgets.into_iter().map(plan).collect();
+            // A larger budget that comes to the same batches tells nothing.
+            made.dedup_by(|next, before| next.0 != own && next.1.len() == before.1.len());
+            (budgets, planned) = made.into_iter().unzip();
         }
         // Each round takes other ones, if not all can be taken.
         let shift = (number as f64 + 0.5) / ROUNDS as f64;

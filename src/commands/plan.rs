@@ -19,6 +19,9 @@ use crate::gauge::host::Host;
 use crate::model::runtime;
 use crate::taggers::Taggers;
 
+/// Bytes that a partition takes, whatever the budget.
+const PARTITION: u64 = 2 << 20;
+
 /// Workers are to be this busy at the rate that was asked for: the rest is for peaks, and for what has piled up.
 const LOAD: f64 = 0.8;
 
@@ -36,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         documents: About::of(&sample.source, &taggers, &documents),
         needs: Needs::of(args, &prediction, sample.partitions),
         prediction,
-        memory: memory(&config),
+        memory: memory(&config, sample.partitions),
     };
     if args.json {
         writeln!(stdout(), "{}", serde_json::to_string(&plan)?)?;
@@ -139,14 +142,15 @@ struct Plan {
     memory: Option<u64>,
 }
 
-/// The most that this process had resident, which has run the largest batches, and what a worker has in flight and fetched
-/// ahead.
-fn memory(config: &Config) -> Option<u64> {
+/// The most that this process had resident, which has run the largest batches, what a worker has in flight and fetched
+/// ahead, a little for each partition, and the cache.
+fn memory(config: &Config, partitions: Option<usize>) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let peak: u64 = peak.trim().trim_end_matches("kB").trim().parse().ok()?;
     let in_flight = config.limits.in_flight.as_u64();
-    Some(1024 * peak + in_flight + in_flight / 4)
+    let partitions = partitions.unwrap_or(1) as u64 * PARTITION;
+    Some(1024 * peak + in_flight + in_flight / 4 + partitions + config.cache.size.as_u64())
 }
 
 impl fmt::Display for Plan {
@@ -184,7 +188,9 @@ impl fmt::Display for Plan {
             write!(f, ": no more workers than that would work")?;
         }
         match memory {
-            Some(bytes) => write!(f, "\nmemory     {} MiB a worker, limits.in_flight included", bytes >> 20)?,
+            Some(bytes) => {
+                write!(f, "\nmemory     {} MiB a worker, limits.in_flight and cache.size included", bytes >> 20)?;
+            }
             None => write!(f, "\nmemory     unknown")?,
         }
         if let Some(cost) = cost_per_million {

@@ -113,7 +113,8 @@ impl Fit {
         for (part, value) in parts.into_iter().zip(solve(equations)?) {
             solution[part] = value;
         }
-        let [batch, token, pair] = solution;
+        // Without negative zeros.
+        let [batch, token, pair] = solution.map(|part| part + 0.0);
         Some(Self { batch, token, pair })
     }
 }

@@ -9,7 +9,8 @@ use super::{Figures, Round};
 use crate::config::Config;
 use crate::gauge::gemm::Precision;
 use crate::gauge::{Documents, line, median, per_second};
-use crate::taggers::Taggers;
+use crate::model::runtime;
+use crate::taggers::{Lane, Taggers};
 
 /// A smaller budget that is slower by less than this is as good, in less memory.
 const AS_GOOD: f64 = 0.97;
@@ -96,6 +97,8 @@ struct Limit {
 #[derive(Serialize)]
 struct Recommendation {
     batch_tokens: usize,
+    /// Another number of sessions, and of threads for each, than is configured.
+    sessions: Option<(usize, usize)>,
     limited_by: LimitedBy,
     /// How much more the machine does in bytes than in floats, for a model of floats.
     int8_gain: Option<f64>,
@@ -157,6 +160,9 @@ impl Report {
         });
         let int8_gain =
             limit.as_ref().filter(|limit| limit.precision == Precision::Fp32).map(|limit| limit.int8 / limit.fp32);
+        let usual = runtime::sessions(None, None, None);
+        let unusual = |lane: &Lane| !lane.model.is_on_gpu() && lane.model.sessions() != usual.0;
+        let sessions = taggers.lanes.iter().any(unusual).then_some(usual);
         let limited_by = if host.total() > infer { LimitedBy::Tokenizing } else { LimitedBy::Model };
         Self {
             line: Line::of(config, rounds),
@@ -165,7 +171,7 @@ impl Report {
             alone,
             limit,
             no_limit: precision.as_ref().err().copied(),
-            recommendation: Recommendation { batch_tokens: recommended, limited_by, int8_gain },
+            recommendation: Recommendation { batch_tokens: recommended, sessions, limited_by, int8_gain },
             rounds: rounds.len(),
             seconds: elapsed.as_secs_f64(),
             documents: about,
@@ -270,6 +276,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "measured   {} rounds, {:.0} s", self.rounds, self.seconds)?;
         write!(f, "advice     batch.tokens: {}", recommendation.batch_tokens)?;
+        if let Some((sessions, threads)) = recommendation.sessions {
+            write!(f, ", model.sessions: {sessions}, model.threads: {threads}")?;
+        }
         match recommendation.limited_by {
             LimitedBy::Model => write!(f, "; the model is the limit")?,
             LimitedBy::Tokenizing => write!(f, "; tokenizing is the limit: more cores help, no other batch does")?,
