@@ -55,12 +55,13 @@ soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=
 	@scripts/setup.sh build corpus kafka toxiproxy
 	$(cargo) test --release --test chaos -- soak --delivery $(DELIVERY) --seed $(SEED) --minutes $(MINUTES)
 
-bench: build  ## how fast it is, into benches/RESULTS.md; QUICK=1, FULL=1; PEERS=all fetches PyTorch to compare with
-	@scripts/setup.sh corpus kafka peers $(if $(filter all,$(PEERS)),peers-torch)
+# Not from build either.
+bench: target/release/libonnxruntime.so  ## how fast it is, into benches/RESULTS.md; QUICK=1, FULL=1; PEERS=all fetches PyTorch to compare with
+	@scripts/setup.sh build corpus kafka peers $(if $(filter all,$(PEERS)),peers-torch)
 	$(cargo) bench --bench speed
 
-bench-micro: build  ## documents a second and core beside the model: decode, tokenize, batch, assemble, encode
-	@scripts/setup.sh corpus
+bench-micro: target/release/libonnxruntime.so  ## documents a second and core beside the model: decode, tokenize, batch, assemble, encode
+	@scripts/setup.sh build corpus
 	$(cargo) bench --bench micro
 
 bench-variants:  ## the model in other forms and settings, side by side, into benches/VARIANTS.md (6 min)
