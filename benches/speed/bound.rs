@@ -50,7 +50,7 @@ impl Round {
     }
 }
 
-fn prepare(config: &Config, taggers: &Arc<Taggers>, values: &[Vec<u8>]) -> Documents {
+pub fn prepare(config: &Config, taggers: &Arc<Taggers>, values: &[Vec<u8>]) -> Documents {
     Documents::prepare(config, taggers, values.to_vec()).expect("documents to tag")
 }
 

@@ -27,8 +27,8 @@ pub fn measure(scale: Scale, report: &mut Report) {
         );
     }
     let documents = work::of_length(10_000, 560);
-    let most: &[i32] = &[1, 16, 256];
-    for &partitions in scale.of(&most[..2], most, most) {
+    let partitions: &[i32] = &[1, 16, 256];
+    for &partitions in scale.of(&partitions[..2], partitions, partitions) {
         let topics = Topics::with(&documents, partitions);
         let cost = 1e6 * work::run(&topics, documents.len(), &null, &[]).core_seconds;
         report.add(

@@ -21,10 +21,10 @@ pub fn measure(scale: Scale, report: &mut Report) {
     let (count, ours) = (scale.of(30, 80, 400), scale.of(90, 240, 1200));
     let (whole, mixed) = (work::documents(ours * scale.rounds()), work::mixed(ours * scale.rounds()));
     let (mut three, mut one, mut one_mixed, mut pipelines) = (vec![], vec![], vec![], vec![]);
-    let (_, taggers) = super::bound::taggers(MODEL);
+    let (config, taggers) = super::bound::taggers(MODEL);
     // What a document takes goes by its tokens, and the first ones may be shorter than the others.
     let by_tokens = |ran: Ran, values: &[Vec<u8>]| {
-        let tokens = work::mean_tokens(&taggers, values);
+        let tokens = super::bound::prepare(&config, &taggers, values).tokens(&taggers) as f64 / values.len() as f64;
         Ran { rate: ran.rate * tokens, core_seconds: ran.core_seconds / tokens, ..ran }
     };
     let peer = |kind: &str, values: &[Vec<u8>]| Some(by_tokens(peer(kind, values)?, values));

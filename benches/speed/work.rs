@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::BaseRecord;
 use serde_json::json;
-use tagbert::taggers::Taggers;
 
 use crate::support::kafka::Kafka;
 use crate::support::tagbert::{Worker, resident_peak};
@@ -87,17 +86,6 @@ fn value(text: &str) -> Vec<u8> {
 
 fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
-}
-
-/// Tokens of a document, on average, cut as the worker cuts them.
-pub fn mean_tokens(taggers: &Taggers, values: &[Vec<u8>]) -> f64 {
-    let model = &taggers.lanes[0].model;
-    let tokens = |value: &Vec<u8>| {
-        let value: serde_json::Value = serde_json::from_slice(value).expect("JSON");
-        let text = value["body"].as_str().expect("a text");
-        (model.tokenizer.encode(text).expect("tokens").ids.len() + model.frame.len()).min(model.max_tokens)
-    };
-    values.iter().map(tokens).sum::<usize>() as f64 / values.len() as f64
 }
 
 /// Topics of a run.
@@ -209,13 +197,7 @@ pub fn pin(process: u32, cores: &str) {
 
 /// Seconds of a core that a process has had.
 pub fn processor_time(process: u32) -> f64 {
-    time_of(&fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default())
-}
-
-/// Whether it is there only to be waited for.
-fn has_ended(process: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with(['Z', 'X']))
+    time_of(&stat_of(process))
 }
 
 /// The same of its threads, by name.
@@ -229,6 +211,15 @@ fn by_thread(process: u32) -> BTreeMap<String, f64> {
         *times.entry(name.to_owned()).or_default() += time_of(&stat);
     }
     times
+}
+
+/// Whether it is there only to be waited for.
+fn has_ended(process: u32) -> bool {
+    stat_of(process).rsplit_once(')').is_none_or(|(_, fields)| fields.trim_start().starts_with(['Z', 'X']))
+}
+
+fn stat_of(process: u32) -> String {
+    fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default()
 }
 
 fn time_of(stat: &str) -> f64 {
