@@ -23,7 +23,9 @@ Needs onnx, onnxruntime, numpy and tokenizers.
 """
 
 import argparse
+import collections
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -43,6 +45,9 @@ FUSED = {"Attention", "SkipLayerNormalization", "BiasGelu"}
 LONGEST = 512
 DOCUMENTS = 600
 VALUES = 3000  # of a tensor, from each document
+PEERS = 4  # a channel is an outlier if it is OUTLYING times as large as the fifth largest
+OUTLYING = 1.4
+STOREYS = 16  # neurons that a layer may get more, at most
 SHRUNK = np.concatenate([np.linspace(1, 0.5, 26), np.linspace(0.48, 0.1, 20)])  # shares of a range that are tried
 
 
@@ -107,8 +112,32 @@ def batches_of(texts, tokenizer, inputs):
         yield {name: np.array([values[name]], kind) for name, kind in inputs.items()}
 
 
-def ranges(model, tensors, feeds):
-    """Tensor → (low, high): the range whose 256 steps lose least of what the documents make of it."""
+class Seen:
+    """What documents make of a tensor: values drawn at random, and the largest of each channel."""
+
+    def __init__(self):
+        self.values, self.channels, self.top = [], [], 0.0
+        self.chance = np.random.default_rng(7)
+
+    def add(self, tensor):
+        rows = tensor.reshape(-1, tensor.shape[-1])
+        drawn = self.chance.integers(rows.size, size=min(VALUES, rows.size))
+        self.values.append(rows.ravel()[drawn])
+        self.channels.append(drawn % rows.shape[1])
+        self.top = np.maximum(self.top, np.abs(rows).max(axis=0))
+
+    def tall(self):
+        """The few channels that reach far beyond all others."""
+        return np.flatnonzero(self.top > OUTLYING * np.sort(self.top)[-1 - PEERS])
+
+    def range(self, without=()):
+        """(low, high) for all channels but those."""
+        values, channels = np.concatenate(self.values), np.concatenate(self.channels)
+        return best_range(values[~np.isin(channels, without)], np.delete(self.top, without).max())
+
+
+def watch(model, tensors, feeds):
+    """Tensor → what the documents make of it."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     shown = {output.name for output in watched.graph.output}
@@ -119,17 +148,17 @@ def ranges(model, tensors, feeds):
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    chance = np.random.default_rng(7)
-    seen = {name: [] for name in tensors}
+    seen = {name: Seen() for name in tensors}
     for feed in feeds:
-        for name, values in zip(tensors, session.run(tensors, feed)):
-            flat = values.ravel()
-            seen[name].append(np.concatenate([chance.choice(flat, min(VALUES, flat.size)), [flat.min(), flat.max()]]))
-    return {name: best_range(np.concatenate(values)) for name, values in seen.items()}
+        for own, values in zip(seen.values(), session.run(tensors, feed)):
+            own.add(values)
+    return seen
 
 
-def best_range(values):
+def best_range(values, top):
+    """(low, high): the range whose 256 steps lose least. Top: the largest value of all, either sign."""
     low, high = min(values.min(), 0.0), max(values.max(), 0.0)
+    low, high = (-top, high) if -low > high else (low, top)
 
     def loss(low, high):
         scale, zero = scale_of(low, high)
@@ -139,7 +168,7 @@ def best_range(values):
     for _ in range(2):  # one side, then the other, and both once more
         low = low * min(SHRUNK, key=lambda share: loss(low * share, high))
         high = high * min(SHRUNK, key=lambda share: loss(low, high * share))
-    return low, high
+    return float(low), float(high)
 
 
 def scale_of(low, high):
@@ -171,8 +200,50 @@ def static(source, target, texts, tokenizer):
     inputs = {i.name: {TensorProto.INT32: np.int32}.get(i.type.tensor_type.elem_type, np.int64) for i in model.graph.input}
     products = products_of(model)
     tensors = list(dict.fromkeys(node.input[0] for node in products.values()))
-    found = ranges(model, tensors, batches_of(texts, tokenizer, inputs))
-    onnx.save(with_scales(model, products, found), target)
+    seen = watch(model, tensors, batches_of(texts, tokenizer, inputs))
+    tall = {name: own.tall() if name in gelus(model) else () for name, own in seen.items()}
+    ranges = {name: own.range(tall[name]) for name, own in seen.items()}
+    for name, channels in tall.items():
+        build_storeys(model, name, {channel: seen[name].top[channel] for channel in channels}, ranges[name][1])
+    onnx.save(with_scales(model, products, ranges), target)
+
+
+def gelus(model):
+    """Output of a Gelu between two products → the nodes (product, bias, product) around it."""
+    makers = {output: node for node in model.graph.node for output in node.output}
+    readers = collections.defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    found = {}
+    for node in model.graph.node:
+        bias = makers.get(node.input[0]) if node.op_type == "Gelu" else None
+        before = [makers[name] for name in bias.input if name in makers] if bias is not None and bias.op_type == "Add" else []
+        after = readers[node.output[0]]
+        if len(before) == len(after) == 1 and before[0].op_type == after[0].op_type == "MatMul":
+            found[node.output[0]] = before[0], bias, after[0]
+    return found
+
+
+def build_storeys(model, name, tops, height):
+    """A neuron that reaches much higher than the others would make all steps coarse. Where uint8
+    ends, at `height`, a second neuron goes on: the same weights, its bias less by the height, for
+    gelu(z) is min(gelu(z), height) + gelu(z - height), at most .17 off near the height alone."""
+    storeys = [(c, floor) for c, top in sorted(tops.items()) for floor in range(1, math.ceil(top / height))][:STOREYS]
+    if not storeys:
+        return
+    before, bias, after = gelus(model)[name]
+    channels, floors = (np.array(column) for column in zip(*storeys))
+    weights = {t.name: t for t in model.graph.initializer}
+    shift = next(i for i in bias.input if i in weights)
+
+    def extend(old, more, axis):
+        values = numpy_helper.to_array(weights[old])
+        weights[old].CopyFrom(numpy_helper.from_array(np.concatenate([values, more(values)], axis=axis).astype(np.float32), old))
+
+    extend(before.input[1], lambda w: w[:, channels], 1)
+    extend(shift, lambda b: b[channels] - floors * height, 0)
+    extend(after.input[1], lambda w: w[channels], 0)
 
 
 def name_nodes(model):
@@ -180,7 +251,7 @@ def name_nodes(model):
         node.name = node.name or f"{node.op_type}_{number}"
 
 
-def with_scales(model, products, found):
+def with_scales(model, products, ranges):
     """The model itself: activations through QuantizeLinear and DequantizeLinear, weights behind
     DequantizeLinear, from which ONNX Runtime makes integer products."""
     values = {t.name: t for t in model.graph.initializer}
@@ -191,7 +262,7 @@ def with_scales(model, products, found):
         return rearrange.store(model, name, np.asarray(array))
 
     def activation(name):
-        scale, zero = scale_of(*found[name])
+        scale, zero = scale_of(*ranges[name])
         tail = [store(f"{name}_scale", scale), store(f"{name}_zero", zero)]
         return [
             helper.make_node("QuantizeLinear", [name, *tail], [f"{name}_uint8"], f"{name}_quantize"),
