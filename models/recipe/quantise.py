@@ -48,6 +48,7 @@ VALUES = 3000  # of a tensor, from each document
 PEERS = 4  # a channel is an outlier if it is OUTLYING times as large as the fifth largest
 OUTLYING = 1.4
 STOREYS = 16  # neurons that a layer may get more, at most
+ALIGNED = 16  # to a multiple of which they are filled up: kernels like that
 SHRUNK = np.concatenate([np.linspace(1, 0.5, 26), np.linspace(0.48, 0.1, 20)])  # shares of a range that are tried
 
 
@@ -239,7 +240,9 @@ def build_storeys(model, name, tops, height):
 
     def extend(old, more, axis):
         values = numpy_helper.to_array(weights[old])
-        weights[old].CopyFrom(numpy_helper.from_array(np.concatenate([values, more(values)], axis=axis).astype(np.float32), old))
+        extended = np.concatenate([values, more(values)], axis=axis).astype(np.float32)
+        blank = [(0, -extended.shape[axis] % ALIGNED if a == axis else 0) for a in range(extended.ndim)]
+        weights[old].CopyFrom(numpy_helper.from_array(np.pad(extended, blank), old))
 
     extend(before.input[1], lambda w: w[:, channels], 1)
     extend(shift, lambda b: b[channels] - floors * height, 0)

@@ -47,7 +47,7 @@ TOPIC_WEIGHT = {"spamassassin": 0.2, "tweets": 0.2, "wnut": 0.2, "btc": 0.2, "tw
 SPAM_WEIGHT = {"tweets": 0.7, "wnut": 0.7, "btc": 0.7, "tweebank": 0.7}  # nearly all ham, though nobody said so of each
 SPAM_WEIGHT |= {"messages": 2.0, "sms": 2.0, "youtube": 2.0}
 SHORT_SPAM_WEIGHT = 0.4  # a few words out of a spam mail need not look like spam
-REPEATS = {"tweets": 1, "hard-ham": 3, "messages": 3, "youtube": 5}
+REPEATS = {"tweets": 1, "hard-ham": 3, "messages": 3, "youtube": 6}
 SHARES = {"spamassassin": 0.35, "bbc": 0.5}  # of a round: what the start knows already, and takes the longest
 
 
@@ -412,7 +412,7 @@ def loop(rank, options, model, examples, tokenizer, loss_of, plain):
                 model.keep(options.to / "uncased")
             tagger.write_json(curve, options.to / "curve.json")
 
-    if not curve:
+    if not curve and options.every < options.minutes:
         keep()
     while spent < options.minutes:
         chance = random.Random(f"{SEED} {round_} {rank}")
