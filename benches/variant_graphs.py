@@ -30,6 +30,26 @@ logging.disable(logging.WARNING)  # quantisation wants every shape, and does wit
 BLOCK = 32  # weights that share a scale in MatMulNBits
 
 
+def in_floats(model):
+    """The static int8 graph that ships, in fp32: weights times their scales, activations as they come."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    quantised = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    plain, nodes = {}, []
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in quantised:
+            plain[node.output[0]] = quantised[node.input[0]]
+        elif node.op_type == "DequantizeLinear":
+            whole, scales = (numpy_helper.to_array(weights[name]) for name in node.input[:2])
+            shape = [-1 if axis == rearrange.attribute(node, "axis") else 1 for axis in range(whole.ndim)]
+            plain[node.output[0]] = rearrange.store(model, f"{node.output[0]}_floats", whole * scales.reshape(shape))
+        elif node.op_type != "QuantizeLinear":
+            nodes.append(node)
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            node.input[place] = plain.get(name, name)
+    return put(model, nodes)
+
+
 def fused(model):
     """An int8 graph as it was before rearrange.for_cpu took it apart."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}

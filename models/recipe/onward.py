@@ -26,32 +26,38 @@ COUNT = {"attention.out_lin": 0, "ffn.lin1": 1, "ffn.lin2": 2}  # the order of a
 
 
 def floats_of(path):
-    """Name → values of every weight of the graph, times its scale."""
+    """Name → values of every weight of the graph, times its scale: of a channel, a row or the whole."""
     raw = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in onnx.load(path).graph.initializer}
     found = {}
     for name, values in raw.items():
-        plain = name.removesuffix("_quantized")
-        if plain != name:
+        plain = re.sub("_(quantized|int8)$", "", name)
+        if f"{plain}_scales" in raw and plain != name:  # static (quantise.py); an earlier model was dynamic
+            values = values.float() * raw[f"{plain}_scales"]
+        elif plain != name:
             values = (values.float() - raw[f"{plain}_zero_point"].float()) * raw[f"{plain}_scale"]
-        found[plain] = values.float() if values.is_floating_point() else values
+        found[plain.replace("_quant_", "_")] = values.float() if values.is_floating_point() else values
     return found
 
 
 def encoder_of(found, config):
-    """A layer's weights: those with a name of their own, the rest by their order."""
-    width = config.dim // config.n_heads
+    """A layer's weights: those with a name of their own, the rest by their order. Neurons and columns
+    that the int8 graph has besides (rearrange.py, quantise.py) are left out."""
+    width, inner = config.dim // config.n_heads, config.hidden_dim
     numbered = sorted((n for n in found if re.fullmatch(r"onnx::MatMul_\d+", n) and found[n].dim() == 2), key=lambda n: int(n[13:]))
     weights = {name: value for name, value in found.items() if re.match(r"(distilbert\..*|topic|spam|entities)\.(weight|bias)$", name)}
     for layer in range(config.n_layers):
         own = f"distilbert.transformer.layer.{layer}."
         for name, place in COUNT.items():
-            weights[f"{own}{name}.weight"] = found[numbered[3 * layer + place]].T
+            weights[f"{own}{name}.weight"] = found[numbered[3 * layer + place]][:inner, :inner].T
+        weights[f"{own}ffn.lin1.bias"] = weights[f"{own}ffn.lin1.bias"][:inner]
         for part in "qkv":
-            matrix, bias = (found[f"Attention_{layer}_quant_{part}_Attention_{layer}_qkv_{kind}"] for kind in ("weight", "bias"))
-            columns = [c for c in range(len(bias)) if part == "v" or c % (width + 1) != width]  # without the mask's (rearrange.py)
+            matrix, bias = (found[f"Attention_{layer}_{part}_Attention_{layer}_qkv_{kind}"] for kind in ("weight", "bias"))
+            columns = [c for c in range(len(bias)) if part == "v" or c % (width + 1) != width]
             weights[f"{own}attention.{part}_lin.weight"] = matrix[:, columns].T
             weights[f"{own}attention.{part}_lin.bias"] = bias[columns]
-    weights["topic.weight"], weights["spam.weight"] = found["topic.weight"].T, found["spam.weight"].T
+    for head in ("topic", "spam"):
+        matrix = found[f"{head}.weight"]
+        weights[f"{head}.weight"] = matrix if matrix.shape[1] == config.dim else matrix.T
     weights["entities.weight"] = found[numbered[-1]].T
     return weights
 
