@@ -20,7 +20,7 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=2684
 
 # The comments of the three videos come last, so that leaving one out costs minutes (videos.py);
 # so does the rounding to int8.
-last_leg=(--every 99 --rounded 0 --videos 01psy 02katyperry 03lmfao)
+last_leg=(--every 99 --rounded 0 --videos 01-psy 02-katyperry 03-lmfao)
 
 mkdir -p "$work"
 
@@ -44,10 +44,10 @@ once silver "$python" "$recipe/silver.py"
 once vocabulary "$python" "$recipe/vocabulary.py"
 once data "$python" "$recipe/data.py"
 once train "$python" "$recipe/train.py" --minutes "${MINUTES:-180}" --rounded 1
-once last "$python" "$recipe/train.py" --start "$work/trained/uncased" --to "$work/tagger" "${last_leg[@]}" --minutes 4.5 --rate 6e-5
+once last "$python" "$recipe/train.py" --start "$work/trained/uncased" --to "$work/tagger" "${last_leg[@]}" --minutes 3.5 --rate 6e-5
 once distil "$python" "$recipe/distil.py" --minutes "${MINUTES:-40}" --rate 3e-4 --rounded 1
 once last-of-student "$python" "$recipe/distil.py" --student "$work/student-trained" --teacher "$work/tagger" \
-    --to "$work/student" "${last_leg[@]}" --minutes 3 --rate 1e-4
+    --to "$work/student" "${last_leg[@]}" --minutes 2.5 --rate 1e-4
 once calibration "$python" "$recipe/calibration.py"
 "$python" "$recipe/export.py" --weights "$work/tagger" --to "$small"
 "$python" "$recipe/export.py" --weights "$work/student" --to "$tiny"
