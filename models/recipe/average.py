@@ -1,0 +1,32 @@
+"""The mean of what several legs of training ended with: better than the last of them (Wortsman et al. 2022).
+
+    python models/recipe/average.py FOLDER... --to FOLDER
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+
+def average(files, target):
+    found = [load_file(file) for file in files]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: sum(own[name] for own in found) / len(found) for name in found[0]}, target)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--to", type=Path, required=True)
+    options = parser.parse_args()
+    for name in ("model.safetensors", "uncased/model.safetensors", "uncased/case.safetensors"):
+        average([folder / name for folder in options.folders], options.to / name)
+    for name in ("config.json", "uncased/config.json"):
+        shutil.copyfile(options.folders[0] / name, options.to / name)
+    print(f"average: {options.to} of {len(options.folders)}")
+
+
+if __name__ == "__main__":
+    main()
