@@ -36,7 +36,9 @@ def leg(student, without, minutes):
         if student:
             command = [HERE / "distil.py", "--student", tagger.WORK / "student-trained", "--teacher", tagger.WORK / f"tagger-without-{without}"]
         rate = ["--rate", "1e-4" if student else "6e-5"]
-        run(*command, "--to", trained, "--minutes", str(minutes), "--every", "99", "--rounded", "0", *rate, "--videos", *videos)
+        before, last = tagger.WORK / ("student-trained" if student else "trained"), tagger.WORK / f"{name}-leg"
+        run(*command, "--to", last, "--minutes", str(minutes), "--every", "99", "--rounded", "0", *rate, "--videos", *videos)
+        run(HERE / "average.py", before, last, last, "--to", trained)
         run(HERE / "export.py", "--weights", trained, "--to", graph)
     return graph
 
