@@ -139,7 +139,7 @@ fn said(output: &Output) -> String {
 }
 
 fn headers(record: &OwnedMessage) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let headers = record.headers().into_iter().flat_map(tagbert::headers::iter);
+    let headers = record.headers().into_iter().flat_map(tagbert::record::headers::iter);
     headers.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 
@@ -197,7 +197,7 @@ fn what_was_refused_is_tagged_once_the_cause_is_gone_and_what_still_fails_is_not
     assert_eq!(closing, expected);
     assert_eq!(desk.replay(&["--max-attempts", "4"]).0, Some(0));
     let last = desk.input().pop().unwrap();
-    assert_eq!(tagbert::headers::last(last.headers().unwrap(), "tagbert.replay.attempt"), Some(&b"4"[..]));
+    assert_eq!(tagbert::record::headers::last(last.headers().unwrap(), "tagbert.replay.attempt"), Some(&b"4"[..]));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn bytes_go_back_as_they_were_whatever_they_are() {
     assert_eq!(back.len(), cases.len());
     let attempt = (b"tagbert.replay.attempt".to_vec(), Some(b"1".to_vec()));
     let mut expected: Vec<_> =
-        tagbert::headers::iter(&own()).map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect();
+        tagbert::record::headers::iter(&own()).map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect();
     assert_eq!(expected.len(), 6);
     expected.push(attempt);
     for (record, case) in back.iter().zip(&cases) {

@@ -103,7 +103,7 @@ fn bad_input_goes_to_the_dead_letters_as_it_was_and_the_stream_goes_on() {
     }
     let odd_header = dead.last().unwrap();
     assert_eq!(header(odd_header, "__connect.errors.exception.class.name").as_deref(), Some("InvalidHeaderName"));
-    assert_eq!(tagbert::headers::first_name_not_utf8(odd_header.headers().unwrap()), Some(&b"bad\xff"[..]));
+    assert_eq!(tagbert::record::headers::first_name_not_utf8(odd_header.headers().unwrap()), Some(&b"bad\xff"[..]));
 
     let tagged = line.tagged();
     let texts: Vec<_> = tagged

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tagbert::codec::decode::Document;
 use tagbert::config::{Config, Device, LongDocuments};
-use tagbert::decode::Document;
-use tagbert::gather::run_alone;
-use tagbert::taggers::{Taggers, Work};
-use tagbert::tags::{Tag, argmax};
+use tagbert::tagger::gather::run_alone;
+use tagbert::tagger::taggers::{Taggers, Work};
+use tagbert::tagger::tags::{Tag, argmax};
 
 mod support;
 

@@ -8,8 +8,8 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::location::Location;
 use super::{Batch, Config, ConfigError, Device, GpuSettings, layers};
-use crate::model::Location;
 
 /// The model. With `taggers`, what all of them share.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

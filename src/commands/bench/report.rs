@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Figures, Round};
+use crate::commands::gauge::gemm::Precision;
+use crate::commands::gauge::{Documents, line, median, per_second};
 use crate::config::Config;
-use crate::gauge::gemm::Precision;
-use crate::gauge::{Documents, line, median, per_second};
-use crate::model::runtime;
-use crate::taggers::{Lane, Taggers};
+use crate::model::session::runtime;
+use crate::tagger::taggers::{Lane, Taggers};
 
 /// A smaller budget that is slower by less than this is as good, in less memory.
 const AS_GOOD: f64 = 0.97;

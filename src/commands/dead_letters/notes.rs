@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::dead_letter;
-use crate::headers;
+use crate::codec::dead_letter;
+use crate::record::headers;
 
 const HEADER: &str = "tagbert.replayed";
 

@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::corpus::Corpus;
 use super::report::Report;
 use crate::config::Config;
-use crate::kafka::plain;
+use crate::kafka::clients::plain;
 
 const PARTITIONS: usize = 4;
 

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::codec::decode::Document;
 use crate::config::Config;
-use crate::decode::Document;
-use crate::gather::run_alone;
-use crate::model::graph_file::GraphFile;
-use crate::model::layout::onnx_files;
-use crate::model::onnx::Graph;
-use crate::model::{Head, Identity, Model, PROBE, Task};
-use crate::spans::TokenLabel;
-use crate::taggers::{Lane, Taggers};
-use crate::tags::Tag;
-use crate::tokenize::About;
+use crate::model::files::layout::onnx_files;
+use crate::model::files::manifest::{Head, Task};
+use crate::model::graph::graph_file::GraphFile;
+use crate::model::graph::onnx::Graph;
+use crate::model::loaded::{Identity, Model, PROBE};
+use crate::model::tokenize::About;
+use crate::tagger::gather::run_alone;
+use crate::tagger::spans::TokenLabel;
+use crate::tagger::taggers::{Lane, Taggers};
+use crate::tagger::tags::Tag;
 
 /// Operators that compute on integers, or turn them back into floats.
 const QUANTIZED: [&str; 14] = [

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Write as _};
 
 use super::inspection::{Fact, HeadFacts, Inspection};
-use crate::model::onnx::{Axis, Tensor};
-use crate::tags::Tag;
+use crate::model::graph::onnx::{Axis, Tensor};
+use crate::tagger::tags::Tag;
 
 /// How many of a long list are shown.
 const FEW: usize = 12;

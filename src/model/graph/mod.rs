@@ -1,0 +1,6 @@
+//! What an ONNX file says of its graph, read without running it.
+
+pub mod graph_file;
+pub mod onnx;
+pub mod protobuf;
+pub mod shape;

@@ -1,0 +1,272 @@
+//! The model: a directory in Hugging Face layout, a tokenizer, and a session of ONNX Runtime.
+//!
+//! It knows nothing of Kafka.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::files::manifest::Manifest;
+use super::files::stamp::Stamp;
+use super::files::{fetch, layout};
+use super::graph::graph_file::GraphFile;
+use super::session::gpu::Plan;
+use super::session::runtime;
+use super::session::widths::Widths;
+use super::session::{Place, Session};
+use super::tokenize::tokenizer;
+use super::tokenize::{Frame, Tokenizer};
+use crate::config::ModelSettings;
+
+/// What one head gives for one row: shape `[labels]` for a text head, `[tokens, labels]` for a token head, row by row.
+/// Special tokens have none.
+pub type Logits = Vec<f32>;
+
+/// Something that turns token ids into logits. It is the seam between the pipeline and ONNX Runtime.
+pub trait Infer: Send {
+    /// Runs a batch of token ids without special ones; gives for each row the logits of each head, in the order of the
+    /// manifest.
+    ///
+    /// # Errors
+    /// When the batch can't be run. None of its rows has logits then.
+    fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>>;
+}
+
+/// Which model made the tags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// Its name: that of `heads.json`, or of its directory.
+    pub name: Arc<str>,
+    /// A hash of its files (SHA-256, the first 16 hexadecimal digits); after `@`, the commit or the entity tags that it
+    /// was fetched from.
+    pub version: Arc<str>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// A loaded model.
+pub struct Model {
+    /// Name and version.
+    pub identity: Identity,
+    /// What is known of it.
+    pub manifest: Manifest,
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+    /// The special tokens of each row.
+    pub frame: Frame,
+    /// The most tokens that it is fed at once, special ones included.
+    pub max_tokens: usize,
+    /// A hash of the tokenizer's files: models of equal ones can share its work.
+    pub tokenizer_version: String,
+    /// The directory that it was read from.
+    pub directory: PathBuf,
+    /// The graph within it.
+    pub graph: PathBuf,
+    /// The files that decide what its tags are, and so its version; not all have to be there.
+    pub files: Vec<PathBuf>,
+    widths: Widths,
+    /// How many sessions it has, where those wait that are free, and where they come back.
+    sessions: usize,
+    free: Receiver<Box<dyn Infer>>,
+    back: Sender<Box<dyn Infer>>,
+}
+
+impl Model {
+    /// Fetches the model if it is elsewhere, loads it, checks that its parts fit together, and warms the session up.
+    ///
+    /// # Errors
+    /// When a file is missing, broken, or does not fit the others.
+    pub fn load(settings: &ModelSettings) -> Result<Self> {
+        let variant = settings.variant.as_deref();
+        let fetch::Fetched { directory, revision } = fetch::fetch(&settings.path, variant)?;
+        ensure!(directory.is_dir(), "model.path: {} is not a directory", directory.display());
+        let graph = layout::find_graph(&directory, variant);
+        let files = graph.as_ref().map(|graph| files(&directory, graph)).unwrap_or_default();
+        let before = Stamp::of_all(&files);
+        let name = settings.path.name().unwrap_or_else(|| "model".into());
+        let manifest = Manifest::load(&directory, name)?;
+        let most = manifest.max_tokens;
+        let max_tokens = settings.max_tokens.map_or(most, Into::into);
+        ensure!(max_tokens <= most, "max_tokens is {max_tokens}, but {} takes only {most}", manifest.name);
+        let tokenizer = tokenizer::load(&directory)?;
+        let frame = tokenizer.frame(manifest.pad)?;
+        let graph = graph?;
+        // Weights may be in files of any name.
+        let about = GraphFile::open(&graph)?.graph;
+        let beside = graph.parent().unwrap_or(&directory);
+        let mut weights: Vec<PathBuf> = about.external.keys().map(|name| beside.join(name)).collect();
+        weights.retain(|file| !files.contains(file));
+        let weights_before = Stamp::of_all(&weights);
+        let hash = hash_of(&directory, &[&files[..], &weights].concat())?;
+        let gpu = runtime::resolve(settings.device, &about)?;
+        let (sessions, threads) = runtime::sessions(gpu, settings.sessions, settings.threads);
+        let plan = Plan { graph: &about, version: &hash, max_tokens, settings: settings.gpu };
+        let place = gpu.map_or(Place::Cpu { threads }, |gpu| Place::Gpu(gpu, plan));
+        let (back, free) = unbounded::<Box<dyn Infer>>();
+        for _ in 0..sessions {
+            let session = Session::open(&graph, &manifest.heads, frame.clone(), place);
+            let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
+            drop(back.send(Box::new(session)));
+        }
+        let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
+        let files = [files, weights].concat();
+        let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
+        // Else the version could be that of other files than those that were loaded.
+        ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
+        let model = Self {
+            identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
+            manifest,
+            tokenizer: Arc::new(tokenizer),
+            frame,
+            max_tokens,
+            tokenizer_version: hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?,
+            directory,
+            graph,
+            files,
+            widths: place.widths(),
+            sessions,
+            free,
+            back,
+        };
+        for mut session in model.free.iter().take(sessions) {
+            model
+                .warm_up(&mut *session, settings.gpu.batch_tokens)
+                .with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
+            drop(model.back.send(session));
+        }
+        Ok(model)
+    }
+
+    /// The same model with something else to infer: a fake, or a wrapper.
+    #[must_use]
+    pub fn with_session(self, session: impl Infer + 'static) -> Self {
+        self.with_sessions(vec![Box::new(session)])
+    }
+
+    /// The same with several, which run at once.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: Vec<Box<dyn Infer>>) -> Self {
+        self.sessions = sessions.len();
+        (self.back, self.free) = unbounded();
+        for session in sessions {
+            drop(self.back.send(session));
+        }
+        self
+    }
+
+    /// How many batches it runs at once.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// Runs a batch in the next session that is free: see [`Infer::infer`].
+    ///
+    /// # Errors
+    /// When the batch can't be run.
+    pub fn infer(&self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
+        let session = self.free.recv().context("the sessions are gone")?;
+        // Given back even after a panic: it leaves buffers that the next run fills anew.
+        let mut session = scopeguard::guard(session, |session| drop(self.back.send(session)));
+        session.infer(batch)
+    }
+
+    /// How wide a batch is whose longest row has so many tokens, special ones included: on a GPU, it is rounded up.
+    #[must_use]
+    pub fn width(&self, longest: usize) -> usize {
+        self.widths.of(longest)
+    }
+
+    /// Whether it runs on a GPU.
+    #[must_use]
+    pub fn is_on_gpu(&self) -> bool {
+        self.widths.are_few()
+    }
+
+    /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or
+    /// logits that are no numbers show here. Where widths are few, each is run, with as many rows as batches of so many
+    /// tokens have.
+    fn warm_up(&self, session: &mut dyn Infer, batch_tokens: usize) -> Result<()> {
+        let ids = self.tokenizer.encode(PROBE)?.ids;
+        let room = self.max_tokens.saturating_sub(self.frame.len());
+        ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
+        let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
+        let short = &ids[..ids.len().min(room)];
+        for (rows, width) in self.widths.largest(batch_tokens) {
+            let row = &long[..width.saturating_sub(self.frame.len())];
+            session
+                .infer(&vec![row; rows])
+                .with_context(|| format!("with {rows} rows of {width} tokens; `batch.tokens` is {batch_tokens}"))?;
+        }
+        // Special tokens alone tell what the outputs are like; two rows, since there are graphs that take only one.
+        if !self.frame.is_empty() {
+            session.infer(&[&[], &[]])?;
+        }
+        let last = self.tokenizer.last_id();
+        session
+            .infer(&[&[last]])
+            .with_context(|| format!("with token {last}, the last of the tokenizer (is it this model's own?)"))?;
+        session.infer(&[short, &short[..short.len() / 2]])?;
+        session.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
+    }
+}
+
+/// A text to try a model with.
+pub const PROBE: &str = "The quick brown fox jumps over the lazy dog.";
+
+const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+/// The files that decide what the tags are; not all have to be there.
+fn files(directory: &Path, graph: &Path) -> Vec<PathBuf> {
+    let name = graph.strip_prefix(directory).unwrap_or(graph).to_string_lossy();
+    let beside = [&TOKENIZER_FILES[..], &["config.json", "heads.json"]].concat();
+    let weights = layout::weights(&name).map(|name| directory.join(name));
+    beside.iter().map(|name| directory.join(name)).chain([graph.to_owned()]).chain(weights).collect()
+}
+
+/// A hash of files of the directory, as far as they are there: of their names and what is in them.
+fn hash_of(directory: &Path, files: &[PathBuf]) -> Result<String> {
+    let mut hash = Sha256::new();
+    for path in files {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.with_context(|| path.display().to_string())?,
+        };
+        let name = path.strip_prefix(directory).unwrap_or(path).to_string_lossy();
+        hash.update(name.as_bytes());
+        hash.update(file.metadata()?.len().to_le_bytes());
+        add_content(&mut hash, file).with_context(|| path.display().to_string())?;
+    }
+    Ok(hex::encode(&hash.finalize()[..8]))
+}
+
+pub(crate) fn add_content(hash: &mut Sha256, file: File) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(1 << 20, file);
+    loop {
+        let block = file.fill_buf()?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        hash.update(block);
+        let length = block.len();
+        file.consume(length);
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
