@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tagbert::codec::decode::Document;
 use tagbert::config::{Config, Device, LongDocuments};
+use tagbert::record::document::Document;
+use tagbert::record::tag::Tag;
 use tagbert::tagger::gather::run_alone;
+use tagbert::tagger::scores::argmax;
 use tagbert::tagger::taggers::{Taggers, Work};
-use tagbert::tagger::tags::{Tag, argmax};
 
 mod support;
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tagbert::codec::decode::Document;
 use tagbert::config::{Config, Device, LongDocuments};
 use tagbert::model::tokenize::tokenizer;
+use tagbert::record::document::Document;
+use tagbert::record::tag::Tag;
 use tagbert::tagger::gather::Gathered;
 use tagbert::tagger::taggers::{Taggers, Work};
-use tagbert::tagger::tags::Tag;
 use tokenizers::Tokenizer as HfTokenizer;
 
 mod support;

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::config::{Config, Device};
 use tagbert::record::envelope::Record;
+use tagbert::record::tag::{Entity, Tag};
 use tagbert::tagger::gather::run_alone;
 use tagbert::tagger::taggers::Taggers;
-use tagbert::tagger::tags::{Entity, Tag};
 
 mod support;
 

@@ -7,7 +7,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::record::envelope::{Origin, Rejection};
+use crate::record::envelope::Origin;
+use crate::record::rejection::Rejection;
 
 /// The headers that a dead letter has beside its own. Header values are text.
 #[derive(Serialize, JsonSchema)]
@@ -120,7 +121,8 @@ fn is_explaining(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::envelope::{Lease, Stage};
+    use crate::record::envelope::Lease;
+    use crate::record::rejection::Stage;
 
     #[test]
     fn a_dead_letter_says_where_it_came_from_and_why_it_is_here() {

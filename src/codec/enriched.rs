@@ -8,12 +8,12 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::decode::Document;
 use crate::config::KeepDocument;
-use crate::model::loaded::Identity;
+use crate::record::answer::Answer;
+use crate::record::answer::Identity;
+use crate::record::document::Document;
 use crate::record::envelope::Envelope;
-use crate::tagger::taggers::Answer;
-use crate::tagger::tags::Tag;
+use crate::record::tag::Tag;
 
 /// The value of a record on the output topic.
 #[derive(Serialize, JsonSchema)]

@@ -15,12 +15,14 @@ use serde_json::json;
 
 use super::cli::{Format, Tag};
 use crate::config::{Config, Input, Model as ModelConfig};
-use crate::pipeline::{Pipeline, Sink};
+use crate::pipeline::Pipeline;
+use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Lease, Origin, Outcome, Record};
+use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::outcome::Outcome;
 use crate::record::stop::Stop;
+use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
-use crate::telemetry::RecordSpan;
 use crate::telemetry::metrics::Metrics;
 
 /// What some programs put before UTF-8.

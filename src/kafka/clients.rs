@@ -13,8 +13,8 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 
-use super::ledger::TopicPartition;
 use crate::config::{Config, ConfigError, Delivery};
+use crate::record::partition::TopicPartition;
 
 /// How long any one request to the cluster may take before the worker gives up at its start.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);

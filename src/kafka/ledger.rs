@@ -5,9 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::record::envelope::{Lease, Origin};
-
-/// A partition of a topic.
-pub type TopicPartition = (Arc<str>, i32);
+use crate::record::partition::TopicPartition;
 
 /// A partition and the offset to commit for it: that of the first record that is not yet safe.
 pub type Watermark = (Arc<str>, i32, i64);

@@ -10,51 +10,21 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::files::manifest::Manifest;
 use super::files::stamp::Stamp;
 use super::files::{fetch, layout};
 use super::graph::graph_file::GraphFile;
+use super::session::device;
 use super::session::gpu::Plan;
-use super::session::runtime;
 use super::session::widths::Widths;
+use super::session::{Infer, Logits};
 use super::session::{Place, Session};
 use super::tokenize::tokenizer;
 use super::tokenize::{Frame, Tokenizer};
 use crate::config::ModelSettings;
-
-/// What one head gives for one row: shape `[labels]` for a text head, `[tokens, labels]` for a token head, row by row.
-/// Special tokens have none.
-pub type Logits = Vec<f32>;
-
-/// Something that turns token ids into logits. It is the seam between the pipeline and ONNX Runtime.
-pub trait Infer: Send {
-    /// Runs a batch of token ids without special ones; gives for each row the logits of each head, in the order of the
-    /// manifest.
-    ///
-    /// # Errors
-    /// When the batch can't be run. None of its rows has logits then.
-    fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>>;
-}
-
-/// Which model made the tags.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Identity {
-    /// Its name: that of `heads.json`, or of its directory.
-    pub name: Arc<str>,
-    /// A hash of its files (SHA-256, the first 16 hexadecimal digits); after `@`, the commit or the entity tags that it
-    /// was fetched from.
-    pub version: Arc<str>,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.version)
-    }
-}
+use crate::record::answer::Identity;
 
 /// A loaded model.
 pub struct Model {
@@ -110,8 +80,8 @@ impl Model {
         weights.retain(|file| !files.contains(file));
         let weights_before = Stamp::of_all(&weights);
         let hash = hash_of(&directory, &[&files[..], &weights].concat())?;
-        let gpu = runtime::resolve(settings.device, &about)?;
-        let (sessions, threads) = runtime::sessions(gpu, settings.sessions, settings.threads);
+        let gpu = device::resolve(settings.device, &about)?;
+        let (sessions, threads) = device::sessions(gpu, settings.sessions, settings.threads);
         let plan = Plan { graph: &about, version: &hash, max_tokens, settings: settings.gpu };
         let place = gpu.map_or(Place::Cpu { threads }, |gpu| Place::Gpu(gpu, plan));
         let (back, free) = unbounded::<Box<dyn Infer>>();

@@ -13,6 +13,7 @@
 //! ([`Budget`](crate::record::budget::Budget)), which the source looks at. So nothing piles up, and nothing can deadlock.
 
 mod reorder;
+pub mod sink;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,17 +25,23 @@ use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use self::reorder::Reorder;
-use crate::codec::decode::{Decoded, Decoder, Document};
+use self::sink::Sink;
+use crate::codec::decode::{Decoded, Decoder};
 use crate::codec::enriched::Assembler;
 use crate::config::Config;
-use crate::record::envelope::{Envelope, Outcome, Rejection};
+use crate::record::answer::Answer;
+use crate::record::document::Document;
+use crate::record::envelope::Envelope;
 use crate::record::feed::{Fed, Feed};
+use crate::record::outcome::Outcome;
+use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
 use crate::tagger::cache::{Cache, Found};
+use crate::tagger::finished::Finished;
 use crate::tagger::infer::{Ends, Runner};
 use crate::tagger::live::Live;
 use crate::tagger::shadow::Shadow;
-use crate::tagger::taggers::{Answer, Work};
+use crate::tagger::taggers::Work;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the sink may be left alone.
@@ -46,30 +53,6 @@ const AT_ONCE: usize = 64;
 /// How long threads may take to notice that the work is abandoned: longer than calls of the client library, three of them
 /// one after the other.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Where documents end: the seam between the pipeline and Kafka (or a file).
-pub trait Sink: Send + 'static {
-    /// Takes an outcome, to deliver it. Those of a partition come in input order.
-    ///
-    /// # Errors
-    /// When delivery is impossible for good; the worker then stops.
-    fn deliver(&mut self, outcome: Outcome) -> Result<()>;
-
-    /// Is called after every few outcomes, and when nothing comes for a while.
-    ///
-    /// # Errors
-    /// As for [`Sink::deliver`].
-    fn tick(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// What comes out of the model's thread, or passes it by.
-pub(crate) enum Finished {
-    Tagged(Envelope<Work>),
-    Known(Envelope<Document>, Arc<Answer>),
-    Outcome(Outcome),
-}
 
 /// The running stages between source and sink.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use std::time::Instant;
 use rdkafka::message::OwnedHeaders;
 
 use super::budget::Permit;
-use crate::telemetry::RecordSpan;
+use super::headers;
+use super::trace::RecordSpan;
 
 /// Where a record came from, and where it stands in its partition.
 #[derive(Clone, Debug)]
@@ -24,6 +25,15 @@ pub struct Origin {
     pub seq: u64,
     /// Whether that assignment still holds.
     pub lease: Lease,
+}
+
+impl Origin {
+    /// What tells it from all other records: see [`headers::RECORD_ID`].
+    #[must_use]
+    pub fn record_id(&self) -> String {
+        let Self { topic, partition, offset, .. } = self;
+        format!("{topic}-{partition}-{offset}")
+    }
 }
 
 /// An assignment of a partition, as seen by its records. It is held, then ending, then gone.
@@ -75,7 +85,7 @@ impl Record {
     #[must_use]
     pub fn size(&self) -> usize {
         let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-        let headers = self.headers.iter().flat_map(crate::record::headers::iter);
+        let headers = self.headers.iter().flat_map(headers::iter);
         let headers = headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
         bytes(&self.key) + bytes(&self.value) + headers.sum::<usize>()
     }
@@ -120,80 +130,6 @@ impl<T, E> Envelope<Result<T, E>> {
         match body {
             Ok(body) => Ok(Envelope { origin, record, body, fetched, span, permit }),
             Err(body) => Err(Envelope { origin, record, body, fetched, span, permit }),
-        }
-    }
-}
-
-/// Why a record could not be tagged; it becomes a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Rejection {
-    /// The stage that refused it.
-    pub stage: Stage,
-    /// The class of the error, for people who count them.
-    pub class: &'static str,
-    /// What is wrong, without any of the document's text.
-    pub message: String,
-    /// How often the stage tried.
-    pub attempts: u32,
-}
-
-impl Rejection {
-    /// Refused at the first attempt.
-    #[must_use]
-    pub fn new(stage: Stage, class: &'static str, message: String) -> Self {
-        Self { stage, class, message, attempts: 1 }
-    }
-}
-
-/// The stages that can refuse a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Bytes to document.
-    Decode,
-    /// Text to token ids.
-    Tokenize,
-    /// Token ids to logits.
-    Infer,
-    /// The output topic refused the enriched record.
-    Sink,
-}
-
-impl Stage {
-    /// All stages, in the order of the journey.
-    pub const ALL: [Self; 4] = [Self::Decode, Self::Tokenize, Self::Infer, Self::Sink];
-
-    /// Its name in headers and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Decode => "decode",
-            Self::Tokenize => "tokenize",
-            Self::Infer => "infer",
-            Self::Sink => "sink",
-        }
-    }
-}
-
-/// How a record's journey ends: there is no fourth way.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Tagged; the body is the value of the enriched record.
-    Enriched(Envelope<Vec<u8>>),
-    /// A null value, passed on as such.
-    Tombstone(Envelope<()>),
-    /// Refused, with the reason.
-    DeadLetter(Envelope<Rejection>),
-}
-
-impl Outcome {
-    /// Where the record came from.
-    #[must_use]
-    pub fn origin(&self) -> &Origin {
-        match self {
-            Self::Enriched(envelope) => &envelope.origin,
-            Self::Tombstone(envelope) => &envelope.origin,
-            Self::DeadLetter(envelope) => &envelope.origin,
         }
     }
 }

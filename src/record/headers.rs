@@ -11,8 +11,6 @@ use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_header_remove, rd_kafk
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::envelope::Origin;
-
 /// All headers in order: name and value, both as bytes.
 pub fn iter(headers: &OwnedHeaders) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     (0..).map_while(move |index| get(headers, index))
@@ -54,12 +52,10 @@ pub const RECORD_ID: &str = "tagbert.record.id";
 
 /// The headers with the record's id.
 #[must_use]
-pub fn with_record_id(headers: Option<OwnedHeaders>, origin: &Origin) -> OwnedHeaders {
-    let Origin { topic, partition, offset, .. } = origin;
-    let id = format!("{topic}-{partition}-{offset}");
+pub fn with_record_id(headers: Option<OwnedHeaders>, id: &str) -> OwnedHeaders {
     // What is here may have come through tagbert before.
     without(headers.unwrap_or_default(), |name| name == RECORD_ID.as_bytes())
-        .insert(Header { key: RECORD_ID, value: Some(&id) })
+        .insert(Header { key: RECORD_ID, value: Some(id) })
 }
 
 /// The headers without those whose names are unwanted, the others as they were, in whatever bytes.

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::taggers::{Lane, Work};
 use super::windows::Window;
-use crate::model::loaded::Logits;
+use crate::model::session::Logits;
 
 /// What came of a document's windows so far, in whatever order they are run.
 #[derive(Debug)]

@@ -12,14 +12,15 @@ use anyhow::{Error, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::batch::{Batcher, Next};
+use super::finished::Finished;
 use super::gather::Gathered;
 use super::taggers::{Lane, Taggers, Work};
 use super::windows::Window;
 use crate::config::{Batch, Retries};
-use crate::kafka::sink::pace::backoff;
-use crate::model::loaded::Logits;
-use crate::pipeline::Finished;
-use crate::record::envelope::{Envelope, Outcome, Rejection, Stage};
+use crate::model::session::Logits;
+use crate::record::envelope::Envelope;
+use crate::record::outcome::Outcome;
+use crate::record::rejection::{Rejection, Stage};
 use crate::record::stop::Stop;
 use crate::telemetry::metrics::Metrics;
 
@@ -309,7 +310,7 @@ impl Runner {
     fn failed(&self, state: &mut State, mut row: Row, error: &Error, name: &str) -> ControlFlow<Error> {
         row.failures += 1;
         if row.failures <= self.retries.max {
-            let wait = backoff(&self.retries, row.failures);
+            let wait = self.retries.wait_before(row.failures);
             tracing::warn!("{name} failed on a document, trying again in {} ms: {error:#}", wait.as_millis());
             state.later.push((Instant::now() + wait, row));
             return ControlFlow::Continue(());

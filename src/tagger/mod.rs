@@ -3,10 +3,13 @@
 
 pub mod batch;
 pub mod cache;
+pub mod finished;
 pub mod gather;
 pub mod infer;
 pub mod live;
+pub mod probe;
 pub mod reload;
+pub mod scores;
 pub mod shadow;
 pub mod spans;
 pub mod taggers;

@@ -3,34 +3,28 @@
 //! One thread does it, one reload after the other. A new model is loaded beside the old one, warmed up and tried; then
 //! new documents get it, and those on their way keep the old. A broken one is refused, and nothing changes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::gather::run_alone;
 use super::live::Live;
+use super::probe;
 use super::shadow::Shadow;
 use super::taggers::Taggers;
-use super::tags::Tag;
 use super::watch::{Watch, local_files};
-use crate::codec::decode::Document;
 use crate::config::Config;
-use crate::model::loaded::Identity;
 use crate::model::vet;
+use crate::record::answer::Identity;
 
 /// So many reloads may wait for the one that is being done. Each sees all that changed before it began.
 const WAITING: usize = 4;
-
-/// What a new model has to tag before it is used.
-const PROBE: &str = "Subject: lunch\nAngela Merkel met Tim Cook of Apple in Berlin. Win a FREE prize now!";
 
 /// Where reloads are asked for.
 #[derive(Clone, Debug)]
@@ -227,45 +221,10 @@ impl Reloader {
     }
 }
 
-/// Loads models for use beside others, and tries them on a text.
-///
-/// # Errors
-/// When they can't be used. Then nothing has changed.
-pub fn load(config: &Config) -> Result<Arc<Taggers>> {
-    let tried = catch_unwind(AssertUnwindSafe(|| {
-        let taggers = Arc::new(Taggers::load(config)?);
-        probe(&taggers, config.texts().len()).context("on a probe text")?;
-        Ok(taggers)
-    }));
-    tried.unwrap_or_else(|_| Err(anyhow!("loading it panicked")))
-}
-
 /// The same of files that came while the worker runs: they must not end it.
 fn load_vetted(config: &Config) -> Result<Arc<Taggers>> {
     vet::all(config)?;
-    load(config)
-}
-
-/// Tags a text; every tagger has to say something of it.
-fn probe(taggers: &Arc<Taggers>, texts: usize) -> Result<()> {
-    let mut work = taggers.encode(Document::unnamed(vec![Some(PROBE.into()); texts]))?;
-    run_alone(&mut work)?;
-    let tags = work.tags();
-    ensure!(tags.len() == taggers.names().len(), "there are {} tags of {}", tags.len(), taggers.names().len());
-    let wrong = tags.iter().find(|(_, tag)| !is_finite(tag));
-    if let Some((name, _)) = wrong {
-        bail!("tag `{name}` has a score that is no number");
-    }
-    Ok(())
-}
-
-fn is_finite(tag: &Tag) -> bool {
-    match tag {
-        Tag::Class(class) => class.score.is_finite(),
-        Tag::Number(number) => number.value.is_finite(),
-        Tag::Labels(labels) => labels.iter().all(|label| label.score.is_finite()),
-        Tag::Entities(entities) => entities.iter().all(|entity| entity.score.is_finite()),
-    }
+    probe::load(config)
 }
 
 /// Puts new models in the place of the current ones, if they can be had and are others.

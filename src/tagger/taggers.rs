@@ -3,20 +3,24 @@
 //! What several taggers have in common is done once: a *reader* for each text and tokenizer, a *lane* for each model on
 //! a reader's tokens.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::cache::Claim;
-use super::tags::{Reading, Tag};
+use super::tags::Reading;
 use super::windows::Windows;
-use crate::codec::decode::Document;
 use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, WindowSettings};
-use crate::model::loaded::{Identity, Logits, Model};
+use crate::model::loaded::Model;
+use crate::model::session::Logits;
 use crate::model::tokenize::{Encoded, Place, Tokenizer};
-use crate::record::envelope::Rejection;
+use crate::record::answer::Answer;
+use crate::record::answer::Identity;
+use crate::record::document::Document;
+use crate::record::rejection::Rejection;
+use crate::record::tag::Tag;
 
 /// All that is needed to tag. A reload makes a new one; documents keep to the one that they began with.
 #[derive(Debug)]
@@ -71,21 +75,6 @@ pub struct Work {
     pub claim: Option<Claim>,
     /// Since when it could be run by the next lane's model.
     pub ready: Instant,
-}
-
-/// What the taggers say of a document: all that its enriched record has of them.
-#[derive(Debug)]
-pub struct Answer {
-    /// Who says so. Weak, so that a model that was replaced can go.
-    pub by: Weak<Taggers>,
-    /// [`Work::tags`].
-    pub tags: Vec<(Arc<str>, Tag)>,
-    /// [`Work::models`].
-    pub models: Vec<Identity>,
-    /// [`Work::seen`].
-    pub tokens: usize,
-    /// [`Work::is_truncated`].
-    pub truncated: bool,
 }
 
 /// How many loads there were.
@@ -245,7 +234,7 @@ impl Work {
     #[must_use]
     pub fn answer(&self) -> Answer {
         Answer {
-            by: Arc::downgrade(&self.taggers),
+            load: self.taggers.load,
             tags: self.tags().into_iter().map(|(name, tag)| (Arc::clone(name), tag)).collect(),
             models: self.models().into_iter().cloned().collect(),
             tokens: self.seen(),

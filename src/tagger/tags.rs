@@ -4,69 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+use super::scores::{argmax, sigmoid, softmax};
 use super::spans;
 use crate::config::{Aggregation, TaggerSettings, WindowScores};
 use crate::model::files::manifest::{Head, Task};
 use crate::model::tokenize::Encoded;
-
-/// The best label of a head whose labels exclude each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Class {
-    /// The label; null when its score is below its threshold, or it is none of those to keep.
-    #[schemars(required)]
-    pub label: Option<Arc<str>>,
-    /// The probability of the best label (softmax), 0 to 1, even if that is null.
-    pub score: f32,
-}
-
-/// One of the labels of a head that may give several.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Label {
-    /// The label.
-    pub label: Arc<str>,
-    /// Its probability (sigmoid), 0 to 1.
-    pub score: f32,
-}
-
-/// The number that a regression gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Number {
-    /// The number, as the model gave it.
-    pub value: f32,
-}
-
-/// A name found in the text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Entity {
-    /// The type, such as PER, ORG, LOC or MISC. (With `aggregation: none` the token's label, such as B-PER.)
-    #[serde(rename = "type")]
-    pub kind: Arc<str>,
-    /// Exactly the slice of the tagged text from `start` to `end`.
-    pub text: String,
-    /// First Unicode code point of the span in the tagged text.
-    pub start: u32,
-    /// One past its last code point.
-    pub end: u32,
-    /// Mean probability of its words' (or tokens') labels, 0 to 1.
-    pub score: f32,
-}
-
-/// What one head says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Tag {
-    /// Which one of its labels the document has.
-    Class(Class),
-    /// Which number it has.
-    Number(Number),
-    /// Which of its labels the document has, the surest first.
-    Labels(Vec<Label>),
-    /// Which names are in it, in the order of the text.
-    Entities(Vec<Entity>),
-}
+use crate::record::tag::{Class, Label, Number, Tag};
 
 /// How a head's logits become a tag.
 #[derive(Clone, Debug)]
@@ -184,29 +128,6 @@ impl Reading {
 
 fn list(names: &[&Arc<str>]) -> String {
     names.iter().map(|name| &***name).collect::<Vec<_>>().join(", ")
-}
-
-/// The probabilities of labels that exclude each other.
-#[must_use]
-pub fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut powers: Vec<f32> = logits.iter().map(|logit| ((logit - highest) / temperature).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    for power in &mut powers {
-        *power /= sum;
-    }
-    powers
-}
-
-fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
-}
-
-/// The place of the largest value (of equals, the first), and the value.
-#[must_use]
-pub fn argmax(values: &[f32]) -> (usize, f32) {
-    let values = values.iter().copied().enumerate();
-    values.reduce(|best, next| if next.1 > best.1 { next } else { best }).unwrap_or_default()
 }
 
 #[cfg(test)]

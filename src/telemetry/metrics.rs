@@ -9,9 +9,9 @@ use hdrhistogram::Histogram as Hdr;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 
-use crate::kafka::ledger::TopicPartition;
 use crate::record::budget::Budget;
-use crate::record::envelope::Stage;
+use crate::record::partition::TopicPartition;
+use crate::record::rejection::Stage;
 
 /// A count that only grows.
 #[derive(Debug, Default)]

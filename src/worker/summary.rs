@@ -96,3 +96,22 @@ impl fmt::Display for Summary {
         write!(f, "latency    p50 {p50:.2} s, p99 {p99:.2} s from fetch to acknowledgement")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::metrics::MeterProvider as _;
+    use opentelemetry::metrics::noop::NoopMeterProvider;
+
+    use super::*;
+    use crate::record::budget::Budget;
+
+    #[test]
+    fn what_the_cache_saved_is_told() {
+        let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &Budget::new(1));
+        metrics.cache_hits.add(10);
+        metrics.cache_joined.add(19);
+        let summary = Summary::of(&metrics).to_string();
+        let told = "\ncache      10 documents from the cache, 19 joined to another in flight\n";
+        assert!(summary.contains(told), "{summary}");
+    }
+}

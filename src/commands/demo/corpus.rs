@@ -7,6 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+/// Of each of the demo's topics.
+pub(super) const PARTITIONS: usize = 4;
+
 /// Documents in the order in which they are streamed.
 pub(super) struct Corpus {
     pub documents: Vec<Document>,
@@ -56,4 +59,9 @@ impl Corpus {
         ensure!(!documents.is_empty(), "{} holds no document", path.display());
         Ok(Self { documents })
     }
+}
+
+/// The partition of the document with this number.
+pub(super) fn partition_of(number: usize) -> usize {
+    number % PARTITIONS
 }

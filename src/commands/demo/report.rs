@@ -8,8 +8,7 @@ use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use serde_json::Value;
 
-use super::broker::partition_of;
-use super::corpus::Corpus;
+use super::corpus::{Corpus, PARTITIONS, partition_of};
 
 /// Follows every document from feeding to its end.
 pub(super) struct Report<'a> {
@@ -21,7 +20,7 @@ pub(super) struct Report<'a> {
     /// How many came more than once.
     pub repeated: usize,
     /// Bytes of the documents that came out, by partition.
-    pub bytes_done: [usize; 4],
+    pub bytes_done: [usize; PARTITIONS],
     seen: Vec<bool>,
     dead: usize,
     labels: BTreeMap<String, BTreeMap<String, usize>>,
@@ -49,7 +48,7 @@ impl<'a> Report<'a> {
             fed: 0,
             out: 0,
             repeated: 0,
-            bytes_done: [0; 4],
+            bytes_done: [0; PARTITIONS],
             seen: vec![false; corpus.documents.len()],
             dead: 0,
             labels: BTreeMap::new(),

@@ -45,8 +45,8 @@ impl Limit {
     pub fn of(taggers: &Taggers, documents: &Documents) -> Result<Self, &'static str> {
         let (mut work, mut gemms) = (Vec::new(), Vec::<Products>::new());
         for lane in &taggers.lanes {
-            let shape = Shape::of(&lane.model).ok_or("config.json does not say how large the model is")?;
-            let integer = is_integer(&lane.model).ok_or("the model's file can't be read any more")?;
+            let shape = Shape::of(&lane.model.directory).ok_or("config.json does not say how large the model is")?;
+            let integer = is_integer(&lane.model.graph).ok_or("the model's file can't be read any more")?;
             let own = if integer { Precision::Int8 } else { Precision::Fp32 };
             let rows = documents.rows(lane).map(|ids| ids.len() + lane.model.frame.len());
             let operations = rows.map(|tokens| shape.operations(tokens)).sum();

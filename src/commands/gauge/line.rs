@@ -12,9 +12,10 @@ use opentelemetry::metrics::noop::NoopMeterProvider;
 
 use super::{envelope, per_second};
 use crate::config::{Cache, Config};
-use crate::pipeline::{Pipeline, Sink};
+use crate::pipeline::Pipeline;
+use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
-use crate::record::envelope::Outcome;
+use crate::record::outcome::Outcome;
 use crate::record::stop::Stop;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;

@@ -17,9 +17,10 @@ use anyhow::{Result, bail};
 use crate::codec::decode::{Decoded, Decoder};
 use crate::config::Config;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Lease, Origin, Record, Rejection};
+use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::rejection::Rejection;
+use crate::record::trace::RecordSpan;
 use crate::tagger::taggers::{Lane, Taggers, Work};
-use crate::telemetry::RecordSpan;
 
 /// Documents that can be tagged, as they came and as tokens.
 #[derive(Debug)]

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::codec::decode::Document;
 use crate::config::Config;
 use crate::model::files::layout::onnx_files;
 use crate::model::files::manifest::{Head, Task};
+use crate::model::files::token_label::TokenLabel;
 use crate::model::graph::graph_file::GraphFile;
 use crate::model::graph::onnx::Graph;
-use crate::model::loaded::{Identity, Model, PROBE};
+use crate::model::loaded::{Model, PROBE};
 use crate::model::tokenize::About;
+use crate::record::answer::Identity;
+use crate::record::document::Document;
+use crate::record::tag::Tag;
 use crate::tagger::gather::run_alone;
-use crate::tagger::spans::TokenLabel;
 use crate::tagger::taggers::{Lane, Taggers};
-use crate::tagger::tags::Tag;
 
 /// Operators that compute on integers, or turn them back into floats.
 const QUANTIZED: [&str; 14] = [

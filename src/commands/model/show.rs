@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::inspection::{Fact, HeadFacts, Inspection};
 use crate::model::graph::onnx::{Axis, Tensor};
-use crate::tagger::tags::Tag;
+use crate::record::tag::Tag;
 
 /// How many of a long list are shown.
 const FEW: usize = 12;

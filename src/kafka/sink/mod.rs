@@ -27,12 +27,15 @@ use self::parcel::{Kind, Parcel, is_refusal};
 use self::producer::Producer;
 use self::transaction::{Transactions, Trouble};
 use super::clients;
-use super::ledger::{Ledger, TopicPartition};
+use super::ledger::Ledger;
 use super::source::assignment::Assignment;
 use super::source::watchdog::Pulse;
 use crate::config::{Config, Delivery, Output, Policy, Retries};
-use crate::pipeline::Sink;
-use crate::record::envelope::{Origin, Outcome, Rejection};
+use crate::pipeline::sink::Sink;
+use crate::record::envelope::Origin;
+use crate::record::outcome::Outcome;
+use crate::record::partition::TopicPartition;
+use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
 use crate::telemetry::metrics::Metrics;
 

@@ -44,16 +44,10 @@ impl Pace {
     pub fn back_off(&mut self, next: usize, now: Instant) -> (Duration, u32) {
         self.failures += 1;
         self.limit = next.max(1);
-        let wait = backoff(&self.retries, self.failures);
+        let wait = self.retries.wait_before(self.failures);
         self.until = Some(now + wait);
         (wait, self.failures)
     }
-}
-
-/// The wait before the retry of this number, from 1 on: exponential, at most the longest, give or take a half.
-pub(crate) fn backoff(retries: &Retries, number: u32) -> Duration {
-    let doubled = retries.backoff.saturating_mul(1 << (number - 1).min(20));
-    doubled.min(retries.max_backoff).mul_f64(0.5 + fastrand::f64())
 }
 
 #[cfg(test)]

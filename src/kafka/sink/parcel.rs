@@ -9,9 +9,11 @@ use rdkafka::message::OwnedHeaders;
 use crate::codec::dead_letter;
 use crate::config::Policy;
 use crate::record::budget::Permit;
-use crate::record::envelope::{Envelope, Origin, Outcome, Record, Rejection, Stage};
+use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::headers;
-use crate::telemetry::RecordSpan;
+use crate::record::outcome::Outcome;
+use crate::record::rejection::{Rejection, Stage};
+use crate::record::trace::RecordSpan;
 
 /// What the broker said of a message, once it has.
 pub(super) type Receipt = Arc<OnceLock<Result<(), RDKafkaErrorCode>>>;
@@ -105,7 +107,7 @@ impl Parcel {
             }
             Kind::Skipped => return None,
         };
-        let headers = headers::with_record_id(headers, &self.origin);
+        let headers = headers::with_record_id(headers, &self.origin.record_id());
         Some(Contents { to, key, value, headers, timestamp: self.timestamp })
     }
 

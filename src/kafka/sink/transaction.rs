@@ -18,9 +18,9 @@ use super::parcel::Parcel;
 use super::producer::Producer;
 use crate::config::Transaction;
 use crate::kafka::clients;
-use crate::kafka::ledger::TopicPartition;
 use crate::kafka::source::assignment::{self, Assignment};
 use crate::kafka::source::watchdog::Pulse;
+use crate::record::partition::TopicPartition;
 use crate::record::stop::Stop;
 
 /// How long one request may take before it is asked whether the worker has been stopped.

@@ -17,7 +17,8 @@ use super::prefetched::Prefetched;
 use super::watchdog::{self, Fetching};
 use crate::config::Delivery;
 use crate::kafka::clients;
-use crate::kafka::ledger::{Ledger, TopicPartition, Watermark};
+use crate::kafka::ledger::{Ledger, Watermark};
+use crate::record::partition::TopicPartition;
 use crate::record::stop::Stop;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -32,7 +33,7 @@ pub struct Assignment {
     health: Arc<Health>,
     stop: Arc<Stop>,
     delivery: Delivery,
-    prefetched: Prefetched,
+    prefetched: Prefetched<Self>,
     changed: AtomicBool,
     fetching: Mutex<Option<HashMap<TopicPartition, Fetching>>>,
 }
@@ -51,7 +52,7 @@ impl Assignment {
     }
 
     /// What was fetched of our partitions.
-    pub(crate) fn prefetched(&self) -> &Prefetched {
+    pub(crate) fn prefetched(&self) -> &Prefetched<Self> {
         &self.prefetched
     }
 

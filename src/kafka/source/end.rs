@@ -14,7 +14,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::config::Config;
 use crate::kafka::clients;
-use crate::kafka::ledger::{Ledger, TopicPartition};
+use crate::kafka::ledger::Ledger;
+use crate::record::partition::TopicPartition;
 
 /// How long a look may take: the consumer is not polled meanwhile. The next look asks again.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);

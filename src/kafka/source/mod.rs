@@ -20,13 +20,14 @@ use self::assignment::{Assignment, list};
 use self::end::End;
 use self::watchdog::{Pulse, Watchdog};
 use super::clients;
-use super::ledger::{Ledger, TopicPartition};
+use super::ledger::Ledger;
 use crate::config::{Config, Delivery};
 use crate::pipeline::Pipeline;
 use crate::record::budget::Budget;
 use crate::record::envelope::{Envelope, Record};
+use crate::record::partition::TopicPartition;
 use crate::record::stop::Stop;
-use crate::telemetry::RecordSpan;
+use crate::record::trace::RecordSpan;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -273,8 +274,11 @@ impl Source {
             timestamp: message.timestamp().to_millis(),
         };
         self.metrics.fetch();
-        let span =
-            if self.traced { RecordSpan::start(&origin, record.headers.as_ref()) } else { RecordSpan::default() };
+        let span = if self.traced {
+            RecordSpan::start(&origin.topic, origin.partition, origin.offset, record.headers.as_ref())
+        } else {
+            RecordSpan::default()
+        };
         let permit = self.budget.take(record.size());
         pipeline.feed(Envelope { origin, record, body: (), fetched: Instant::now(), span, permit });
     }

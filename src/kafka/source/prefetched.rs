@@ -10,37 +10,36 @@ use std::time::Duration;
 
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::BorrowedMessage;
 
-use super::assignment::Assignment;
-use crate::kafka::ledger::TopicPartition;
+use crate::record::partition::TopicPartition;
 
 /// So many records of a partition are taken before it is the next one's turn.
 const TURN: usize = 32;
 
-type Queue = (TopicPartition, PartitionQueue<Assignment>);
+type Queue<C> = (TopicPartition, PartitionQueue<C>);
 
 /// The queues of the assigned partitions, the one whose turn it is first.
-pub(crate) struct Prefetched {
+pub(crate) struct Prefetched<C: ConsumerContext + 'static> {
     /// A queue keeps its consumer alive, which has this.
-    consumer: Mutex<Weak<BaseConsumer<Assignment>>>,
-    queues: Mutex<VecDeque<Queue>>,
+    consumer: Mutex<Weak<BaseConsumer<C>>>,
+    queues: Mutex<VecDeque<Queue<C>>>,
     /// Told that a queue is not empty any more.
     filled: (Sender<()>, Receiver<()>),
 }
 
-impl Default for Prefetched {
+impl<C: ConsumerContext + 'static> Default for Prefetched<C> {
     fn default() -> Self {
         Self { consumer: Mutex::default(), queues: Mutex::default(), filled: bounded(1) }
     }
 }
 
-impl Prefetched {
+impl<C: ConsumerContext + 'static> Prefetched<C> {
     /// Whose queues they will be. Before it subscribes.
-    pub fn of(&self, consumer: &Arc<BaseConsumer<Assignment>>) {
+    pub fn of(&self, consumer: &Arc<BaseConsumer<C>>) {
         *self.consumer() = Arc::downgrade(consumer);
     }
 
@@ -117,11 +116,11 @@ impl Prefetched {
         let _ = self.filled.1.recv_timeout(timeout);
     }
 
-    fn consumer(&self) -> MutexGuard<'_, Weak<BaseConsumer<Assignment>>> {
+    fn consumer(&self) -> MutexGuard<'_, Weak<BaseConsumer<C>>> {
         self.consumer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queues(&self) -> MutexGuard<'_, VecDeque<Queue>> {
+    fn queues(&self) -> MutexGuard<'_, VecDeque<Queue<C>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

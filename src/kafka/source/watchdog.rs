@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::statistics::Statistics;
 
-use crate::kafka::ledger::TopicPartition;
+use crate::record::partition::TopicPartition;
 
 /// A partition that has records and moves no further for so long is fetched anew.
 const FETCH: Duration = Duration::from_secs(10);

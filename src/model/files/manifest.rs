@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::tagger::spans::TokenLabel;
+use super::token_label::TokenLabel;
 
 /// What is known of a model before it is run.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Head {
     pub fn entity_type(&self, label: &str) -> Option<&Arc<str>> {
         let Task::Tokens(labels) = &self.task else { return None };
         let index = self.labels.iter().position(|known| **known == *label)?;
-        labels[index].entity_type()
+        labels[index].entity_type.as_ref()
     }
 
     /// The labels as users know them: entity types, for a token head.
@@ -77,7 +77,7 @@ impl Head {
     pub fn names(&self) -> Vec<&Arc<str>> {
         match &self.task {
             Task::Tokens(labels) => {
-                let mut types: Vec<_> = labels.iter().filter_map(TokenLabel::entity_type).collect();
+                let mut types: Vec<_> = labels.iter().filter_map(|label| label.entity_type.as_ref()).collect();
                 types.sort_unstable();
                 types.dedup();
                 types

@@ -4,3 +4,4 @@ pub mod fetch;
 pub mod layout;
 pub mod manifest;
 pub mod stamp;
+pub mod token_label;

@@ -1,10 +1,11 @@
 //! How large an encoder is, for what it computes: the sizes in Hugging Face's `config.json`.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::graph_file::GraphFile;
 use crate::model::files::manifest;
-use crate::model::loaded::Model;
 
 /// The sizes that decide how much an encoder computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -37,8 +38,8 @@ const INTEGER: [&str; 7] = [
 impl Shape {
     /// The model's, where its `config.json` says all of it.
     #[must_use]
-    pub fn of(model: &Model) -> Option<Self> {
-        let shape: Self = manifest::read(&model.directory.join("config.json")).ok()?;
+    pub fn of(directory: &Path) -> Option<Self> {
+        let shape: Self = manifest::read(&directory.join("config.json")).ok()?;
         let Self { layers, hidden, intermediate } = shape;
         [layers, hidden, intermediate].iter().all(|size| (1..=WIDEST).contains(size)).then_some(shape)
     }
@@ -60,8 +61,8 @@ impl Shape {
 
 /// Whether a model multiplies integers of eight bits. `None` if its file can't be read any more.
 #[must_use]
-pub fn is_integer(model: &Model) -> Option<bool> {
-    Some(GraphFile::open(&model.graph).ok()?.graph.count(&INTEGER) > 0)
+pub fn is_integer(graph: &Path) -> Option<bool> {
+    Some(GraphFile::open(graph).ok()?.graph.count(&INTEGER) > 0)
 }
 
 #[cfg(test)]

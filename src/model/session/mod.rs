@@ -1,5 +1,6 @@
 //! One session of ONNX Runtime: token ids in, logits out.
 
+pub mod device;
 pub mod gpu;
 pub mod runtime;
 mod tensors;
@@ -17,7 +18,6 @@ use self::gpu::{Gpu, Plan};
 use self::tensors::{Floats, Input, Says};
 use self::widths::Widths;
 use super::files::manifest::Head;
-use super::loaded::{Infer, Logits};
 use super::tokenize::Frame;
 
 const INPUT_IDS: &str = "input_ids";
@@ -27,6 +27,20 @@ const INPUTS: [(&str, Says); 3] =
 
 /// What makes a graph that fits.
 const EXPORT: &str = "export it with `optimum-cli export onnx`";
+
+/// What one head gives for one row: shape `[labels]` for a text head, `[tokens, labels]` for a token head, row by row.
+/// Special tokens have none.
+pub type Logits = Vec<f32>;
+
+/// Something that turns token ids into logits. It is the seam between the pipeline and ONNX Runtime.
+pub trait Infer: Send {
+    /// Runs a batch of token ids without special ones; gives for each row the logits of each head, in the order of the
+    /// manifest.
+    ///
+    /// # Errors
+    /// When the batch can't be run. None of its rows has logits then.
+    fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>>;
+}
 
 /// A session and the buffers of its inputs. It has one owner, since ONNX Runtime runs it by `&mut`.
 #[derive(Debug)]

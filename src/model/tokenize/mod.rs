@@ -15,7 +15,7 @@ use tokenizers::{
 };
 
 use self::word_piece::WordPiece;
-use crate::record::envelope::{Rejection, Stage};
+use crate::record::rejection::{Rejection, Stage};
 
 /// A text as tokens, without special ones, and how they lead back to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{Device, ModelSettings, Retries};
 use crate::model::files::manifest::Head;
-use crate::model::loaded::{Infer, Logits, Model};
+use crate::model::loaded::Model;
+use crate::model::session::{Infer, Logits};
 use crate::record::budget::Budget;
-use crate::record::envelope::{Lease, Origin, Record, Stage};
+use crate::record::envelope::{Lease, Origin, Record};
+use crate::record::rejection::Stage;
+use crate::record::trace::RecordSpan;
 use crate::tagger::taggers::Taggers;
-use crate::telemetry::RecordSpan;
 
 /// Gives logits of the right shapes; fails on every batch with a row that holds the poison, and so often at first.
 struct FakeModel {

@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LinkedHashMap;
 use sha2::{Digest, Sha256};
 
-use super::taggers::Answer;
-use super::tags::{Entity, Label, Tag};
-use crate::codec::decode::Document;
-use crate::model::loaded::Identity;
+use crate::record::answer::Answer;
+use crate::record::answer::Identity;
+use crate::record::document::Document;
 use crate::record::envelope::{Envelope, Lease};
 use crate::record::feed::Feed;
+use crate::record::tag::{Entity, Label, Tag};
 use crate::telemetry::metrics::Metrics;
 
 type Key = [u8; 32];

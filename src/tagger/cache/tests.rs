@@ -1,4 +1,3 @@
-use std::sync::Weak;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
@@ -11,8 +10,8 @@ use super::*;
 use crate::record::budget::Budget;
 use crate::record::envelope::{Origin, Record};
 use crate::record::feed::Fed;
-use crate::tagger::tags::Class;
-use crate::telemetry::RecordSpan;
+use crate::record::tag::Class;
+use crate::record::trace::RecordSpan;
 
 /// A cache, and the way back into a line that is not there.
 struct Desk {
@@ -70,7 +69,7 @@ fn answer(names: usize) -> Arc<Answer> {
     let class = Tag::Class(Class { label: None, score: 0.25 });
     let models = vec![Identity { name: "m".into(), version: "1".into() }];
     let tags = vec![("topic".into(), class), ("entities".into(), entities)];
-    Arc::new(Answer { by: Weak::new(), tags, models, tokens: names, truncated: false })
+    Arc::new(Answer { load: 0, tags, models, tokens: names, truncated: false })
 }
 
 #[test]

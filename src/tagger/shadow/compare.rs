@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::tagger::tags::{Class, Entity, Label, Tag};
+use crate::record::tag::{Class, Entity, Label, Tag};
 
 /// So many kinds of flips are told apart for a tag; the others are counted as one.
 const FLIPS: usize = 200;
@@ -212,7 +212,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::tagger::tags::Number;
+    use crate::record::tag::Number;
 
     fn class(label: Option<&str>, score: f32) -> Tag {
         Tag::Class(Class { label: label.map(Arc::from), score })

@@ -8,7 +8,7 @@ mod compare;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,13 +21,14 @@ use sha2::{Digest, Sha256};
 
 use self::compare::{Comparison, Difference, Shown};
 use super::gather::run_alone_while;
-use super::reload;
-use super::taggers::{Answer, Taggers};
-use super::tags::Tag;
-use crate::codec::decode::Document;
+use super::probe;
+use super::taggers::Taggers;
 use crate::config::Config;
-use crate::model::loaded::Identity;
+use crate::record::answer::Answer;
+use crate::record::answer::Identity;
+use crate::record::document::Document;
 use crate::record::envelope::Origin;
+use crate::record::tag::Tag;
 
 /// So many documents may wait.
 const DOCUMENTS: usize = 256;
@@ -62,8 +63,8 @@ struct Inner {
 /// The two models that are compared, and what came of it so far.
 #[derive(Debug)]
 struct State {
-    /// Weak, so that a model that was replaced can go.
-    primary: Weak<Taggers>,
+    /// Which load of the taggers.
+    primary: u64,
     primary_models: Vec<Identity>,
     taggers: Arc<Taggers>,
     /// The name of the shadow's tag, by the name of the tag that it is compared with.
@@ -76,7 +77,7 @@ struct State {
 /// A document that the line has tagged.
 #[derive(Debug)]
 struct Sample {
-    by: Weak<Taggers>,
+    load: u64,
     texts: Vec<Option<String>>,
     tags: Vec<(Arc<str>, Tag)>,
     size: usize,
@@ -148,7 +149,7 @@ impl Shadow {
             && self
                 .queue
                 .try_send(Sample {
-                    by: Weak::clone(&answer.by),
+                    load: answer.load,
                     texts: texts().cloned().collect(),
                     tags: answer.tags.clone(),
                     size,
@@ -229,11 +230,11 @@ impl Inner {
         }
     }
 
-    fn try_on(&self, Sample { by, texts, tags, .. }: Sample) {
+    fn try_on(&self, Sample { load, texts, tags, .. }: Sample) {
         let (taggers, pairs) = {
             let state = self.state();
             // What a replaced model said is no longer of interest.
-            if !Weak::ptr_eq(&by, &state.primary) {
+            if load != state.primary {
                 return;
             }
             (Arc::clone(&state.taggers), state.pairs.clone())
@@ -276,7 +277,7 @@ impl Inner {
 impl State {
     fn new(primary: &Arc<Taggers>, taggers: Arc<Taggers>) -> Self {
         Self {
-            primary: Arc::downgrade(primary),
+            primary: primary.load,
             primary_models: primary.models().into_iter().cloned().collect(),
             pairs: pairs(primary, &taggers),
             taggers,
@@ -296,7 +297,7 @@ pub fn load(config: &Config, primary: &Taggers) -> Result<Arc<Taggers>> {
     let loaded = thread::scope(|scope| {
         let load = || {
             lower_priority();
-            reload::load(config)
+            probe::load(config)
         };
         scope.spawn(load).join()
     });

@@ -89,8 +89,8 @@ fn what_a_replaced_model_said_is_not_compared() {
 #[test]
 fn a_shadow_that_fails_counts_and_goes_on() {
     struct Broken(u32);
-    impl crate::model::loaded::Infer for Broken {
-        fn infer(&mut self, _: &[&[u32]]) -> Result<Vec<Vec<crate::model::loaded::Logits>>> {
+    impl crate::model::session::Infer for Broken {
+        fn infer(&mut self, _: &[&[u32]]) -> Result<Vec<Vec<crate::model::session::Logits>>> {
             self.0 += 1;
             assert!(self.0.is_multiple_of(2), "a panic is a failure, too");
             Err(anyhow!("broken"))

@@ -1,0 +1,270 @@
+//! The house keeps its shape: each import in `src/` goes down, none goes round, and no file stands outside of the wings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syn::visit::{self, Visit};
+use syn::{ItemMod, ItemUse, UseTree};
+
+/// The wings by floor, from the top down. A wing imports from floors below its own, and of its own floor only itself.
+const FLOORS: [&[&str]; 8] = [
+    &["commands"],
+    &["worker"],
+    &["kafka"],
+    &["pipeline"],
+    &["tagger", "codec"],
+    &["model"],
+    &["telemetry"],
+    &["record", "config"],
+];
+
+/// So many entries of `src/` can be taken in at a glance.
+const ENTRIES: usize = 12;
+
+/// A module: its names from the crate's root down.
+type Module = Vec<String>;
+
+/// The modules of a folder, each with its file, and what they import: the imported module and the line that says so.
+#[derive(Default)]
+struct House {
+    files: BTreeMap<Module, PathBuf>,
+    imports: BTreeMap<Module, Vec<(Module, usize)>>,
+}
+
+impl House {
+    fn read(src: &Path) -> Self {
+        let mut house = Self::default();
+        for file in rust_files(src) {
+            house.files.insert(module_of(file.strip_prefix(src).unwrap()), file);
+        }
+        for (module, file) in &house.files {
+            let parsed = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
+            let mut reader = Reader { module: module.clone(), found: Vec::new() };
+            reader.visit_file(&parsed);
+            let found = reader.found.into_iter().filter_map(|(path, line)| Some((house.owner(&path)?, line)));
+            house.imports.insert(module.clone(), found.filter(|(imported, _)| imported != module).collect());
+        }
+        house
+    }
+
+    /// The module whose file has what stands at a path; `None` for the crate's root.
+    fn owner(&self, path: &[String]) -> Option<Module> {
+        let prefixes = (1..=path.len()).rev().map(|length| &path[..length]);
+        prefixes.map(<[String]>::to_vec).find(|prefix| self.files.contains_key(prefix))
+    }
+
+    fn place(&self, module: &Module, line: usize) -> String {
+        format!("{}:{line}", self.files[module].display())
+    }
+
+    fn outside_of_the_wings(&self) -> Vec<String> {
+        let homeless = self.files.iter().filter(|(module, _)| !module.is_empty() && floor(module).is_none());
+        homeless.map(|(_, file)| format!("{}: stands in no wing; FLOORS has them", file.display())).collect()
+    }
+
+    fn climbs(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (module, imports) in &self.imports {
+            for (imported, line) in imports {
+                let (Some(own), Some(other)) = (floor(module), floor(imported)) else { continue };
+                if module[0] != imported[0] && other <= own {
+                    let (place, wing) = (self.place(module, *line), &module[0]);
+                    found.push(format!("{place}: `{wing}` may not import `{}`: it does not stand below", imported[0]));
+                }
+            }
+        }
+        found
+    }
+
+    /// Modules that import each other, by whatever detours. A folder's own file and those within are one room.
+    fn circles(&self) -> Vec<String> {
+        let one_room = |one: &Module, other: &Module| one.starts_with(other) || other.starts_with(one);
+        let next = |module: &Module| {
+            let imports = self.imports.get(module).into_iter().flatten();
+            imports
+                .filter(|(imported, _)| !one_room(module, imported) && !is_test(imported))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        let mut circles = BTreeSet::new();
+        for start in self.files.keys().filter(|module| !is_test(module)) {
+            // Breadth first, so that the shortest way round is told.
+            let mut ways = BTreeMap::from([(start.clone(), Vec::new())]);
+            let mut front = vec![start.clone()];
+            while let Some(module) = (!front.is_empty()).then(|| front.remove(0)) {
+                for (imported, line) in next(&module) {
+                    let mut way: Vec<String> = ways[&module].clone();
+                    way.push(self.place(&module, line));
+                    if imported == *start {
+                        way.sort();
+                        circles.insert(format!("a circle of imports: {}", way.join(", ")));
+                    } else if !ways.contains_key(&imported) {
+                        ways.insert(imported.clone(), way);
+                        front.push(imported);
+                    }
+                }
+            }
+        }
+        circles.into_iter().collect()
+    }
+}
+
+fn is_test(module: &Module) -> bool {
+    module.iter().any(|name| name == "tests")
+}
+
+fn floor(module: &Module) -> Option<usize> {
+    FLOORS.iter().position(|wings| wings.contains(&&*module[0]))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// `tagger/cache/mod.rs` and `tagger/cache.rs` are `tagger::cache`; `lib.rs` and `main.rs` are the root.
+fn module_of(file: &Path) -> Module {
+    let mut names: Module = file.with_extension("").iter().map(|name| name.to_str().unwrap().into()).collect();
+    if matches!(names.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        names.pop();
+    }
+    names
+}
+
+/// Collects the paths of a file that lead to the crate's own modules, from the root down.
+struct Reader {
+    module: Module,
+    found: Vec<(Module, usize)>,
+}
+
+impl Reader {
+    fn add(&mut self, path: &[String], line: usize) {
+        let mut base = self.module.clone();
+        let mut rest = path;
+        match path.first().map(String::as_str) {
+            Some("crate") => (base, rest) = (Module::new(), &path[1..]),
+            Some("self") => rest = &path[1..],
+            Some("super") => {
+                while rest.first().is_some_and(|name| name == "super") {
+                    base.pop();
+                    rest = &rest[1..];
+                }
+            }
+            _ => return,
+        }
+        self.found.push(([&base[..], rest].concat(), line));
+    }
+
+    fn add_tree(&mut self, tree: &UseTree, before: &[String], line: usize) {
+        match tree {
+            UseTree::Path(path) => self.add_tree(&path.tree, &[before, &[path.ident.to_string()]].concat(), line),
+            UseTree::Name(name) => self.add(&[before, &[name.ident.to_string()]].concat(), line),
+            UseTree::Rename(name) => self.add(&[before, &[name.ident.to_string()]].concat(), line),
+            UseTree::Glob(_) => self.add(before, line),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.add_tree(tree, before, line)),
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.add_tree(&item.tree, &[], item.use_token.span.start().line);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.add(&names, path.segments[0].ident.span().start().line);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        self.module.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.module.pop();
+    }
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+#[test]
+fn imports_go_down() {
+    let climbs = House::read(&src()).climbs();
+    assert!(climbs.is_empty(), "{}", climbs.join("\n"));
+}
+
+#[test]
+fn no_imports_go_round() {
+    let circles = House::read(&src()).circles();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn every_file_stands_in_a_wing() {
+    let homeless = House::read(&src()).outside_of_the_wings();
+    assert!(homeless.is_empty(), "{}", homeless.join("\n"));
+    let entries = fs::read_dir(src()).unwrap().count();
+    assert!(entries <= ENTRIES, "src/ has {entries} entries; {ENTRIES} can be taken in at a glance");
+}
+
+/// A house of these files.
+fn house(files: &[(&str, &str)]) -> House {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in files {
+        let file = folder.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    House::read(folder.path())
+}
+
+#[test]
+fn a_climb_is_found_however_it_is_written() {
+    for climb in [
+        "use crate::worker::Worker;",
+        "use {std::fs, crate::{record::Record, worker::{self, Worker as W}}};",
+        "fn go() { crate::worker::start(); }",
+        "mod inner { use super::super::super::worker::Worker; }",
+        "#[cfg(test)] mod tests { use crate::worker::Worker; }",
+    ] {
+        let house = house(&[("tagger/infer.rs", climb), ("worker/mod.rs", ""), ("record/mod.rs", "")]);
+        let climbs = house.climbs();
+        assert!(!climbs.is_empty(), "{climb}");
+        assert!(climbs[0].contains("tagger/infer.rs:1: `tagger` may not import `worker`"), "{}", climbs[0]);
+    }
+    let neighbours = house(&[("tagger/infer.rs", "use crate::codec::decode;"), ("codec/decode.rs", "")]);
+    assert_eq!(neighbours.climbs().len(), 1, "wings of one floor don't know each other");
+    let down = house(&[("worker/mod.rs", "use crate::record::Record;"), ("record/mod.rs", "")]);
+    assert!(down.climbs().is_empty());
+}
+
+#[test]
+fn a_circle_is_found_once_whatever_its_length() {
+    let two = house(&[("record/a.rs", "use super::b::B;"), ("record/b.rs", "use crate::record::a::A;")]);
+    assert_eq!(two.circles().len(), 1, "{:?}", two.circles());
+    let three = house(&[
+        ("record/a.rs", "use super::b::B;"),
+        ("record/b.rs", "\nuse super::c::C;"),
+        ("record/c.rs", "use super::a::A;"),
+    ]);
+    let circles = three.circles();
+    assert_eq!(circles.len(), 1, "{circles:?}");
+    assert!(circles[0].contains("record/b.rs:2"), "{}", circles[0]);
+    let folder = house(&[("record/mod.rs", "use self::a::A;"), ("record/a.rs", "use super::B;")]);
+    assert!(folder.circles().is_empty(), "a folder's own file and its parts are one room");
+}
+
+#[test]
+fn a_file_outside_of_the_wings_is_found() {
+    assert_eq!(house(&[("attic.rs", ""), ("lib.rs", ""), ("record/mod.rs", "")]).outside_of_the_wings().len(), 1);
+}
