@@ -1,4 +1,5 @@
-//! docs/GUARANTEES.md: each promise has a number and names the tests that hold it, and those tests are there.
+//! docs/GUARANTEES.md: each promise has a number and names the tests that hold it, and those tests are there. So it is
+//! with decisions.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -104,6 +105,15 @@ fn check(text: &str) -> Vec<String> {
 fn each_guarantee_has_a_number_and_tests_that_are_there() {
     let wrong = check(&read("docs/GUARANTEES.md"));
     assert!(wrong.is_empty(), "docs/GUARANTEES.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_decision_ends_with_the_tests_that_hold_it() {
+    for (path, text) in files(&root().join("docs/decisions"), &[".md"]) {
+        let last = text.trim_end().rsplit("\n\n").next().and_then(held_by);
+        let last = last.unwrap_or_else(|| panic!("{path} does not end with `Held by: `"));
+        assert_eq!(complaints(last), [""; 0], "{path}");
+    }
 }
 
 #[test]
