@@ -77,15 +77,12 @@ impl House {
         found
     }
 
-    /// Modules that import each other, by whatever detours. A folder's own file and those within are one room.
+    /// Modules that import each other, by whatever detours. The parts of a folder may use what its own file has.
     fn circles(&self) -> Vec<String> {
-        let one_room = |one: &Module, other: &Module| one.starts_with(other) || other.starts_with(one);
         let next = |module: &Module| {
             let imports = self.imports.get(module).into_iter().flatten();
-            imports
-                .filter(|(imported, _)| !one_room(module, imported) && !is_test(imported))
-                .cloned()
-                .collect::<Vec<_>>()
+            let counts = |imported: &Module| !module.starts_with(imported) && !is_test(imported);
+            imports.filter(|(imported, _)| counts(imported)).cloned().collect::<Vec<_>>()
         };
         let mut circles = BTreeSet::new();
         for start in self.files.keys().filter(|module| !is_test(module)) {
@@ -261,7 +258,13 @@ fn a_circle_is_found_once_whatever_its_length() {
     assert_eq!(circles.len(), 1, "{circles:?}");
     assert!(circles[0].contains("record/b.rs:2"), "{}", circles[0]);
     let folder = house(&[("record/mod.rs", "use self::a::A;"), ("record/a.rs", "use super::B;")]);
-    assert!(folder.circles().is_empty(), "a folder's own file and its parts are one room");
+    assert!(folder.circles().is_empty(), "a part may use what its folder's own file has");
+    let detour = house(&[
+        ("record/mod.rs", "use self::a::A;"),
+        ("record/a.rs", "use crate::model::B;"),
+        ("model.rs", "use crate::record::C;"),
+    ]);
+    assert_eq!(detour.circles().len(), 1, "but not by way of others: {:?}", detour.circles());
 }
 
 #[test]

@@ -9,8 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::KeepDocument;
-use crate::record::answer::Answer;
-use crate::record::answer::Identity;
+use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::Envelope;
 use crate::record::tag::Tag;

@@ -3,26 +3,21 @@
 //! It knows nothing of Kafka.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use sha2::{Digest, Sha256};
 
 use super::files::manifest::Manifest;
 use super::files::stamp::Stamp;
+use super::files::version::{TOKENIZER_FILES, files, hash_of};
 use super::files::{fetch, layout};
 use super::graph::graph_file::GraphFile;
-use super::session::device;
 use super::session::gpu::Plan;
 use super::session::widths::Widths;
-use super::session::{Infer, Logits};
-use super::session::{Place, Session};
-use super::tokenize::tokenizer;
-use super::tokenize::{Frame, Tokenizer};
+use super::session::{Infer, Logits, Place, Session, device};
+use super::tokenize::{Frame, Tokenizer, tokenizer};
 use crate::config::ModelSettings;
 use crate::record::answer::Identity;
 
@@ -195,45 +190,6 @@ impl Model {
 
 /// A text to try a model with.
 pub const PROBE: &str = "The quick brown fox jumps over the lazy dog.";
-
-const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
-
-/// The files that decide what the tags are; not all have to be there.
-fn files(directory: &Path, graph: &Path) -> Vec<PathBuf> {
-    let name = graph.strip_prefix(directory).unwrap_or(graph).to_string_lossy();
-    let beside = [&TOKENIZER_FILES[..], &["config.json", "heads.json"]].concat();
-    let weights = layout::weights(&name).map(|name| directory.join(name));
-    beside.iter().map(|name| directory.join(name)).chain([graph.to_owned()]).chain(weights).collect()
-}
-
-/// A hash of files of the directory, as far as they are there: of their names and what is in them.
-fn hash_of(directory: &Path, files: &[PathBuf]) -> Result<String> {
-    let mut hash = Sha256::new();
-    for path in files {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            file => file.with_context(|| path.display().to_string())?,
-        };
-        let name = path.strip_prefix(directory).unwrap_or(path).to_string_lossy();
-        hash.update(name.as_bytes());
-        hash.update(file.metadata()?.len().to_le_bytes());
-        add_content(&mut hash, file).with_context(|| path.display().to_string())?;
-    }
-    Ok(hex::encode(&hash.finalize()[..8]))
-}
-
-pub(crate) fn add_content(hash: &mut Sha256, file: File) -> io::Result<()> {
-    let mut file = BufReader::with_capacity(1 << 20, file);
-    loop {
-        let block = file.fill_buf()?;
-        if block.is_empty() {
-            return Ok(());
-        }
-        hash.update(block);
-        let length = block.len();
-        file.consume(length);
-    }
-}
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

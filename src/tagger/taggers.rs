@@ -16,8 +16,7 @@ use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, Window
 use crate::model::loaded::Model;
 use crate::model::session::Logits;
 use crate::model::tokenize::{Encoded, Place, Tokenizer};
-use crate::record::answer::Answer;
-use crate::record::answer::Identity;
+use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::rejection::Rejection;
 use crate::record::tag::Tag;

@@ -5,3 +5,4 @@ pub mod layout;
 pub mod manifest;
 pub mod stamp;
 pub mod token_label;
+pub mod version;

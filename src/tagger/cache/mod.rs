@@ -14,8 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LinkedHashMap;
 use sha2::{Digest, Sha256};
 
-use crate::record::answer::Answer;
-use crate::record::answer::Identity;
+use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::{Envelope, Lease};
 use crate::record::feed::Feed;

@@ -19,7 +19,7 @@ use url::Url;
 use self::watch::Watch;
 use super::{Fetched, Settings, quietly, redact};
 use crate::model::files::layout::{CONFIG, SIDE_FILES, find_graph, graphs, no_graph, weights};
-use crate::model::loaded::add_content;
+use crate::model::files::version::add_content;
 
 /// How often a file is tried whose transfer broke off, or brought something else.
 const ATTEMPTS: u32 = 3;
