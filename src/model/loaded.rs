@@ -3,7 +3,7 @@
 //! It knows nothing of Kafka.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -42,6 +42,8 @@ pub struct Model {
     /// The files that decide what its tags are, and so its version; not all have to be there.
     pub files: Vec<PathBuf>,
     widths: Widths,
+    /// Whether each row is run by itself.
+    alone: bool,
     /// How many sessions it has, where those wait that are free, and where they come back.
     sessions: usize,
     free: Receiver<Box<dyn Infer>>,
@@ -79,6 +81,7 @@ impl Model {
         let (sessions, threads) = device::sessions(gpu, settings.sessions, settings.threads);
         let plan = Plan { graph: &about, version: &hash, max_tokens, settings: settings.gpu };
         let place = gpu.map_or(Place::Cpu { threads }, |gpu| Place::Gpu(gpu, plan));
+        let alone = about.is_scaled_by_batch() && is_consistent(settings.consistent, &graph);
         let (back, free) = unbounded::<Box<dyn Infer>>();
         for _ in 0..sessions {
             let session = Session::open(&graph, &manifest.heads, frame.clone(), place);
@@ -101,6 +104,7 @@ impl Model {
             graph,
             files,
             widths: place.widths(),
+            alone,
             sessions,
             free,
             back,
@@ -154,6 +158,12 @@ impl Model {
         self.widths.of(longest)
     }
 
+    /// Whether each row is run by itself, so that none changes another's scores (`model.consistent`).
+    #[must_use]
+    pub fn runs_alone(&self) -> bool {
+        self.alone
+    }
+
     /// Whether it runs on a GPU.
     #[must_use]
     pub fn is_on_gpu(&self) -> bool {
@@ -190,6 +200,21 @@ impl Model {
 
 /// A text to try a model with.
 pub const PROBE: &str = "The quick brown fox jumps over the lazy dog.";
+
+/// Says what it means that a graph is scaled by batch; gives what is to be done about it.
+fn is_consistent(wanted: bool, graph: &Path) -> bool {
+    if wanted {
+        tracing::info!("{}: dynamic int8, so each document is run by itself (model.consistent)", graph.display());
+    } else {
+        tracing::warn!("{}: {SCALED_BY_BATCH}", graph.display());
+    }
+    wanted
+}
+
+/// What is wrong with dynamic int8, and what helps.
+pub const SCALED_BY_BATCH: &str = "dynamic int8: a document's scores, and now and then its labels, change with what else \
+    is in its batch. `models/recipe/quantise.py DIR --calibrate FILE` makes a static graph of the fp32 one, which has no \
+    such fault; or set `model.consistent: true`, which is slower";
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,8 @@ pub struct Batcher<T> {
     budget: usize,
     wait: Duration,
     target: Option<Target>,
+    /// Whether no two documents go together.
+    alone: bool,
     /// In order of arrival; they move to `waiting` as there is room.
     backlog: VecDeque<(T, Arrival)>,
     /// By (tokens, arrival): neighbours have like lengths, and no two have the same key.
@@ -63,6 +65,7 @@ impl<T> Batcher<T> {
             budget,
             wait,
             target: None,
+            alone: false,
             backlog: VecDeque::new(),
             waiting: BTreeMap::new(),
             arrivals: VecDeque::new(),
@@ -76,6 +79,11 @@ impl<T> Batcher<T> {
     pub fn within(mut self, latency: Option<Duration>) -> Self {
         self.target = latency.map(|latency| Target { latency, tokens: self.most });
         self
+    }
+
+    /// From now on, each document goes by itself, or not.
+    pub fn go_alone(&mut self, alone: bool) {
+        self.alone = alone;
     }
 
     /// Adds a document of `tokens` tokens, that could have been run since then.
@@ -134,6 +142,9 @@ impl<T> Batcher<T> {
     pub fn next(&mut self, now: Instant, more_coming: bool, free: usize) -> Next<T> {
         self.fill_window();
         let Some(oldest) = self.oldest() else { return Next::Idle };
+        if self.alone {
+            return Next::Batch(self.take_around((oldest.tokens, oldest.number), 0));
+        }
         let wait = self.target.map_or(self.wait, |target| self.wait.min(target.latency / 2));
         let due = oldest.at + wait;
         let may_wait = more_coming && now < due;
@@ -213,6 +224,15 @@ mod tests {
     fn a_full_budget_does_not_wait() {
         let now = Instant::now();
         assert!(matches!(batcher(10, &[5, 5], now).next(now, true, 1), Next::Batch(_)));
+    }
+
+    #[test]
+    fn who_goes_alone_waits_for_nobody() {
+        let now = Instant::now();
+        let mut batcher = batcher(1000, &[8, 5, 8], now);
+        batcher.go_alone(true);
+        let batches: Vec<_> = (0..4).map(|_| batcher.next(now, true, 1)).collect();
+        assert_eq!(batches, [Next::Batch(vec![8]), Next::Batch(vec![5]), Next::Batch(vec![8]), Next::Idle]);
     }
 
     #[test]

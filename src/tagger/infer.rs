@@ -218,6 +218,7 @@ impl Runner {
         if !same {
             state.failed_in_a_row = 0;
             state.taggers = Arc::downgrade(&work.taggers);
+            state.batcher.go_alone(lane.model.runs_alone());
         }
         if let Some((_, upstream)) = &self.ends.next {
             upstream.fetch_add(1, Ordering::AcqRel);

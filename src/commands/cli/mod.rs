@@ -110,7 +110,7 @@ pub struct Demo {
     #[arg(long, value_name = "PATH")]
     pub model: Option<Location>,
     /// Other documents to stream, as JSON lines
-    #[arg(long, value_name = "FILE", default_value = ".cache/corpus/documents.jsonl")]
+    #[arg(long, value_name = "FILE", default_value = ".cache/corpus/demo.jsonl")]
     pub corpus: PathBuf,
     /// Also write the enriched records to this file, as JSON lines
     #[arg(long, value_name = "FILE")]

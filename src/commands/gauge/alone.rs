@@ -53,6 +53,7 @@ pub fn batches<'a>(taggers: &Taggers, documents: &'a Documents, budget: usize, o
             rows.sort_by_key(|ids| ids.len());
         }
         let mut batcher = Batcher::new(budget, Duration::ZERO);
+        batcher.go_alone(lane.model.runs_alone());
         for ids in rows {
             batcher.push(ids, lane.model.width(ids.len() + special), now);
         }

@@ -74,6 +74,8 @@ pub struct GraphFacts {
     pub variants: Vec<String>,
     pub parameter_count: u64,
     pub quantized: bool,
+    /// Whether a text has the same scores whatever else is in its batch.
+    pub consistent: bool,
     /// Nodes that are a whole attention; 0 where it is made of small operators.
     pub fused_attention: usize,
     #[serde(flatten)]
@@ -142,6 +144,7 @@ impl GraphFacts {
             variants: onnx_files(&model.directory),
             parameter_count: graph.parameter_count(),
             quantized: graph.count(&QUANTIZED) > 0,
+            consistent: !graph.is_scaled_by_batch(),
             fused_attention: graph.count(&ATTENTION),
             graph,
         })

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::inspection::{Fact, HeadFacts, Inspection};
 use crate::model::graph::onnx::{Axis, Tensor};
+use crate::model::loaded::SCALED_BY_BATCH;
 use crate::record::tag::Tag;
 
 /// How many of a long list are shown.
@@ -28,6 +29,11 @@ pub fn text(inspection: &Inspection) -> String {
     lines.add("opsets", few(graph.opsets.iter().map(|(domain, version)| format!("{domain} {version}"))));
     lines.add("parameters", grouped(file.parameter_count));
     lines.add("precision", precision(inspection));
+    let consistent = match file.consistent {
+        true => "yes: a text's scores don't depend on its batch".into(),
+        false => format!("no: {SCALED_BY_BATCH}"),
+    };
+    lines.add("consistent", consistent);
     let mut operators: Vec<_> = graph.operators.iter().collect();
     operators.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     lines.add("operators", few(operators.iter().map(|(name, count)| format!("{name} {count}"))));

@@ -121,6 +121,13 @@ impl Graph {
         self.operators.iter().filter(|(name, _)| named(name)).map(|(_, count)| count).sum()
     }
 
+    /// Whether activations are quantised by a scale that each batch decides anew: then a row's logits depend on the rows
+    /// beside it.
+    #[must_use]
+    pub fn is_scaled_by_batch(&self) -> bool {
+        self.count(&["DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"]) > 0
+    }
+
     fn add_opset(&mut self, message: &[u8]) -> Result<()> {
         let (mut domain, mut version) = ("", 0);
         for field in fields(message) {
