@@ -18,6 +18,18 @@ const HIGHEST_VERSION: u64 = 1000;
 /// More of anything that is listed is no encoder, and would take memory.
 const MOST_LISTED: usize = 4096;
 
+/// Operators that multiply matrices of integers of eight bits, or make such integers of activations.
+pub const INTEGER: [&str; 8] = [
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "QAttention",
+    "QGemm",
+    "QLinearMatMul",
+    "QuantizeLinear",
+];
+
 /// What is known of a graph without running it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Graph {
@@ -119,6 +131,12 @@ impl Graph {
     pub fn count(&self, operators: &[&str]) -> usize {
         let named = |name: &str| operators.contains(&name.rsplit('.').next().unwrap_or(name));
         self.operators.iter().filter(|(name, _)| named(name)).map(|(_, count)| count).sum()
+    }
+
+    /// Whether it multiplies matrices of integers of eight bits, as graphs for CPUs do.
+    #[must_use]
+    pub fn is_integer(&self) -> bool {
+        self.count(&INTEGER) > 0
     }
 
     /// Whether activations are quantised by a scale that each batch decides anew: then a row's logits depend on the rows

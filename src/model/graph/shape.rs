@@ -24,17 +24,6 @@ pub struct Shape {
 /// Wider than any of these encoders is.
 const WIDEST: u64 = 1 << 16;
 
-/// Operators that multiply matrices of small integers, or stand around them.
-const INTEGER: [&str; 7] = [
-    "DynamicQuantizeMatMul",
-    "MatMulInteger",
-    "MatMulIntegerToFloat",
-    "QAttention",
-    "QGemm",
-    "QLinearMatMul",
-    "QuantizeLinear",
-];
-
 impl Shape {
     /// The model's, where its `config.json` says all of it.
     #[must_use]
@@ -62,7 +51,7 @@ impl Shape {
 /// Whether a model multiplies integers of eight bits. `None` if its file can't be read any more.
 #[must_use]
 pub fn is_integer(graph: &Path) -> Option<bool> {
-    Some(GraphFile::open(graph).ok()?.graph.count(&INTEGER) > 0)
+    Some(GraphFile::open(graph).ok()?.graph.is_integer())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::gpu::{self, Gpu};
+use super::gpu::Gpu;
 use super::runtime::{cores, environment};
 use crate::config::Device;
 use crate::model::graph::onnx::Graph;
@@ -24,7 +24,8 @@ pub fn resolve(device: Device, graph: &Graph) -> Result<Option<Gpu>> {
         Device::Cuda(number) => Gpu { number, tensorrt: false },
         Device::TensorRt(number) => Gpu { number, tensorrt: true },
     };
-    let for_cpus = gpu::is_for_cpus(graph);
+    // CUDA lacks some of its operators, which would run on the CPU after all.
+    let for_cpus = graph.is_integer();
     if device == Device::Auto {
         let why = if for_cpus { Err(anyhow!("the graph is quantised for CPUs")) } else { gpu.check() };
         if let Err(why) = why {

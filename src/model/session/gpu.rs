@@ -15,7 +15,7 @@ use super::runtime::environment;
 use super::widths::Widths;
 use crate::config::GpuSettings;
 use crate::model::files::fetch;
-use crate::model::graph::onnx::Graph;
+use crate::model::graph::onnx::{Graph, INTEGER};
 
 /// What a GPU is to be prepared for.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +29,6 @@ pub struct Plan<'a> {
     /// What the configuration says.
     pub settings: GpuSettings,
 }
-
-/// Operators of graphs that are quantised for CPUs. CUDA lacks some of them, which would run on the CPU after all.
-const FOR_CPUS: [&str; 5] =
-    ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QAttention"];
 
 /// The least that is a graph: `y = Identity(x)`.
 const NOTHING: &[u8] = b"\x08\x08\x42\x02\x10\x0d\x3a\x2b\
@@ -162,16 +158,10 @@ impl fmt::Display for Gpu {
     }
 }
 
-/// Whether a graph is quantised for CPUs.
-#[must_use]
-pub fn is_for_cpus(graph: &Graph) -> bool {
-    graph.count(&FOR_CPUS) > 0
-}
-
 /// A graph in pieces, some by `TensorRT` and some not, would need a profile for each of them.
 fn vet_for_tensorrt(graph: &Graph) -> Result<()> {
     let mut operators = graph.operators.keys();
-    if let Some(name) = operators.find(|name| name.starts_with("com.microsoft.") || FOR_CPUS.contains(&name.as_str())) {
+    if let Some(name) = operators.find(|name| name.starts_with("com.microsoft.") || INTEGER.contains(&name.as_str())) {
         bail!(
             "the graph has {name}, which TensorRT can't run: use the fp32 graph as it was exported (`model.variant`), or \
              `model.device: cuda`"
