@@ -88,7 +88,7 @@ impl Model {
         let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
         let files = [files, weights].concat();
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
-        // Else the version could be that of other files than those that were loaded.
+        // Else the version could be that of other files than those that were loaded (G-27).
         ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
         let model = Self {
             identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
@@ -143,7 +143,7 @@ impl Model {
     /// When the batch can't be run.
     pub fn infer(&self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
         let session = self.free.recv().context("the sessions are gone")?;
-        // Given back even after a panic: it leaves buffers that the next run fills anew.
+        // Given back even after a panic: it leaves buffers that the next run fills anew (G-42).
         let mut session = scopeguard::guard(session, |session| drop(self.back.send(session)));
         session.infer(batch)
     }

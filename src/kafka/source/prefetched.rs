@@ -1,8 +1,8 @@
 //! What the client library has fetched and nobody has taken yet: a queue for each partition.
 //!
-//! While the budget is spent, nothing is taken. What is fetched then stays here, bounded by the library's own limits, and
-//! the library is polled for everything else. (To pause a partition would throw away what was fetched of it.) Partitions
-//! take turns, so that none has to wait for another's backlog.
+//! While the budget is spent, nothing is taken (G-39). What is fetched then stays here, bounded by the library's own
+//! limits, and the library is polled for everything else. (To pause a partition would throw away what was fetched of
+//! it.) Partitions take turns, so that none has to wait for another's backlog (G-49).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -45,7 +45,7 @@ impl<C: ConsumerContext + 'static> Prefetched<C> {
 
     /// Opens the queues of partitions that are about to be assigned: what is fetched of them comes here, and not to the
     /// consumer's own queue.
-    #[expect(clippy::disallowed_methods, reason = "one thread opens, closes and polls them; decision 0009")]
+    #[expect(clippy::disallowed_methods, reason = "one thread opens, closes and polls them (G-41); decision 0009")]
     pub fn open(&self, partitions: &[TopicPartition]) {
         let Some(consumer) = self.consumer().upgrade() else { return };
         self.queues().retain(|(key, _)| !partitions.contains(key));
