@@ -196,3 +196,41 @@ impl fmt::Debug for Model {
         f.debug_struct("Model").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use anyhow::bail;
+
+    use super::*;
+    use crate::config::{Config, Device};
+
+    /// Panics, then fails, and then does well.
+    struct Shaky(usize);
+
+    impl Infer for Shaky {
+        fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
+            self.0 += 1;
+            match self.0 {
+                1 => panic!("a bug in the runtime"),
+                2 => bail!("not this time"),
+                _ => Ok(vec![Vec::new(); batch.len()]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_is_given_back_after_a_panic_and_after_an_error() {
+        let mut config = Config::default();
+        config.model.path = "tests/fixtures/tiny-distilbert".parse().unwrap();
+        config.model.device = Device::Cpu;
+        let model = Model::load(&config.taggers()[0].model).unwrap().with_session(Shaky(0));
+        let batch: [&[u32]; 2] = [&[7], &[8, 9]];
+        assert!(catch_unwind(AssertUnwindSafe(|| model.infer(&batch))).is_err());
+        assert_eq!(model.free.len(), 1);
+        assert_eq!(model.infer(&batch).unwrap_err().to_string(), "not this time");
+        assert_eq!(model.free.len(), 1);
+        assert_eq!(model.infer(&batch).unwrap().len(), 2);
+    }
+}
