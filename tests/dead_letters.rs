@@ -69,7 +69,7 @@ impl Desk {
 
     /// What came back to the input topic.
     fn input(&self) -> Vec<OwnedMessage> {
-        Kafka::shared().read_all(&self.line.input)
+        Kafka::shared().read_committed(&self.line.input)
     }
 
     /// Writes dead letters with these keys, round the partitions.
@@ -259,7 +259,7 @@ fn a_partition_that_is_gone_leaves_it_to_the_key() {
     let places = |records: Vec<OwnedMessage>| -> Vec<(i32, Vec<u8>)> {
         records.iter().map(|record| (record.partition(), record.key().unwrap().to_vec())).collect()
     };
-    assert_eq!(places(desk.input()), places(Kafka::shared().read_all("fewer-partitions.java")));
+    assert_eq!(places(desk.input()), places(Kafka::shared().read_committed("fewer-partitions.java")));
 }
 
 #[test]
@@ -385,7 +385,8 @@ fn what_can_not_be_replayed_is_left_and_counted_and_the_rest_goes() {
                     1 left: refused by the topic that they came from\n";
     assert_eq!(stdout(&output), expected, "{output:?}");
     assert!(said(&output).contains("0/2: left.small refused it: "), "{output:?}");
-    let values: Vec<_> = Kafka::shared().read_all("left.small").iter().map(|r| r.payload().unwrap().to_vec()).collect();
+    let values: Vec<_> =
+        Kafka::shared().read_committed("left.small").iter().map(|r| r.payload().unwrap().to_vec()).collect();
     assert_eq!(values, fine.map(|value| value.as_bytes().to_vec()));
     assert!(desk.input().is_empty());
     let dry = desk.run(&["replay", "--dry-run"]);

@@ -1,4 +1,4 @@
-//! Dead letters: the record as it was, with headers that say where it came from and why it is here.
+//! Dead letters: the record as it was, with headers that say where it came from and why it is here (G-20, G-28).
 //!
 //! The headers have the names that Kafka Connect's dead-letter queue gives them (KIP-298), so that people's tools know
 //! them.

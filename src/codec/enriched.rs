@@ -1,4 +1,4 @@
-//! The enriched record: what the output topic gets for each document.
+//! The enriched record: what the output topic gets for each document (G-21).
 
 use std::sync::Arc;
 

@@ -245,7 +245,7 @@ impl Default for Shutdown {
     }
 }
 
-/// Properties that would break a promise, or that tagbert sets by another name.
+/// Properties that would break a promise, or that tagbert sets by another name (G-11).
 const REFUSED: [(&str, &str); 9] = [
     ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
     ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),

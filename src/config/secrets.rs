@@ -1,4 +1,4 @@
-//! Secrets: from files, as Kubernetes and Docker mount them, and never shown.
+//! Secrets: from files, as Kubernetes and Docker mount them, and never shown (G-29).
 
 use std::fs::File;
 use std::io::{self, Read as _};

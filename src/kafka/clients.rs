@@ -63,6 +63,7 @@ pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
         .set("group.id", &config.kafka.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        // What a transaction aborted is no document (G-56).
         .set("isolation.level", "read_committed");
     consumer
 }
@@ -82,7 +83,7 @@ pub fn producer(config: &Config) -> ClientConfig {
     default("message.max.bytes", "1000000000");
     let timeout = config.transaction_timeout().as_millis().to_string();
     match config.delivery {
-        // A slow broker is waited for: giving up would only read and tag the same records again.
+        // A slow broker is waited for (G-16): giving up would only read and tag the same records again.
         Delivery::AtLeastOnce => default("message.timeout.ms", "0"),
         Delivery::ExactlyOnce => {
             default("message.timeout.ms", &timeout);

@@ -1,4 +1,5 @@
-//! Which offsets are safe to commit: the first of each partition that is not yet acknowledged, and none beyond.
+//! Which offsets are safe to commit: the first of each partition that is not yet acknowledged, and none beyond (G-1,
+//! G-33).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -54,7 +55,8 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The partition is assigned to this worker: what is in flight of an earlier assignment is stale from now on.
+    /// The partition is assigned to this worker: what is in flight of an earlier assignment is stale from now on
+    /// (G-37).
     pub fn open(&self, topic: &str, partition: i32) {
         let mut state = self.state();
         state.epochs += 1;
@@ -115,7 +117,7 @@ impl Ledger {
         self.acknowledged.notify_all();
     }
 
-    /// What came of these records is safe, and their offsets are committed: one transaction did both.
+    /// What came of these records is safe, and their offsets are committed: one transaction did both (G-8).
     pub fn settle<'a>(&self, origins: impl IntoIterator<Item = &'a Origin>) {
         for origin in origins {
             self.with_entry(origin, |open, index| {
@@ -161,7 +163,7 @@ impl Ledger {
     }
 
     /// Gives partitions up: nothing more of them is sent, what was sent is waited for (until `deadline` at most), and
-    /// the offsets that may still be committed are returned.
+    /// the offsets that may still be committed are returned (G-36).
     pub fn close(&self, partitions: &[TopicPartition], deadline: Instant) -> Vec<Watermark> {
         let mut state = self.state();
         for partition in partitions {

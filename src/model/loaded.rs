@@ -91,7 +91,7 @@ impl Model {
         let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
         let files = [files, weights].concat();
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
-        // Else the version could be that of other files than those that were loaded.
+        // Else the version could be that of other files than those that were loaded (G-27).
         ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
         let model = Self {
             identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
@@ -147,7 +147,7 @@ impl Model {
     /// When the batch can't be run.
     pub fn infer(&self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
         let session = self.free.recv().context("the sessions are gone")?;
-        // Given back even after a panic: it leaves buffers that the next run fills anew.
+        // Given back even after a panic: it leaves buffers that the next run fills anew (G-42).
         let mut session = scopeguard::guard(session, |session| drop(self.back.send(session)));
         session.infer(batch)
     }
@@ -219,5 +219,43 @@ pub const SCALED_BY_BATCH: &str = "dynamic int8: a document's scores, and now an
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use anyhow::bail;
+
+    use super::*;
+    use crate::config::{Config, Device};
+
+    /// Panics, then fails, and then does well.
+    struct Shaky(usize);
+
+    impl Infer for Shaky {
+        fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
+            self.0 += 1;
+            match self.0 {
+                1 => panic!("a bug in the runtime"),
+                2 => bail!("not this time"),
+                _ => Ok(vec![Vec::new(); batch.len()]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_is_given_back_after_a_panic_and_after_an_error() {
+        let mut config = Config::default();
+        config.model.path = "tests/fixtures/tiny-distilbert".parse().unwrap();
+        config.model.device = Device::Cpu;
+        let model = Model::load(&config.taggers()[0].model).unwrap().with_session(Shaky(0));
+        let batch: [&[u32]; 2] = [&[7], &[8, 9]];
+        assert!(catch_unwind(AssertUnwindSafe(|| model.infer(&batch))).is_err());
+        assert_eq!(model.free.len(), 1);
+        assert_eq!(model.infer(&batch).unwrap_err().to_string(), "not this time");
+        assert_eq!(model.free.len(), 1);
+        assert_eq!(model.infer(&batch).unwrap().len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! A trial of a model in a process of its own, so that whatever the file does there ends with that process.
+//! A trial of a model in a process of its own, so that whatever the file does there ends with that process (G-54).
 
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroUsize;

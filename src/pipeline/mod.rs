@@ -10,7 +10,8 @@
 //! ([`cache`](crate::tagger::cache)).
 //!
 //! The channels between the threads have no bound of their own: all that is in them counts against one budget of bytes
-//! ([`Budget`](crate::record::budget::Budget)), which the source looks at. So nothing piles up, and nothing can deadlock.
+//! ([`Budget`](crate::record::budget::Budget)), which the source looks at. So nothing piles up, and nothing can
+//! deadlock (G-40).
 
 mod reorder;
 pub mod sink;
@@ -82,7 +83,8 @@ impl Pipeline {
         let mut threads = Vec::new();
         let mut spawn = |name: &'static str, body: Box<dyn FnOnce() + Send>| {
             let stop = Arc::clone(stop);
-            // What a thread held is lost with it, and its offsets would be waited for in vain: so the worker stops.
+            // What a thread held is lost with it, and its offsets would be waited for in vain: so the worker stops
+            // (G-51).
             let guarded = move || {
                 if catch_unwind(AssertUnwindSafe(body)).is_err() {
                     stop.fail(anyhow!("the {name} thread panicked; this is a bug in tagbert"));

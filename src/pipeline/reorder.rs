@@ -1,4 +1,4 @@
-//! Batching by length finishes documents out of order; here each partition's order is put right again.
+//! Batching by length finishes documents out of order; here each partition's order is put right again (G-2, G-35).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl<T> Default for Reorder<T> {
 
 impl<T> Reorder<T> {
     /// Takes what is finished; gives what may be emitted now, in order. What belongs to an earlier assignment of the
-    /// partition is dropped: another worker does it again.
+    /// partition is dropped: another worker does it again (G-37).
     pub fn push(&mut self, origin: &Origin, finished: T) -> Vec<T> {
         let partition = self
             .partitions
@@ -51,7 +51,7 @@ impl<T> Reorder<T> {
     }
 
     /// Drops what is held back of partitions that were lost: what it waits for will never come, and its share of the
-    /// budget would be gone for good.
+    /// budget would be gone for good (G-36, G-39).
     pub fn forget_lost(&mut self) {
         self.partitions.retain(|_, partition| !partition.lease.is_gone());
     }

@@ -6,7 +6,7 @@ use crate::record::outcome::Outcome;
 
 /// Where documents end: the seam between the pipeline and Kafka (or a file).
 pub trait Sink: Send + 'static {
-    /// Takes an outcome, to deliver it. Those of a partition come in input order.
+    /// Takes an outcome, to deliver it. Those of a partition come in input order (G-35).
     ///
     /// # Errors
     /// When delivery is impossible for good; the worker then stops.

@@ -15,7 +15,7 @@ pub struct Answer {
     pub load: u64,
     /// The tags, by name, in the order of the configuration.
     pub tags: Vec<(Arc<str>, Tag)>,
-    /// The models that tagged it, in the order of the configuration; one at least.
+    /// The models that tagged it, in the order of the configuration; one at least (G-27).
     pub models: Vec<Identity>,
     /// How many tokens were tagged, special ones included; the most of all models.
     pub tokens: usize,

@@ -1,4 +1,4 @@
-//! Bytes in flight: one budget from fetch to acknowledgement, so that memory is flat whatever the lag.
+//! Bytes in flight: one budget from fetch to acknowledgement, so that memory is flat whatever the lag (G-6, G-39).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

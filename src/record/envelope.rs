@@ -19,9 +19,9 @@ pub struct Origin {
     pub partition: i32,
     /// The record's offset in the partition.
     pub offset: i64,
-    /// Which assignment of the partition to this worker fetched it; a later one makes it stale.
+    /// Which assignment of the partition to this worker fetched it; a later one makes it stale (G-37).
     pub epoch: u64,
-    /// Its place within that assignment: 0, 1, 2 … without the gaps that offsets have.
+    /// Its place within that assignment: 0, 1, 2 … without the gaps that offsets have (G-35).
     pub seq: u64,
     /// Whether that assignment still holds.
     pub lease: Lease,
@@ -36,7 +36,7 @@ impl Origin {
     }
 }
 
-/// An assignment of a partition, as seen by its records. It is held, then ending, then gone.
+/// An assignment of a partition, as seen by its records. It is held, then ending, then gone (G-36).
 #[derive(Clone, Debug, Default)]
 pub struct Lease(Arc<AtomicU8>);
 
@@ -67,7 +67,7 @@ impl Lease {
     }
 }
 
-/// A Kafka record as it was fetched. Nothing in it is changed on the way.
+/// A Kafka record as it was fetched. Nothing in it is changed on the way (G-20, G-21).
 #[derive(Debug)]
 pub struct Record {
     /// The key, if any.
@@ -107,7 +107,7 @@ pub struct Envelope<T> {
     pub fetched: Instant,
     /// Its trace, if traces are on.
     pub span: RecordSpan,
-    /// Its share of the memory budget, given back when the envelope is dropped.
+    /// Its share of the memory budget, given back when the envelope is dropped (G-39).
     pub permit: Permit,
 }
 

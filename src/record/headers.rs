@@ -47,7 +47,7 @@ pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &str) -> OwnedH
 }
 
 /// The header that every output record has: `TOPIC-PARTITION-OFFSET` of the input record that it came of. It is the same
-/// however often the record is written, so readers outside of transactions can tell repetitions.
+/// however often the record is written, so readers outside of transactions can tell repetitions (G-9).
 pub const RECORD_ID: &str = "tagbert.record.id";
 
 /// The headers with the record's id.

@@ -3,7 +3,7 @@
 use super::envelope::{Envelope, Origin};
 use super::rejection::Rejection;
 
-/// How a record's journey ends: there is no fourth way.
+/// How a record's journey ends: there is no fourth way (G-34).
 #[derive(Debug)]
 pub enum Outcome {
     /// Tagged; the body is the value of the enriched record.

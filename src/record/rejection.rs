@@ -8,7 +8,7 @@ pub struct Rejection {
     pub stage: Stage,
     /// The class of the error, for people who count them.
     pub class: &'static str,
-    /// What is wrong, without any of the document's text.
+    /// What is wrong, without any of the document's text (G-28).
     pub message: String,
     /// How often the stage tried.
     pub attempts: u32,

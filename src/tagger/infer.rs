@@ -24,7 +24,7 @@ use crate::record::rejection::{Rejection, Stage};
 use crate::record::stop::Stop;
 use crate::telemetry::metrics::Metrics;
 
-/// So many failures in a row are the model's fault, not the documents'.
+/// So many failures in a row are the model's fault, not the documents' (G-19).
 const BROKEN: usize = 20;
 
 /// A thread with nothing to do looks again so often.
@@ -90,7 +90,8 @@ struct State {
     later: Vec<(Instant, Row)>,
     waiting: HashMap<u64, Waiting>,
     admitted: u64,
-    /// What the waiting documents are tagged by, and are what holds it. Those of another load wait until these are done.
+    /// What the waiting documents are tagged by, and are what holds it. Those of another load wait until these are done
+    /// (G-46).
     taggers: Weak<Taggers>,
     held: VecDeque<Envelope<Work>>,
     /// How many threads run the model now.
@@ -227,8 +228,8 @@ impl Runner {
         state.admitted += 1;
     }
 
-    /// Runs a batch. If it fails, its halves are tried, and so on, so that only the culprit becomes a dead letter; that
-    /// one is tried again a few times before.
+    /// Runs a batch. If it fails, its halves are tried, and so on, so that only the culprit becomes a dead letter
+    /// (G-18); that one is tried again a few times before.
     fn run_batch(&self, rows: Vec<Row>) -> ControlFlow<Error> {
         let Some(job) = self.begin(rows) else { return ControlFlow::Continue(()) };
         let lane = &job.taggers.lanes[self.lane];
@@ -372,7 +373,7 @@ impl Runner {
     }
 }
 
-/// Whether the device had too little memory for a batch. ONNX Runtime has no code of its own for that.
+/// Whether the device had too little memory for a batch (G-57). ONNX Runtime has no code of its own for that.
 fn is_out_of_memory(error: &Error) -> bool {
     let text = format!("{error:#}").to_ascii_lowercase();
     ["out of memory", "failed to allocate memory", "bad_alloc", "bad allocation"].iter().any(|part| text.contains(part))

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::taggers::Taggers;
 use crate::config::Config;
 
-/// The taggers that new documents get. Those on their way keep the ones they began with.
+/// The taggers that new documents get. Those on their way keep the ones they began with (G-24).
 #[derive(Debug)]
 pub struct Live {
     current: RwLock<Arc<Taggers>>,

@@ -1,7 +1,8 @@
 //! New models for old, while the line runs: on SIGHUP, on `POST /models/reload`, or when files have changed.
 //!
 //! One thread does it, one reload after the other. A new model is loaded beside the old one, warmed up and tried; then
-//! new documents get it, and those on their way keep the old. A broken one is refused, and nothing changes.
+//! new documents get it, and those on their way keep the old (G-24). A broken one is refused, and nothing changes
+//! (G-25).
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};

@@ -1,4 +1,5 @@
-//! From token logits to entities with exact spans, as `transformers`' `TokenClassificationPipeline` does it.
+//! From token logits to entities with exact spans, as `transformers`' `TokenClassificationPipeline` does it (G-7,
+//! G-22).
 
 use std::sync::Arc;
 

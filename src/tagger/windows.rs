@@ -19,7 +19,7 @@ pub struct Window {
     /// The tokens that the model is fed.
     pub tokens: Range<usize>,
     /// Those of them whose labels count: where two windows overlap, each answers for the half that lies further from
-    /// its own edge. The parts of all windows are the whole document.
+    /// its own edge. The parts of all windows are the whole document (G-48).
     pub own: Range<usize>,
 }
 

@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for a clean stop, the second ends the process. SIGHUP asks for a reload.
+//! SIGTERM and SIGINT: the first asks for a clean stop (G-5), the second ends the process (G-12). SIGHUP asks for a
+//! reload.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -57,7 +57,7 @@ impl Summary {
         (self.enriched + self.dead_letters) as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 
-    /// Records that were fetched and not acknowledged: a stop gave them up, and they will be read again.
+    /// Records that were fetched and not acknowledged: a stop gave them up, and they will be read again (G-3).
     #[must_use]
     pub fn given_up(&self) -> u64 {
         self.fetched - (self.enriched + self.tombstones + self.dead_letters + self.skipped)

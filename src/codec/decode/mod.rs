@@ -48,7 +48,7 @@ impl Decoder {
     /// Decodes a record.
     ///
     /// # Errors
-    /// With the class of what is wrong; the message never holds any of the document's text.
+    /// With the class of what is wrong; the message never holds any of the document's text (G-28).
     pub fn decode(&self, record: &Record) -> Result<Decoded, Rejection> {
         if let Some(name) = record.headers.as_ref().and_then(crate::record::headers::first_name_not_utf8) {
             let name = String::from_utf8_lossy(&name[..name.len().min(64)]);

@@ -1,7 +1,7 @@
 //! Which dead letters were replayed: notes on the dead-letter topic itself say so.
 //!
 //! A note is a record without key and value. Its header `tagbert.replayed` names offsets of the partition that it is in.
-//! It is written in the transaction that replays them.
+//! It is written in the transaction that replays them (G-23).
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What the taggers do on this machine with these documents, measured without Kafka. `tagbert bench` and `tagbert plan`
-//! are made of it.
+//! What the taggers do on this machine with these documents, measured without Kafka (G-32). `tagbert bench` and
+//! `tagbert plan` are made of it.
 
 pub mod alone;
 pub mod fit;

@@ -1,4 +1,5 @@
-//! Notices a flood of dead letters: something is wrong upstream, or with the configuration, rather than with a record.
+//! Notices a flood of dead letters: something is wrong upstream, or with the configuration, rather than with a record
+//! (G-10).
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
 //! Writes outcomes to the output topics, and sees to it that each is safe there before its offset is committed.
 //!
 //! What was handed over waits in one queue, in order, until it is safe: acknowledged by the broker under at-least-once,
-//! committed by a transaction under exactly-once. So whatever fails can be sent again from there, in order, and nothing
-//! has to be fetched or tagged again.
+//! committed by a transaction under exactly-once (G-1, G-8). So whatever fails can be sent again from there, in order,
+//! and nothing has to be fetched or tagged again.
 
 mod flood;
 pub(crate) mod pace;
@@ -186,7 +186,7 @@ impl KafkaSink {
         Ok(())
     }
 
-    /// What was sent and is not safe will be sent again, if that makes sense: changed, alone, or later.
+    /// What was sent and is not safe will be sent again, if that makes sense: changed, alone, or later (G-17).
     fn recover(&mut self, trouble: Trouble) -> Result<()> {
         if self.stop.is_abandoned() {
             return Ok(());
@@ -297,7 +297,8 @@ fn is_echo(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::State)
 }
 
-/// Errors that stay, however often it is tried; some are believed only after a while, since topics and brokers come and go.
+/// Errors that stay, however often it is tried; some are believed only after a while, since topics and brokers come and
+/// go (G-52).
 fn is_rejection(code: RDKafkaErrorCode, after_a_while: bool) -> bool {
     use RDKafkaErrorCode as Code;
     match code {

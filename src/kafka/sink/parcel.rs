@@ -111,7 +111,7 @@ impl Parcel {
         Some(Contents { to, key, value, headers, timestamp: self.timestamp })
     }
 
-    /// Makes something else of it, after the broker refused it for what it is: it would do so again and again.
+    /// Makes something else of it, after the broker refused it for what it is: it would do so again and again (G-17).
     ///
     /// # Errors
     /// With the reason, when nothing is left to try, or the policy is to stop.

@@ -1,7 +1,7 @@
-//! Transactions (KIP-98): what is sent, and the offsets it came from, become visible together or not at all.
+//! Transactions (KIP-98): what is sent, and the offsets it came from, become visible together or not at all (G-8).
 //!
 //! The offsets go with the metadata of the consumer's group (KIP-447): a worker that was thrown out of its group, and
-//! does not know it yet, is refused by the group's coordinator. So one producer serves all partitions.
+//! does not know it yet, is refused by the group's coordinator (G-38). So one producer serves all partitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -111,7 +111,8 @@ impl Transactions {
 
     /// Commits what was sent, and the offsets behind it. In vain if one of its partitions was lost meanwhile.
     pub fn commit(&mut self, producer: &Producer, sent: &[&Parcel]) -> Result<(), Trouble> {
-        // The metadata first: if the group moves on after the look at the leases, the coordinator refuses it as outdated.
+        // The metadata first (G-38): if the group moves on after the look at the leases, the coordinator refuses it as
+        // outdated.
         let metadata = self.pulse.call(|| self.consumer.group_metadata());
         let lost = self.consumer.assignment_lost() || sent.iter().any(|parcel| parcel.origin.lease.is_gone());
         let Some(metadata) = metadata.filter(|_| !lost) else {

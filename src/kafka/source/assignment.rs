@@ -23,10 +23,10 @@ use crate::record::stop::Stop;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a rebalance waits for what was sent to be acknowledged. The group waits with it.
+/// How long a rebalance waits for what was sent to be acknowledged (G-36). The group waits with it.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Follows which partitions are ours. Its methods run inside [`BaseConsumer::poll`], on the source's own thread.
+/// Follows which partitions are ours. Its methods run inside [`BaseConsumer::poll`], on the source's own thread (G-41).
 pub struct Assignment {
     ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
@@ -115,7 +115,7 @@ impl ConsumerContext for Assignment {
                 let patience = if lost || self.stop.is_abandoned() { Duration::ZERO } else { REVOKE_TIMEOUT };
                 let partitions = keys(partitions);
                 let safe = self.ledger.close(&partitions, Instant::now() + patience);
-                // What was lost belongs to another by now: nothing of it may be committed.
+                // What was lost belongs to another by now: nothing of it may be committed (G-36).
                 if !lost
                     && self.delivery == Delivery::AtLeastOnce
                     && !safe.is_empty()

@@ -113,7 +113,7 @@ impl End {
         Ok(true)
     }
 
-    /// Whether the group's offsets are committed up to the end: the proof that nothing was left out.
+    /// Whether the group's offsets are committed up to the end: the proof that nothing was left out (G-13).
     ///
     /// # Errors
     /// When they are not, or can't be read.

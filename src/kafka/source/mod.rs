@@ -1,4 +1,5 @@
-//! Reads records from Kafka and commits their offsets. One thread does both: it alone touches the consumer.
+//! Reads records from Kafka and commits their offsets. One thread does both, and it alone polls the consumer (G-41): the
+//! sink only asks for what the group knows, and the last commit is made on the side while polling goes on.
 
 pub mod assignment;
 pub mod end;
@@ -113,7 +114,7 @@ impl Source {
         })
     }
 
-    /// The consumer, for who needs to know its group.
+    /// The consumer, for who needs to know its group, and only asks (G-41).
     #[must_use]
     pub fn consumer(&self) -> Arc<BaseConsumer<Assignment>> {
         Arc::clone(&self.consumer)
@@ -156,7 +157,8 @@ impl Source {
         Ok(())
     }
 
-    /// Whether a bounded run is over: all was read, and nothing is in flight. Until then partitions may still come and go.
+    /// Whether a bounded run is over: all was read, and nothing is in flight (G-13). Until then partitions may still
+    /// come and go.
     fn has_ended(&mut self) -> bool {
         let Some(end) = &mut self.end else { return false };
         if !self.health.is_assigned() || !self.ledger.is_drained() {
@@ -298,7 +300,7 @@ impl Source {
         }
     }
 
-    /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up.
+    /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up (G-5).
     fn drain(&mut self) -> Result<()> {
         self.health.set_stopping();
         let deadline = Instant::now() + self.shutdown;

@@ -1,4 +1,5 @@
-//! Notices what has stopped moving: a partition that has records and is not fetched, a record that is not finished.
+//! Notices what has stopped moving: a partition that has records and is not fetched, a record that is not finished
+//! (G-50).
 //!
 //! The client library is known to leave a partition alone now and then after a rebalance, without a word. A stalled
 //! partition is fetched anew; if that does not help, the worker stops with the reason, since a new one may do better.

@@ -1,4 +1,4 @@
-//! What an ONNX file says of itself, and whether it can be true: read before ONNX Runtime sees the file.
+//! What an ONNX file says of itself, and whether it can be true: read before ONNX Runtime sees the file (G-53).
 //!
 //! The numbers are those of the fields in `onnx.proto3`.
 

@@ -1,4 +1,4 @@
-//! Protocol buffers, read where they lie.
+//! Protocol buffers, read where they lie (G-53).
 //!
 //! Nothing is copied and nothing is built, so that a file takes no more memory than its bytes, whoever wrote it. (Structs
 //! of `prost` take a hundred bytes for a message of two.)

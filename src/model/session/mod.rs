@@ -42,7 +42,7 @@ pub trait Infer: Send {
     fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>>;
 }
 
-/// A session and the buffers of its inputs. It has one owner, since ONNX Runtime runs it by `&mut`.
+/// A session and the buffers of its inputs. It has one owner, since ONNX Runtime runs it by `&mut` (G-42).
 #[derive(Debug)]
 pub struct Session {
     frame: Frame,

@@ -1,8 +1,11 @@
 //! The stages together, with a fake model and a fake sink.
 
 mod cached;
+mod loads;
+mod stages;
 
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::ensure;
 use opentelemetry::metrics::MeterProvider as _;
@@ -41,6 +44,35 @@ impl Infer for FakeModel {
     }
 }
 
+/// A model that counts the rows that it is given, and waits until it may run.
+struct Gated {
+    model: FakeModel,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    gate: Mutex<()>,
+    is_running: AtomicBool,
+    rows: AtomicUsize,
+}
+
+impl Infer for Gated {
+    fn infer(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<Logits>>> {
+        self.seen.is_running.store(true, Ordering::Release);
+        drop(self.seen.close());
+        self.seen.rows.fetch_add(batch.len(), Ordering::AcqRel);
+        self.model.infer(batch)
+    }
+}
+
+impl Seen {
+    /// Lets no model run until the guard is gone.
+    fn close(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Keeps what is delivered; fails when it has so many.
 struct FakeSink {
     delivered: Arc<Mutex<Vec<Outcome>>>,
@@ -76,6 +108,17 @@ fn of_version(config: &Config, version: &str) -> Taggers {
         let mut model = fake("poison")(settings)?;
         model.identity.version = version.into();
         Ok(model)
+    };
+    Taggers::load_with(config, &load).unwrap()
+}
+
+/// Taggers of such models. Each fails on the poison, and so often at first.
+fn gated(config: &Config, poison: &str, failing: usize, seen: &Arc<Seen>) -> Taggers {
+    let load = |settings: &ModelSettings| {
+        let model = Model::load(settings)?;
+        let heads = model.manifest.heads.clone();
+        let poison = model.tokenizer.encode(poison).unwrap().ids;
+        Ok(model.with_session(Gated { model: FakeModel { heads, poison, failing }, seen: Arc::clone(seen) }))
     };
     Taggers::load_with(config, &load).unwrap()
 }
@@ -133,6 +176,78 @@ fn feed(config: &Config, live: &Arc<Live>, texts: &[String], room: usize, before
     let failure = stop.take_failure();
     let delivered = std::mem::take(&mut *delivered.lock().unwrap());
     Run { delivered, failure, budget }
+}
+
+/// A line that can be fed step by step.
+struct Line {
+    pipeline: Pipeline,
+    live: Arc<Live>,
+    delivered: Arc<Mutex<Vec<Outcome>>>,
+    metrics: Arc<Metrics>,
+    budget: Budget,
+    stop: Arc<Stop>,
+    fed: [u64; 2],
+}
+
+impl Line {
+    fn start(config: &Config, taggers: Taggers) -> Self {
+        Self::start_with(config, Live::of(taggers), None)
+    }
+
+    fn start_with(config: &Config, live: Arc<Live>, shadow: Option<Arc<Shadow>>) -> Self {
+        Self::start_into(config, live, shadow, |delivered| FakeSink { delivered, room: usize::MAX })
+    }
+
+    /// With a sink that is made of where outcomes are kept.
+    fn start_into<S: Sink>(
+        config: &Config,
+        live: Arc<Live>,
+        shadow: Option<Arc<Shadow>>,
+        sink: impl FnOnce(Arc<Mutex<Vec<Outcome>>>) -> S,
+    ) -> Self {
+        let (delivered, stop) = (Arc::default(), Arc::new(Stop::default()));
+        let budget = Budget::new(1 << 30);
+        let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
+        let sink = sink(Arc::clone(&delivered));
+        let pipeline = Pipeline::start(config, &live, shadow, sink, &metrics, &stop).unwrap();
+        Self { pipeline, live, delivered, metrics, budget, stop, fed: [0; 2] }
+    }
+
+    fn feed(&mut self, partition: usize, lease: &Lease, text: &str) {
+        let seq = self.fed[partition];
+        self.fed[partition] += 1;
+        let (topic, offset, lease) = ("t".into(), 3 * seq as i64, lease.clone());
+        let origin = Origin { topic, partition: partition as i32, offset, epoch: 1, seq, lease };
+        let value = json!({ "id": format!("{partition}/{seq}"), "body": text }).to_string().into_bytes();
+        let record = Record { key: None, value: Some(value), headers: None, timestamp: Some(offset) };
+        let permit = self.budget.take(record.size());
+        let (fetched, span) = (Instant::now(), RecordSpan::default());
+        self.pipeline.feed(Envelope { origin, record, body: (), fetched, span, permit });
+    }
+
+    fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "{what}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until each record that was fed is on its way to the model, or waits for another.
+    fn settle(&self) {
+        self.wait_until("all are prepared", |line| line.pipeline.feed.upstream.load(Ordering::Acquire) == 0);
+    }
+
+    fn wait_for(&self, count: usize) {
+        self.wait_until("all are delivered", |line| line.delivered.lock().unwrap().len() == count);
+    }
+
+    fn finish(self) -> Run {
+        let Self { pipeline, delivered, budget, stop, .. } = self;
+        pipeline.finish();
+        let delivered = std::mem::take(&mut *delivered.lock().unwrap());
+        Run { delivered, failure: stop.take_failure(), budget }
+    }
 }
 
 /// How many dead letters there are.

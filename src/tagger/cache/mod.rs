@@ -1,8 +1,9 @@
 //! Nothing is tagged twice: what the taggers said of a text is kept for a while, and who has a text that is being tagged
-//! waits for the answer that the other gets.
+//! waits for the answer that the other gets (G-44).
 //!
 //! The key is a SHA-256 of the texts and of the load of the taggers, so a new model never answers with what an old one
-//! said. It is not cut: two of 10⁹ different texts have the same one with a chance of 10⁻⁵⁹, and nobody can make two.
+//! said (G-45). It is not cut: two of 10⁹ different texts have the same one with a chance of 10⁻⁵⁹, and nobody can make
+//! two.
 //!
 //! One lock holds both, the answers and who waits. It is held for less than a microsecond a document, and so a text is
 //! always either unknown, or being tagged, or known.
@@ -57,7 +58,8 @@ pub(crate) enum Found {
     Unknown(Envelope<Document>, Claim),
 }
 
-/// The duty to say what came of a document: its answer, or (dropped) nothing. Then those who wait go their own way.
+/// The duty to say what came of a document: its answer, or (dropped) nothing. Then those who wait go their own way
+/// (G-43).
 #[derive(Debug)]
 pub struct Claim {
     key: Key,
@@ -100,7 +102,7 @@ impl Cache {
 }
 
 impl State {
-    /// Keeps an answer; others go, as far as it needs their room.
+    /// Keeps an answer; others go, as far as it needs their room (G-6).
     fn keep(&mut self, key: Key, answer: &Arc<Answer>, size: usize) {
         let needed = bytes_of(answer);
         if needed > size {

@@ -1,7 +1,7 @@
 //! The shadow: a second model, tried on a sample of the documents beside the line. It publishes nothing.
 //!
 //! Documents come here once they are tagged. A queue that is full drops them: the line never waits for the shadow, and
-//! whatever happens to it stays here.
+//! whatever happens to it stays here (G-26).
 
 mod compare;
 

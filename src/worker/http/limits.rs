@@ -1,4 +1,4 @@
-//! What one who reaches the port may use up: connections, time to say what he wants, and bytes.
+//! What one who reaches the port may use up: connections, time to say what he wants, and bytes (G-30).
 
 use std::io;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The HTTP port: probes, metrics, the shadow's report, and reloads on demand.
 //!
 //! It listens on this machine alone unless it is told otherwise. Probes and metrics are open to whoever reaches it; what
-//! else there is asks for the token, if there is one.
+//! else there is asks for the token, if there is one (G-30).
 
 mod limits;
 

@@ -1,4 +1,4 @@
-//! Brings a model to this machine, from wherever it is.
+//! Brings a model to this machine, from wherever it is (G-55).
 
 mod hub;
 mod redact;

@@ -21,7 +21,7 @@ use super::{Fetched, Settings, quietly, redact};
 use crate::model::files::layout::{CONFIG, SIDE_FILES, find_graph, graphs, no_graph, weights};
 use crate::model::files::version::add_content;
 
-/// How often a file is tried whose transfer broke off, or brought something else.
+/// How often a file is tried whose transfer broke off, or brought something else (G-55).
 const ATTEMPTS: u32 = 3;
 
 /// Fetches a model of the hub.
