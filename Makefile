@@ -9,6 +9,7 @@ SEED      ?= 1
 MINUTES   ?= 30
 cargo     := cargo --locked
 tagbert   := target/release/tagbert
+data      := $(if $(DATA),TAGBERT_DATA=$(DATA))
 
 # The official build of ONNX Runtime reports to its makers unless told not to.
 export ORT_DISABLE_TELEMETRY = 1
@@ -68,12 +69,12 @@ bench-variants:  ## the model in other forms and settings, side by side, into be
 	@scripts/setup.sh corpus peers
 	@.cache/peers-venv/bin/python benches/variants.py
 
-model: build  ## train both models anew (three hours)
-	@models/recipe/make-model.sh
+model: build  ## train both models anew (five hours); DATA=folder with the public sets
+	@$(data) models/recipe/make-model.sh
 
-model-eval: build  ## how well MODEL=models/tagbert-small tags: test split and challenge set
+model-eval: build  ## how well MODEL=models/tagbert-small tags; DATA=folder with the public sets
 	@scripts/setup.sh corpus
-	@python3 models/recipe/evaluate.py --model $(MODEL) --worker $(tagbert)
+	@$(data) python3 models/recipe/evaluate.py --model $(MODEL) --worker $(tagbert)
 
 fmt:  ## format the code
 	cargo fmt

@@ -30,86 +30,23 @@ logging.disable(logging.WARNING)  # quantisation wants every shape, and does wit
 BLOCK = 32  # weights that share a scale in MatMulNBits
 
 
-def fused(model):
-    """An int8 graph as it was before rearrange.for_cpu took it apart."""
+def in_floats(model):
+    """The static int8 graph that ships, in fp32: weights times their scales, activations as they come."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    makers = {output: node for node in model.graph.node for output in node.output}
-    lengths = "fused_lengths"
-    axis = rearrange.store(model, "fused_axis", np.array([1], np.int64))
-    nodes = [
-        helper.make_node("Cast", [rearrange.MASK], ["fused_mask"], "fused_mask", to=TensorProto.INT32),
-        helper.make_node("ReduceSum", ["fused_mask", axis], [lengths], lengths, keepdims=0),
-    ]
-
-    def attention(node):
-        count, name = rearrange.attribute(node, "num_heads"), node.name
-        x, _, x_zero, _ = makers[f"{name}_q_integer"].input
-
-        def joined(kind, place, what):
-            """The parts' columns side by side, without the one a head that holds the mask."""
-            values = []
-            for part in "qkv":
-                own = numpy_helper.to_array(weights[makers[f"{name}_{part}{kind}"].input[place]])
-                if own.size == 1:
-                    return rearrange.store(model, f"{name}_{what}", own)
-                heads = own.reshape(*own.shape[:-1], count, -1)
-                values.append((heads if part == "v" else heads[..., :-1]).reshape(*own.shape[:-1], -1))
-            return rearrange.store(model, f"{name}_{what}", np.concatenate(values, axis=-1))
-
-        inputs = [
-            x, joined("_integer", 1, "weight"), joined("", 1, "bias"), makers[f"{name}_q_scale"].input[0],
-            joined("_scale", 1, "scale"), lengths, x_zero, joined("_integer", 3, "zero"),
-        ]
-        return helper.make_node("QAttention", inputs, list(node.output), name, domain="com.microsoft", num_heads=count)
-
+    quantised = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    plain, nodes = {}, []
     for node in model.graph.node:
-        before = makers.get(node.input[0])
-        if node.op_type == "MultiHeadAttention":
-            node = attention(node)
-        elif node.op_type == "LayerNormalization" and before.op_type == "Sum":
-            (x, bias), skip, (_, weight, shift) = makers[before.input[0]].input, before.input[1], node.input
-            epsilon = rearrange.attribute(node, "epsilon")
-            inputs = [x, skip, weight, shift, bias]
-            node = helper.make_node(
-                "SkipLayerNormalization", inputs, list(node.output), node.name, domain="com.microsoft", epsilon=epsilon
-            )
-        elif node.op_type == "Gelu":
-            inputs = list(before.input)
-            node = helper.make_node("BiasGelu", inputs, list(node.output), node.name, domain="com.microsoft")
-        nodes.append(node)
-    return put(model, nodes)
-
-
-def fp32_twin(model):
-    """The graph as it was before its weights were quantised, as near as the int8 weights tell."""
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    quantised = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"}
-    readers = {name: node for node in model.graph.node for name in node.input}
-
-    def floats(weight, scale, zero):
-        values, scales, zeros = (numpy_helper.to_array(weights[name]) for name in (weight, scale, zero))
-        return rearrange.store(model, f"{weight}_float", (values.astype(np.float32) - zeros) * scales)
-
-    nodes, dropped = [], set()
-    for node in model.graph.node:
-        if node.op_type == "QAttention":
-            _, weight, bias, _, scale, mask, _, zero = node.input[:8]
-            inputs = [quantised[node.input[0]], floats(weight, scale, zero), bias, mask]
-            count = rearrange.attribute(node, "num_heads")
-            nodes.append(
-                helper.make_node(
-                    "Attention", inputs, list(node.output), node.name, domain="com.microsoft", num_heads=count
-                )
-            )
-        elif node.op_type == "MatMulInteger":
-            x, weight, _, zero = node.input
-            scaled = readers[readers[node.output[0]].output[0]]  # after a Cast
-            scales = next(made for made in model.graph.node if made.output[0] == scaled.input[1])
-            inputs = [quantised[x], floats(weight, scales.input[1], zero)]
-            nodes.append(helper.make_node("MatMul", inputs, list(scaled.output), node.name))
-            dropped.add(scaled.output[0])
-        elif node.output[0] not in dropped:
+        if node.op_type == "DequantizeLinear" and node.input[0] in quantised:
+            plain[node.output[0]] = quantised[node.input[0]]
+        elif node.op_type == "DequantizeLinear":
+            whole, scales = (numpy_helper.to_array(weights[name]) for name in node.input[:2])
+            shape = [-1 if axis == rearrange.attribute(node, "axis") else 1 for axis in range(whole.ndim)]
+            plain[node.output[0]] = rearrange.store(model, f"{node.output[0]}_floats", whole * scales.reshape(shape))
+        elif node.op_type != "QuantizeLinear":
             nodes.append(node)
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            node.input[place] = plain.get(name, name)
     return put(model, nodes)
 
 
@@ -246,8 +183,8 @@ def nbits(model, bits):
     return put(model, nodes)
 
 
-def make_all(folder, source, tiny, trained, batches):
-    """NAME -> file: graphs made of the shipped ones, `source` and `tiny`, and of `trained`, the fp32 of `source`."""
+def make_all(folder, trained, batches):
+    """NAME -> file: graphs made of `trained`, the fp32 of what ships."""
     paths = {}
 
     def save(name, model):
@@ -255,16 +192,16 @@ def make_all(folder, source, tiny, trained, batches):
         onnx.save(model, paths[name])
 
     save("fp32, rearranged", rearrange.for_cpu(onnx.load(trained)))
-    save("fused", fused(onnx.load(source)))
-    save("tiny, fused", fused(onnx.load(tiny)))
-    save("norms", rearrange.norms(fused(onnx.load(source))))
-    save("norms, gelu", rearrange.gelu(rearrange.norms(fused(onnx.load(source)))))
     for name, model, per_channel in (
+        ("fused", onnx.load(trained), True),
         ("dynamic, per tensor", onnx.load(trained), False),
         ("dynamic, unfused", unfused(onnx.load(trained)), True),
     ):
         paths[name] = folder / f"{name}.onnx"
         dynamic(model, paths[name], per_channel)
+    save("norms", rearrange.norms(onnx.load(paths["fused"])))
+    save("norms, gelu", rearrange.gelu(rearrange.norms(onnx.load(paths["fused"]))))
+    save("dynamic, rearranged", rearrange.for_cpu(onnx.load(paths["fused"])))
     for name, activations in (("static, U8S8", QuantType.QUInt8), ("static, S8S8", QuantType.QInt8)):
         paths[name] = folder / f"{name}.onnx"
         static(rearrange.for_cpu(onnx.load(trained)), paths[name], batches, activations)

@@ -135,9 +135,8 @@ def fp32(folder):
     sys.path.append(str(ROOT / "benches"))
     import variant_graphs
 
-    model = variant_graphs.fp32_twin(variant_graphs.fused(onnx.load(SOURCE / "model.onnx")))
     (folder / "fp32").mkdir()
-    onnx.save(variant_graphs.rearrange.for_cpu(model), folder / "fp32" / "model.onnx")
+    onnx.save(variant_graphs.in_floats(onnx.load(SOURCE / "model.onnx")), folder / "fp32" / "model.onnx")
     for name in ("heads.json", "config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(SOURCE / name, folder / "fp32" / name)
 

@@ -1,17 +1,22 @@
 """Stage 4: texts, spans and labels of all splits, as token ids.
 
 Mails carry a spam label, articles a topic label and are ham. Entities of both
-are silver (silver.py); tweets carry gold entities. Word labels sit on the first
-token of each word; other tokens are ignored.
+are silver (silver.py); tweets, web text and Wikipedia carry gold entities, and
+messages none (sets.py). Word labels sit on the first token of each word; other
+tokens are ignored, and so are words whose span is MASKED: handles, mostly.
 """
 
 import json
 
 import torch
 
+import sets
 import silver
 import tagger
 import tweets
+
+
+MASKED = "-"
 
 
 def encode(tokenizer, text, spans):
@@ -28,7 +33,8 @@ def encode(tokenizer, text, spans):
         while span and span[1] <= start:
             span = next(ahead, None)
         if span and start < span[1] and end > span[0]:
-            labels.append(tagger.TAGS.index(("I-" if span is previous_span else "B-") + span[2]))
+            place = "I-" if span is previous_span else "B-"
+            labels.append(tagger.IGNORED if span[2] == MASKED else tagger.TAGS.index(place + span[2]))
             previous_span = span
         else:
             labels.append(0)
@@ -47,10 +53,37 @@ def example(tokenizer, name, source, split, text, spans, title=0, **labels):
         "ids": ids,
         "entities": entities,
         "title": title,
-        "topic": tagger.IGNORED,
-        "spam": tagger.IGNORED,
+        "topic": tagger.NO_TOPIC,
+        "spam": 0,
+        "misc": True,  # whether the set marks entities of the kind MISC
         **labels,
     }
+
+
+def spans_with_masked(form):
+    return sorted([*form["spans"], *((start, end, MASKED) for start, end in form["masked"])])
+
+
+def of_sets(tokenizer):
+    """Sentences in both forms, cut and glued; messages, whose words have no labels."""
+    for row in sets.read(tagger.CACHE / "downloads"):
+        if row["split"] == "test" and row["source"] != "youtube":
+            continue
+        about = {
+            "spam": tagger.SPAM.index(row["spam"]),
+            "topic": tagger.TOPICS.index(row["topic"]) if row["topic"] else tagger.NO_TOPIC,
+            "kind": row.get("kind"),
+        }
+        if "glued" in row:
+            found, other = (
+                example(tokenizer, row["id"], row["source"], row["split"], form["text"], spans_with_masked(form), misc=row["misc"], **about)
+                for form in (row, row["glued"])
+            )
+            yield {**found, "glued": other}
+        else:
+            found = example(tokenizer, row["id"], row["source"], row["split"], row["text"], [], **about)
+            found["entities"] = torch.full_like(found["entities"], tagger.IGNORED)
+            yield {**found, "split": "youtube"} if row["source"] == "youtube" else found
 
 
 def main():
@@ -68,11 +101,12 @@ def main():
             tagger.text_of(document)[: silver.TAUGHT_CHARACTERS],
             taught[document["id"]],
             title=len(tokenizer.encode(document["subject"], add_special_tokens=False).ids),
-            topic=tagger.TOPICS.index(about["topic"]) if "topic" in about else tagger.IGNORED,
+            topic=tagger.TOPICS.index(about["topic"]) if "topic" in about else tagger.NO_TOPIC,
             spam=tagger.SPAM.index(about.get("spam", "ham")),
         ))
     for tweet in tweets.read(tagger.CACHE / "downloads"):
         examples.append(example(tokenizer, tweet["id"], "tweets", tweet["split"], tweet["text"], tweet["spans"]))
+    examples += of_sets(tokenizer)
     torch.save(examples, tagger.WORK / "data.pt")
     print(f"data: {len(examples)} examples, {sum(len(e['ids']) for e in examples)} tokens")
 

@@ -1,4 +1,4 @@
-"""Stage 7: export a trained tagger to ONNX, fuse, quantise, rearrange for CPUs, and lay it out.
+"""Stage 7: export a trained tagger to ONNX, fuse, rearrange for CPUs, quantise by static scales, and lay it out.
 
     python models/recipe/export.py [--weights FOLDER] [--to FOLDER]
 
@@ -13,13 +13,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import onnx
 import torch
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
+from tokenizers import Tokenizer
 
 import quantise
-import rearrange
 import tagger
 
 OPSET = 17
@@ -84,7 +83,7 @@ def lay_out(weights, graph, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", type=Path, default=tagger.WORK / "trained")
+    parser.add_argument("--weights", type=Path, default=tagger.WORK / "tagger")
     parser.add_argument("--to", type=Path, default=tagger.MODEL)
     options = parser.parse_args()
     model = tagger.load(options.weights, attention="eager")
@@ -92,8 +91,8 @@ def main():
         traced, fp32, int8 = (Path(folder) / f"{name}.onnx" for name in ("traced", "fp32", "int8"))
         export(model, traced)
         statistics = fuse(traced, fp32, model.distilbert.config)
-        quantise.int8(fp32, int8)
-        onnx.save(rearrange.for_cpu(onnx.load(int8)), int8)
+        texts = quantise.read_texts(tagger.WORK / "calibration.jsonl")
+        quantise.static(fp32, int8, texts, Tokenizer.from_file(str(tagger.tokenizer_of(options.weights))))
         lay_out(options.weights, fp32, tagger.WORK / f"{options.to.name}-fp32")
         lay_out(options.weights, int8, options.to)
     size = (options.to / "model.onnx").stat().st_size / 1e6

@@ -200,7 +200,7 @@ def write_tiny():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", type=Path, default=tagger.WORK / "trained")
+    parser.add_argument("--weights", type=Path, default=tagger.WORK / "tagger")
     weights = parser.parse_args().weights
     write_tiny()
     write_references(weights)

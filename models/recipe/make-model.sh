@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes models/tagbert-small, models/tagbert-tiny and the test fixtures from package
 # weights and data. A stage that is done is not done again; remove .cache/model to
-# start over. MINUTES=5 makes worse models, sooner: to try the recipe out.
+# start over. MINUTES=5 makes worse models, sooner: to try the recipe out. TAGBERT_DATA
+# is a folder with the public sets (sets.py); without it they are fetched.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,6 +17,10 @@ export TOKENIZERS_PARALLELISM=false
 # Batches differ in size: without these, most of the memory goes back to the system
 # and is fetched anew in each step, which takes a fifth of the time.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=268435456
+
+# The comments of the three videos come last, so that leaving one out costs minutes (videos.py);
+# so does the rounding to int8.
+last_leg=(--every 99 --rounded 0 --videos 01-psy 02-katyperry 03-lmfao)
 
 mkdir -p "$work"
 
@@ -38,13 +43,19 @@ once start "$python" "$recipe/start.py"
 once silver "$python" "$recipe/silver.py"
 once vocabulary "$python" "$recipe/vocabulary.py"
 once data "$python" "$recipe/data.py"
-once train "$python" "$recipe/train.py" --minutes "${MINUTES:-100}"
-once distil "$python" "$recipe/distil.py" --minutes "${MINUTES:-40}" --rate 3e-4
-"$python" "$recipe/export.py" --weights "$work/trained" --to "$small"
+once train "$python" "$recipe/train.py" --minutes "${MINUTES:-180}" --rounded 1
+once last "$python" "$recipe/train.py" --start "$work/trained/uncased" --to "$work/tagger" "${last_leg[@]}" --minutes 3.5 --rate 6e-5
+once distil "$python" "$recipe/distil.py" --minutes "${MINUTES:-40}" --rate 3e-4 --rounded 1
+once last-of-student "$python" "$recipe/distil.py" --student "$work/student-trained" --teacher "$work/tagger" \
+    --to "$work/student" "${last_leg[@]}" --minutes 2.5 --rate 1e-4
+once calibration "$python" "$recipe/calibration.py"
+"$python" "$recipe/export.py" --weights "$work/tagger" --to "$small"
 "$python" "$recipe/export.py" --weights "$work/student" --to "$tiny"
 for model in "$small" "$tiny"; do
     "$python" "$recipe/calibrate.py" --model "$model" --write
 done
+once videos "$python" "$recipe/videos.py"
+once videos-of-student "$python" "$recipe/videos.py" --student
 "$python" "$recipe/fixtures.py"
 for model in "$small" "$tiny"; do
     python3 "$recipe/evaluate.py" --model "$model" --beside "$work/$(basename "$model")-fp32" --write-card

@@ -20,6 +20,7 @@ KINDS = ["PER", "ORG", "LOC", "MISC"]
 TAGS = ["O"] + [f"{place}-{kind}" for kind in KINDS for place in "BI"]
 HEADS = {"topic": TOPICS, "spam": SPAM, "entities": TAGS}
 IGNORED = -100
+NO_TOPIC = -1  # none of the five: no score of theirs should be high
 CLS, SEP, MASK = 2, 3, 4  # vocabulary.py puts the special tokens first
 
 
@@ -56,6 +57,12 @@ def load(folder, attention="sdpa"):
     model = Tagger(config)
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return model.eval()
+
+
+def load_case(folder):
+    """The vectors of case beside weights that were trained before."""
+    path = folder / "case.safetensors"
+    return load_file(path)["case"] if path.exists() else None
 
 
 def tokenizer_of(weights):

@@ -6,21 +6,24 @@ or UPPER. Its embedding is the old row plus one of three vectors for the case,
 which training learns from zero and export adds in for good; what is left is a
 plain DistilBERT with a plain WordPiece tokenizer. A Capitalised word is cut
 exactly as its lower-case form is; so are the words of the training corpus,
-however they are written. All else falls back to single capitals.
+however they are written. All else falls back to single capitals. Letters that spam puts
+in ordinary ones' place (𝐛𝐨𝐥𝐝, ｗｉｄｅ, ⓒⓘⓡⓒⓛⓔⓓ) are read as the letters they stand for.
 """
 
 import collections
 import json
+import unicodedata
 
 import torch
 from tokenizers import normalizers, pre_tokenizers
 
+import sets
 import tagger
 import tweets
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CASES = ["lower", "Title", "UPPER"]
-SHOUTED = 6000  # so many of the most frequent words have an UPPER form, seen or not
+SHOUTED = 9000  # so many of the most frequent words have an UPPER form, seen or not
 SEEN = 2  # a spelling seen once is mostly noise
 
 
@@ -52,11 +55,12 @@ def cut(word, vocabulary):
 
 
 def training_words():
-    """Words with a capital in the documents and tweets of the training split."""
+    """Words with a capital in the documents, tweets and messages of the training split."""
     normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=True)
     splitter = pre_tokenizers.BertPreTokenizer()
     texts = [tagger.text_of(d) for d in tagger.read_corpus() if d["corpus"]["split"] == "train"]
     texts += [t["text"] for t in tweets.read(tagger.CACHE / "downloads") if t["split"] == "train"]
+    texts += [row["text"] for row in sets.read(tagger.CACHE / "downloads") if row["split"] == "train"]
     words = collections.Counter()
     for text in texts:
         words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
@@ -83,6 +87,17 @@ def capitals(pieces):
             place += size
 
 
+def styled():
+    """(character, the letter or digit it stands for): mathematical, full-width, in circles or squares."""
+    for start, end in ((0x1D400, 0x1D7FF), (0xFF10, 0xFF5A), (0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F189)):
+        for code in range(start, end + 1):
+            plain = unicodedata.normalize("NFKC", chr(code))
+            if code >= 0x1F150:  # white on black has no plain form of its own
+                plain = chr(ord("A") + (code - 0x1F150) % 32) if (code - 0x1F150) % 32 < 26 else ""
+            if len(plain) == 1 and plain.isascii() and plain.isalnum():
+                yield chr(code), plain
+
+
 def rows(uncased):
     """The new vocabulary: for each written form its old row and its case."""
     pieces = [piece for piece in uncased if piece not in SPECIALS and not piece.startswith("[unused")]
@@ -91,7 +106,15 @@ def rows(uncased):
         same = len(written) == len(piece) and written.lower() == piece
         if same and written not in found:
             found[written] = (uncased[piece], case_of(written, piece))
+    for character, plain in styled():
+        for place in ("", "##"):
+            piece = place + plain.lower()
+            found.setdefault(place + character, (uncased[piece], int(plain.isupper())))
     return found
+
+
+def uncased_pieces():
+    return json.loads((tagger.WORK / "uncased.json").read_text(encoding="utf-8"))["model"]["vocab"]
 
 
 def main():
