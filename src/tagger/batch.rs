@@ -231,8 +231,8 @@ mod tests {
         let now = Instant::now();
         let mut batcher = batcher(1000, &[8, 5, 8], now);
         batcher.go_alone(true);
-        let batches: Vec<_> = (0..4).map(|_| batcher.next(now, true, 1)).collect();
-        assert_eq!(batches, [Next::Batch(vec![8]), Next::Batch(vec![5]), Next::Batch(vec![8]), Next::Idle]);
+        let found: Vec<_> = (0..4).map(|_| batcher.next(now, true, 1)).collect();
+        assert_eq!(found, [Next::Batch(vec![8]), Next::Batch(vec![5]), Next::Batch(vec![8]), Next::Idle]);
     }
 
     #[test]

@@ -92,7 +92,8 @@ impl<'a> Report<'a> {
             }
         }
         let truth = &document.truth;
-        let label = |head: &str| tags.get(head).map(|tag| tag["label"].as_str());
+        // Empty where it is null: then it is none of the corpus' labels.
+        let label = |head: &str| tags.get(head).map(|tag| tag["label"].as_str().unwrap_or_default());
         self.topic.note(label("topic"), truth.topic.as_deref(), truth.is_held_out());
         let spam = if truth.is_message() { &mut self.spam_of_messages } else { &mut self.spam };
         spam.note(label("spam"), truth.spam.as_deref(), truth.is_held_out());
@@ -101,13 +102,13 @@ impl<'a> Report<'a> {
 }
 
 impl Agreement {
-    /// Of a model without that head there is nothing to note; a label that is null is not right.
-    fn note(&mut self, label: Option<Option<&str>>, truth: Option<&str>, held_out: bool) {
+    /// Of a model without that head there is nothing to note.
+    fn note(&mut self, label: Option<&str>, truth: Option<&str>, held_out: bool) {
         let (Some(label), Some(truth)) = (label, truth) else { return };
         let shares = [Some(&mut self.all), held_out.then_some(&mut self.held_out)];
         for share in shares.into_iter().flatten() {
             share.of += 1;
-            share.right += usize::from(label == Some(truth));
+            share.right += usize::from(label == truth);
         }
     }
 }

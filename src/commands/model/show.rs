@@ -29,9 +29,10 @@ pub fn text(inspection: &Inspection) -> String {
     lines.add("opsets", few(graph.opsets.iter().map(|(domain, version)| format!("{domain} {version}"))));
     lines.add("parameters", grouped(file.parameter_count));
     lines.add("precision", precision(inspection));
-    let consistent = match file.consistent {
-        true => "yes: a text's scores don't depend on its batch".into(),
-        false => format!("no: {SCALED_BY_BATCH}"),
+    let consistent = if file.consistent {
+        "yes: a text's scores don't depend on its batch".into()
+    } else {
+        format!("no: {SCALED_BY_BATCH}")
     };
     lines.add("consistent", consistent);
     let mut operators: Vec<_> = graph.operators.iter().collect();
