@@ -12,7 +12,7 @@
 //! | [`codec`] | bytes → documents, answers → bytes |
 //! | [`model`] | files, tokenizer, graph and session of a model |
 //! | [`telemetry`] | what is counted, traced and told |
-//! | [`record`] | what flows, as plain data |
+//! | [`record`] | what flows, and what it carries with it |
 //! | [`config`] | the configuration |
 //!
 //! A document's journey through them:
@@ -21,7 +21,7 @@
 //! |---|---|---|
 //! | fetch | [`kafka::source`] | an [`Envelope`](record::envelope::Envelope) with the record as it was |
 //! | decode | [`codec::decode`] | a document: its id and its text |
-//! | look up | [`tagger::cache`] | what was said of the same text before, if it was: then it skips the next four |
+//! | look up | [`tagger::cache`] | the answer to the same text, if it is known: the document then goes straight to assemble |
 //! | tokenize | [`tagger::taggers`], [`model::tokenize`] | [`Encoded`](model::tokenize::Encoded): token ids and their places |
 //! | batch | [`tagger::windows`], [`tagger::batch`] | rows of like length, under a budget of tokens |
 //! | infer | [`tagger::infer`], [`model::session`] | logits |

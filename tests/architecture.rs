@@ -1,11 +1,15 @@
 //! The house keeps its shape: each import in `src/` goes down, none goes round, and no file stands outside of the wings.
+//!
+//! What would hide an import from this test is refused: modules by `#[path]`, `include!`, other names for the crate, globs, items
+//! and re-exports in the crate's root.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
-use syn::{ItemMod, ItemUse, UseTree};
+use syn::{Item, ItemExternCrate, ItemMod, ItemUse, Macro, UseTree, Visibility};
 
 /// The wings by floor, from the top down. A wing imports from floors below its own, and of its own floor only itself.
 const FLOORS: [&[&str]; 8] = [
@@ -30,22 +34,48 @@ type Module = Vec<String>;
 struct House {
     files: BTreeMap<Module, PathBuf>,
     imports: BTreeMap<Module, Vec<(Module, usize)>>,
+    /// What would hide an import.
+    hidden: Vec<String>,
 }
 
 impl House {
     fn read(src: &Path) -> Self {
         let mut house = Self::default();
         for file in rust_files(src) {
-            house.files.insert(module_of(file.strip_prefix(src).unwrap()), file);
+            let module = module_of(file.strip_prefix(src).unwrap());
+            if module.is_empty() {
+                house.hidden.extend(Self::root_hides(&file));
+            } else {
+                house.files.insert(module, file);
+            }
         }
         for (module, file) in &house.files {
             let parsed = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
-            let mut reader = Reader { module: module.clone(), found: Vec::new() };
+            let mut reader = Reader { module: module.clone(), found: Vec::new(), hidden: Vec::new() };
             reader.visit_file(&parsed);
-            let found = reader.found.into_iter().filter_map(|(path, line)| Some((house.owner(&path)?, line)));
-            house.imports.insert(module.clone(), found.filter(|(imported, _)| imported != module).collect());
+            let mut imports = Vec::new();
+            for (path, line) in reader.found {
+                match house.owner(&path) {
+                    Some(imported) if imported != *module => imports.push((imported, line)),
+                    Some(_) => {}
+                    None => reader.hidden.push((line, "a path that leads to the crate's root")),
+                }
+            }
+            house.imports.insert(module.clone(), imports);
+            let hidden = reader.hidden.into_iter().map(|(line, what)| format!("{}:{line}: {what}", file.display()));
+            house.hidden.extend(hidden);
         }
         house
+    }
+
+    /// The library's root has the wings and nothing else; the binary's has what no wing can import.
+    fn root_hides(file: &Path) -> Vec<String> {
+        if file.ends_with("main.rs") {
+            return Vec::new();
+        }
+        let parsed = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
+        let others = parsed.items.iter().filter(|item| !matches!(item, Item::Mod(module) if module.content.is_none()));
+        others.map(|_| format!("{}: an item that is no module of its own file", file.display())).collect()
     }
 
     /// The module whose file has what stands at a path; `None` for the crate's root.
@@ -141,6 +171,8 @@ fn module_of(file: &Path) -> Module {
 struct Reader {
     module: Module,
     found: Vec<(Module, usize)>,
+    /// The lines that would hide an import, and how.
+    hidden: Vec<(usize, &'static str)>,
 }
 
 impl Reader {
@@ -149,16 +181,50 @@ impl Reader {
         let mut rest = path;
         match path.first().map(String::as_str) {
             Some("crate") => (base, rest) = (Module::new(), &path[1..]),
+            // A method's receiver, or visibility.
+            Some("self" | "super") if path.len() == 1 => return,
             Some("self") => rest = &path[1..],
-            Some("super") => {
-                while rest.first().is_some_and(|name| name == "super") {
-                    base.pop();
-                    rest = &rest[1..];
-                }
-            }
+            Some("super") => {}
             _ => return,
         }
+        while let Some((_, after)) = rest.split_first().filter(|(first, _)| *first == "super") {
+            base.pop();
+            rest = after;
+        }
         self.found.push(([&base[..], rest].concat(), line));
+    }
+
+    /// Paths within a macro's arguments are words, for the parser.
+    fn add_tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut start = 0;
+        for token in tokens {
+            match &token {
+                TokenTree::Ident(word) if path.last().is_none_or(|before| before == ":") => {
+                    start = if path.is_empty() { word.span().start().line } else { start };
+                    path.retain(|part| part != ":");
+                    path.push(word.to_string());
+                    continue;
+                }
+                TokenTree::Punct(colon) if colon.as_char() == ':' && !path.is_empty() => {
+                    if path.last().is_some_and(|before| before != ":") {
+                        path.push(":".into());
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            path.retain(|part| part != ":");
+            self.add(&std::mem::take(&mut path), start);
+            if let TokenTree::Ident(word) = &token {
+                (start, path) = (word.span().start().line, vec![word.to_string()]);
+            }
+            if let TokenTree::Group(group) = token {
+                self.add_tokens(group.stream());
+            }
+        }
+        path.retain(|part| part != ":");
+        self.add(&path, start);
     }
 
     fn add_tree(&mut self, tree: &UseTree, before: &[String], line: usize) {
@@ -166,7 +232,12 @@ impl Reader {
             UseTree::Path(path) => self.add_tree(&path.tree, &[before, &[path.ident.to_string()]].concat(), line),
             UseTree::Name(name) => self.add(&[before, &[name.ident.to_string()]].concat(), line),
             UseTree::Rename(name) => self.add(&[before, &[name.ident.to_string()]].concat(), line),
-            UseTree::Glob(_) => self.add(before, line),
+            UseTree::Glob(_) => {
+                let ours = before.first().is_some_and(|first| ["crate", "self", "super"].contains(&first.as_str()));
+                if ours && !is_test(&self.module) {
+                    self.hidden.push((line, "a glob"));
+                }
+            }
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.add_tree(tree, before, line)),
         }
     }
@@ -183,7 +254,27 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
+    /// `pub(crate)` imports nothing.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        let name = call.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+        let line = call.path.segments[0].ident.span().start().line;
+        if name == "include" {
+            self.hidden.push((line, "include!"));
+        }
+        self.add_tokens(call.tokens.clone());
+        visit::visit_macro(self, call);
+    }
+
+    fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
+        self.hidden.push((item.extern_token.span.start().line, "another name for a crate"));
+    }
+
     fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        if item.attrs.iter().any(|attribute| attribute.path().is_ident("path")) {
+            self.hidden.push((item.mod_token.span.start().line, "a module by #[path]"));
+        }
         self.module.push(item.ident.to_string());
         visit::visit_item_mod(self, item);
         self.module.pop();
@@ -204,6 +295,12 @@ fn imports_go_down() {
 fn no_imports_go_round() {
     let circles = House::read(&src()).circles();
     assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+#[test]
+fn no_import_hides() {
+    let hidden = House::read(&src()).hidden;
+    assert!(hidden.is_empty(), "{}", hidden.join("\n"));
 }
 
 #[test]
@@ -232,6 +329,9 @@ fn a_climb_is_found_however_it_is_written() {
         "use {std::fs, crate::{record::Record, worker::{self, Worker as W}}};",
         "fn go() { crate::worker::start(); }",
         "mod inner { use super::super::super::worker::Worker; }",
+        "use self::super::super::worker::Worker;",
+        "fn go() { ensure!(left == 1, \"{}\", crate::worker::name(2)); }",
+        "fn go() { vec![(1, crate::worker::name)]; }",
         "#[cfg(test)] mod tests { use crate::worker::Worker; }",
     ] {
         let house = house(&[("tagger/infer.rs", climb), ("worker/mod.rs", ""), ("record/mod.rs", "")]);
@@ -243,6 +343,29 @@ fn a_climb_is_found_however_it_is_written() {
     assert_eq!(neighbours.climbs().len(), 1, "wings of one floor don't know each other");
     let down = house(&[("worker/mod.rs", "use crate::record::Record;"), ("record/mod.rs", "")]);
     assert!(down.climbs().is_empty());
+}
+
+#[test]
+fn what_would_hide_an_import_is_found() {
+    for hiding in [
+        "use crate::*;",
+        "use crate as c;",
+        "use crate::Worker;",
+        "use super::super::*;",
+        "extern crate self as tagbert;",
+        "include!(\"../worker/mod.rs\");",
+        "#[path = \"../worker/mod.rs\"] mod worker;",
+    ] {
+        let house =
+            house(&[("tagger/infer.rs", hiding), ("worker/mod.rs", ""), ("lib.rs", "pub mod tagger; pub mod worker;")]);
+        assert!(!house.hidden.is_empty(), "{hiding}");
+    }
+    assert_eq!(house(&[("lib.rs", "pub mod worker; pub use worker::Worker;"), ("worker/mod.rs", "")]).hidden.len(), 1);
+    let tests = house(&[
+        ("record/a.rs", "mod tests { use super::*; use proptest::prelude::*; }"),
+        ("lib.rs", "pub mod record;"),
+    ]);
+    assert!(tests.hidden.is_empty(), "{:?}", tests.hidden);
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod bench;
 mod check;
 pub mod cli;
 mod dead_letters;
-pub mod demo;
+mod demo;
 pub mod gauge;
 mod model;
 mod plan;
@@ -18,8 +18,6 @@ use std::process::ExitCode;
 
 use self::cli::{Cli, Command};
 use crate::config::{Config, ConfigError};
-
-pub use self::schema::schema;
 
 /// Runs the command, and says what went wrong if it did.
 #[must_use]

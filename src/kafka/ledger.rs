@@ -1,4 +1,4 @@
-//! Which offsets are safe to commit: the first of each partition that is not yet acknowledged, and none beyond (G-1,
+//! Which offsets are safe to commit: for each partition the one behind the last record of the acknowledged beginning (G-1,
 //! G-33).
 
 use std::collections::{HashMap, VecDeque};
@@ -8,11 +8,11 @@ use std::time::Instant;
 use crate::record::envelope::{Lease, Origin};
 use crate::record::partition::TopicPartition;
 
-/// A partition and the offset to commit for it: that of the first record that is not yet safe.
+/// A partition and the offset to commit for it: the one behind all that is safe.
 pub type Watermark = (Arc<str>, i32, i64);
 
-/// The ledger of all records in flight, shared by the source (which enters them), the sink (which sends them) and the
-/// producer's callback (which acknowledges them).
+/// The ledger of all records in flight, shared by the source, which enters them, and the sink, which sends them and hears of
+/// their acknowledgements.
 #[derive(Debug, Default)]
 pub struct Ledger {
     state: Mutex<State>,

@@ -1,6 +1,4 @@
-//! The model: a directory in Hugging Face layout, a tokenizer, and a session of ONNX Runtime.
-//!
-//! It knows nothing of Kafka.
+//! A loaded model: its manifest, its tokenizer, and the pool of its sessions.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

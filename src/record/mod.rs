@@ -1,10 +1,10 @@
-//! What flows, as plain data: all other wings hand it on, and it knows none of them.
+//! What flows, and what it carries with it: its headers, its trace, its share of memory. All other wings hand it on, and it
+//! imports none of them.
 
 pub mod answer;
 pub mod budget;
 pub mod document;
 pub mod envelope;
-pub mod feed;
 pub mod headers;
 pub mod outcome;
 pub mod partition;

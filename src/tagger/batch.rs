@@ -1,4 +1,4 @@
-//! Micro-batching: documents of like length together, under a budget of tokens, none kept waiting for long.
+//! Micro-batching: documents of like length together, under a budget of tokens, none kept waiting for long (G-47).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod cache;
+pub mod feed;
 pub mod finished;
 pub mod gather;
 pub mod infer;

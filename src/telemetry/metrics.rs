@@ -258,10 +258,4 @@ impl Metrics {
     pub fn set_lag(&self, lag: HashMap<TopicPartition, i64>) {
         *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
     }
-
-    /// Records of all partitions that are not committed yet.
-    #[must_use]
-    pub fn total_lag(&self) -> i64 {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
-    }
 }

@@ -10,7 +10,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 use serde::Serialize;
 
-use crate::model::graph::shape::Shape;
+use super::shape::Shape;
 use crate::model::session::runtime;
 
 /// What is multiplied.

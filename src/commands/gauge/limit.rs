@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::Documents;
 use super::gemm::{Gemm, Precision};
-use crate::model::graph::shape::{Shape, is_integer};
+use super::shape::{Shape, is_integer};
 use crate::tagger::taggers::Taggers;
 
 /// The arithmetic of the models, and the matrix products that it is compared with.

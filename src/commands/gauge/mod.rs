@@ -7,6 +7,7 @@ pub mod gemm;
 pub mod host;
 pub mod limit;
 pub mod line;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

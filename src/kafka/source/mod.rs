@@ -1,5 +1,5 @@
-//! Reads records from Kafka and commits their offsets. One thread does both, and it alone polls the consumer (G-41): the
-//! sink only asks for what the group knows, and the last commit is made on the side while polling goes on.
+//! Reads records from Kafka, and under at-least-once commits their offsets. One thread does so, and it alone polls the
+//! consumer (G-41): the sink only asks for what the group knows, and the last commit is made on the side while polling goes on.
 
 pub mod assignment;
 pub mod end;

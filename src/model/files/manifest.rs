@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
+use super::json::read;
 use super::token_label::TokenLabel;
 
 /// What is known of a model before it is run.
@@ -293,10 +293,4 @@ fn tokenizer_limit(directory: &Path) -> Result<usize> {
         .model_max_length
         .filter(|length| (1.0..1e9).contains(length))
         .map_or(usize::MAX, |length| length as usize))
-}
-
-/// Reads a JSON file.
-pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    serde_json::from_str(&text).with_context(|| file.display().to_string())
 }

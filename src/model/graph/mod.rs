@@ -3,4 +3,3 @@
 pub mod graph_file;
 pub mod onnx;
 pub mod protobuf;
-pub mod shape;

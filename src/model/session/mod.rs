@@ -32,7 +32,7 @@ const EXPORT: &str = "export it with `optimum-cli export onnx`";
 /// Special tokens have none.
 pub type Logits = Vec<f32>;
 
-/// Something that turns token ids into logits. It is the seam between the pipeline and ONNX Runtime.
+/// Something that turns token ids into logits. It is the seam between the taggers and ONNX Runtime.
 pub trait Infer: Send {
     /// Runs a batch of token ids without special ones; gives for each row the logits of each head, in the order of the
     /// manifest.

@@ -12,7 +12,7 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
 use super::Tokenizer;
-use crate::model::files::manifest;
+use crate::model::files::json;
 
 /// What `tokenizer_config.json` says that matters here; the defaults are those of `transformers`' `BertTokenizer`.
 #[derive(Deserialize)]
@@ -94,7 +94,7 @@ fn read(file: &Path) -> Result<HfTokenizer> {
 /// BERT's tokenizer as `vocab.txt` and `tokenizer_config.json` describe it (Devlin et al. 2018).
 fn word_piece(directory: &Path, vocabulary: &Path) -> Result<HfTokenizer> {
     let file = directory.join("tokenizer_config.json");
-    let config: TokenizerConfig = if file.exists() { manifest::read(&file)? } else { TokenizerConfig::default() };
+    let config: TokenizerConfig = if file.exists() { json::read(&file)? } else { TokenizerConfig::default() };
     let special = [&config.unk_token, &config.sep_token, &config.pad_token, &config.cls_token, &config.mask_token];
     let (unknown, cls, sep) = (config.unk_token.text(), config.cls_token.text(), config.sep_token.text());
     let path = vocabulary.to_str().context("its path is not UTF-8")?;

@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LinkedHashMap;
 use sha2::{Digest, Sha256};
 
+use super::feed::Feed;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::{Envelope, Lease};
-use crate::record::feed::Feed;
 use crate::record::tag::{Entity, Label, Tag};
 use crate::telemetry::metrics::Metrics;
 

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::budget::Budget;
 use crate::record::envelope::{Origin, Record};
-use crate::record::feed::Fed;
 use crate::record::tag::Class;
 use crate::record::trace::RecordSpan;
+use crate::tagger::feed::Fed;
 
 /// A cache, and the way back into a line that is not there.
 struct Desk {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 
-use super::envelope::Envelope;
+use crate::record::envelope::Envelope;
 
 /// Where records enter the line, from the source or a second time.
 ///
