@@ -43,11 +43,17 @@ once start "$python" "$recipe/start.py"
 once silver "$python" "$recipe/silver.py"
 once vocabulary "$python" "$recipe/vocabulary.py"
 once data "$python" "$recipe/data.py"
-once train "$python" "$recipe/train.py" --minutes "${MINUTES:-180}" --rounded 1
-once last "$python" "$recipe/train.py" --start "$work/trained/uncased" --to "$work/tagger" "${last_leg[@]}" --minutes 3.5 --rate 6e-5
+leg() { once "train-$1" "$python" "$recipe/train.py" --start "$2" --to "$work/trained-$1" --minutes "$3" --rounded 1 --rate "$4"; }
+leg 1 "$work/start" "${MINUTES:-120}" 1.5e-4
+leg 2 "$work/trained-1/uncased" "${MINUTES:-30}" 1e-4
+leg 3 "$work/trained-2/uncased" "${MINUTES:-30}" 1e-4
+once average "$python" "$recipe/average.py" "$work"/trained-[123] --to "$work/trained"
+once last "$python" "$recipe/train.py" --start "$work/trained/uncased" --to "$work/tagger-leg" "${last_leg[@]}" --minutes 3 --rate 6e-5
+once drawn-back "$python" "$recipe/average.py" "$work/trained" "$work/tagger-leg" "$work/tagger-leg" --to "$work/tagger"
 once distil "$python" "$recipe/distil.py" --minutes "${MINUTES:-40}" --rate 3e-4 --rounded 1
 once last-of-student "$python" "$recipe/distil.py" --student "$work/student-trained" --teacher "$work/tagger" \
-    --to "$work/student" "${last_leg[@]}" --minutes 2.5 --rate 1e-4
+    --to "$work/student-leg" "${last_leg[@]}" --minutes 2 --rate 1e-4
+once drawn-back-student "$python" "$recipe/average.py" "$work/student-trained" "$work/student-leg" "$work/student-leg" --to "$work/student"
 once calibration "$python" "$recipe/calibration.py"
 "$python" "$recipe/export.py" --weights "$work/tagger" --to "$small"
 "$python" "$recipe/export.py" --weights "$work/student" --to "$tiny"

@@ -36,7 +36,9 @@ def leg(student, without, minutes):
         if student:
             command = [HERE / "distil.py", "--student", tagger.WORK / "student-trained", "--teacher", tagger.WORK / f"tagger-without-{without}"]
         rate = ["--rate", "1e-4" if student else "6e-5"]
-        run(*command, "--to", trained, "--minutes", str(minutes), "--every", "99", "--rounded", "0", *rate, "--videos", *videos)
+        before, last = tagger.WORK / ("student-trained" if student else "trained"), tagger.WORK / f"{name}-leg"
+        run(*command, "--to", last, "--minutes", str(minutes), "--every", "99", "--rounded", "0", *rate, "--videos", *videos)
+        run(HERE / "average.py", before, last, last, "--to", trained)
         run(HERE / "export.py", "--weights", trained, "--to", graph)
     return graph
 
@@ -66,12 +68,12 @@ def figures(worker, shipped, graphs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--student", action="store_true", help="of tagbert-tiny")
-    parser.add_argument("--minutes", type=float, help="as long as the leg of the model that ships; 3.5, of the student 2.5")
+    parser.add_argument("--minutes", type=float, help="as long as the leg of the model that ships; 3, of the student 2")
     parser.add_argument("--worker", default="target/release/tagbert", help="the built worker")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     shipped = Path("models/tagbert-tiny" if options.student else "models/tagbert-small")
-    minutes = options.minutes or (2.5 if options.student else 3.5)
+    minutes = options.minutes or (2 if options.student else 3)
     graphs = {name: leg(options.student, name, minutes) for name in NAMES}
     rows = figures(options.worker, shipped, graphs)
     others = json.loads(evaluate.VIDEOS.read_text()) if evaluate.VIDEOS.exists() else {}
