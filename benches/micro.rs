@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use serde_json::Value;
-use tagbert::batch::{Batcher, Next};
-use tagbert::budget::Budget;
+use tagbert::codec::decode::{Decoded, Decoder};
+use tagbert::codec::enriched::Assembler;
 use tagbert::config::{Config, KeepDocument};
-use tagbert::decode::{Decoded, Decoder, Document};
-use tagbert::envelope::{Envelope, Lease, Origin, Record};
-use tagbert::headers;
-use tagbert::record::Assembler;
-use tagbert::taggers::{Taggers, Work};
-use tagbert::telemetry::RecordSpan;
+use tagbert::record::budget::Budget;
+use tagbert::record::document::Document;
+use tagbert::record::envelope::{Envelope, Lease, Origin, Record};
+use tagbert::record::headers;
+use tagbert::record::trace::RecordSpan;
+use tagbert::tagger::batch::{Batcher, Next};
+use tagbert::tagger::taggers::{Taggers, Work};
 use tikv_jemallocator::Jemalloc;
 use tokenizers::Tokenizer as HfTokenizer;
 
@@ -201,7 +202,7 @@ fn record_id(bencher: Bencher) {
     let origins: Vec<_> = (0..DOCUMENTS).map(origin).collect();
     bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
         for origin in &origins {
-            black_box(headers::with_record_id(None, origin));
+            black_box(headers::with_record_id(None, &origin.record_id()));
         }
     });
 }

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::LazyLock;
 
+use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::config::Config;
-use tagbert::decode::{Decoded, Decoder};
-use tagbert::envelope::Record;
-use tagbert::model::onnx::Graph;
-use tagbert::model::{Manifest, tokenizer};
+use tagbert::model::files::manifest::Manifest;
+use tagbert::model::graph::onnx::Graph;
+use tagbert::model::tokenize::tokenizer;
+use tagbert::record::envelope::Record;
 
 /// Between the files, or parts, of one input.
 const SEPARATOR: &str = "\n%%\n";
@@ -58,7 +59,7 @@ pub fn configuration(input: &[u8]) {
             assert!(!config.taggers().is_empty());
             assert!(serde_json::from_str::<serde_json::Value>(&config.masked()).is_ok());
             let _ = Decoder::new(&config);
-            let _ = tagbert::kafka::producer(&config);
+            let _ = tagbert::kafka::clients::producer(&config);
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tagbert::cli::{Cli, Command};
+use tagbert::commands::cli::{Cli, Command};
 use tagbert::{commands, telemetry};
 use tikv_jemallocator::Jemalloc;
 

@@ -146,7 +146,7 @@ fn a_plan_has_enough_of_everything() {
 fn a_topic_is_measured_by_its_last_records_and_nothing_is_committed_or_written() {
     let line = Line::create("bench", 3);
     // The first are none: only the last are read.
-    line.produce(&vec![b"{".to_vec(); 100]);
+    line.produce(vec![b"{".to_vec(); 100]);
     let documents: Vec<_> = (0..300).map(|n| document(&"word ".repeat(n % 40 + 1))).collect();
     line.produce(&documents);
     let folder = tempfile::tempdir().unwrap();

@@ -2,25 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rdkafka::Message;
-
 mod support;
 
-use support::kafka::Kafka;
-use support::line::{Line, TINY, document, value};
-use support::tagbert::Worker;
+use support::line::{Line, document, number, value};
 
 #[test]
 fn identical_texts_are_tagged_once_and_every_record_comes_out_in_order() {
     let (documents, texts) = (2000, 50);
     // One partition on the way out, so that the order in which all was written shows.
-    let line = Line { output: "repeats.in.one".into(), ..Line::create("repeats", 4) };
-    Kafka::shared().create_topic(&line.output, 1);
+    let line = Line::create("repeats", 4).with_output(&[]);
     let values: Vec<_> = (0..documents).map(|n| document(&format!("Report {} from Berlin", n * n % texts))).collect();
     let distinct: HashSet<_> = values.iter().collect();
     line.produce(&values);
-    let yaml = line.yaml(TINY).replace("cache: {size: 0}", "cache: {size: 1MiB}");
-    let mut worker = Worker::start(&yaml, &[]);
+    let mut worker = line.worker().set("cache.size", "1MiB").start();
     worker.wait_for_log("assigned: ");
     worker.wait_until("all are out", |worker| worker.metric("tagbert_records_out_total") == Some(documents as f64));
     let count = |name: &str| worker.metric(&format!("tagbert_cache_{name}"));
@@ -35,9 +29,9 @@ fn identical_texts_are_tagged_once_and_every_record_comes_out_in_order() {
     let (mut offsets, mut tags) = (HashMap::new(), HashMap::new());
     let tagged = line.tagged();
     for record in &tagged {
-        let number: usize = std::str::from_utf8(record.key().unwrap()).unwrap().parse().unwrap();
         let tagged = value(record);
-        assert_eq!(tagged["document"], serde_json::from_slice::<serde_json::Value>(&values[number]).unwrap());
+        let produced: serde_json::Value = serde_json::from_slice(&values[number(record)]).unwrap();
+        assert_eq!(tagged["document"], produced);
         let (partition, offset) = (tagged["source"]["partition"].as_i64(), tagged["source"]["offset"].as_i64());
         assert!(offsets.insert(partition, offset) < Some(offset), "{partition:?}: {offset:?}");
         let text = tagged["document"]["body"].to_string();

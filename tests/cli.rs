@@ -11,6 +11,9 @@ use support::tagbert::{tagbert, tagbert_with};
 
 const TINY: &str = "tests/fixtures/tiny-distilbert";
 
+/// The same, with its activations quantised batch by batch.
+const DYNAMIC: &str = "tests/fixtures/tiny-dynamic";
+
 fn lines(stdout: &[u8]) -> Vec<Value> {
     std::str::from_utf8(stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -201,7 +204,8 @@ fn a_broken_model_is_one_clear_error() {
 
 fn inspected(model: &str, more: &[&str]) -> String {
     let output = tagbert(&[&["model", "inspect", model], more].concat(), b"");
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.lines().all(|line| line.contains("dynamic int8")), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -290,6 +294,22 @@ fn an_inspection_is_of_the_variant_that_was_asked_for() {
         assert!(graph["parameters"][kind].as_u64() > Some(1000), "{graph}");
     }
     assert_eq!(tagbert(&["model", "inspect", model, "--variant", "int4"], b"").status.code(), Some(1));
+}
+
+#[test]
+fn a_dynamic_graph_is_told_of_in_one_line_with_the_remedy() {
+    let remedies = ["quantise.py DIR --calibrate FILE", "`model.consistent: true`"];
+    let output = tagbert(&["tag", "--model", DYNAMIC], b"{\"text\":\"x\"}");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.lines().count() == 1, "{log}");
+    assert!(remedies.iter().all(|remedy| log.contains(remedy)), "{log}");
+    let text = inspected(DYNAMIC, &[]);
+    let line = text.lines().find(|line| line.starts_with("consistent ")).unwrap();
+    assert!(line.contains(" no: ") && remedies.iter().all(|remedy| line.contains(remedy)), "{line}");
+    assert_eq!(inspected_json(DYNAMIC, &[])["graph"]["consistent"], false);
+    for model in [TINY, "models/tagbert-small", "models/tagbert-tiny"] {
+        assert_eq!(inspected_json(model, &[])["graph"]["consistent"], true, "{model}");
+    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Desk {
 
     /// What came back to the input topic.
     fn input(&self) -> Vec<OwnedMessage> {
-        Kafka::shared().read_all(&self.line.input)
+        Kafka::shared().read_committed(&self.line.input)
     }
 
     /// Writes dead letters with these keys, round the partitions.
@@ -139,7 +139,7 @@ fn said(output: &Output) -> String {
 }
 
 fn headers(record: &OwnedMessage) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    let headers = record.headers().into_iter().flat_map(tagbert::headers::iter);
+    let headers = record.headers().into_iter().flat_map(tagbert::record::headers::iter);
     headers.map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect()
 }
 
@@ -197,7 +197,7 @@ fn what_was_refused_is_tagged_once_the_cause_is_gone_and_what_still_fails_is_not
     assert_eq!(closing, expected);
     assert_eq!(desk.replay(&["--max-attempts", "4"]).0, Some(0));
     let last = desk.input().pop().unwrap();
-    assert_eq!(tagbert::headers::last(last.headers().unwrap(), "tagbert.replay.attempt"), Some(&b"4"[..]));
+    assert_eq!(tagbert::record::headers::last(last.headers().unwrap(), "tagbert.replay.attempt"), Some(&b"4"[..]));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn bytes_go_back_as_they_were_whatever_they_are() {
     assert_eq!(back.len(), cases.len());
     let attempt = (b"tagbert.replay.attempt".to_vec(), Some(b"1".to_vec()));
     let mut expected: Vec<_> =
-        tagbert::headers::iter(&own()).map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect();
+        tagbert::record::headers::iter(&own()).map(|(n, v)| (n.to_vec(), v.map(<[u8]>::to_vec))).collect();
     assert_eq!(expected.len(), 6);
     expected.push(attempt);
     for (record, case) in back.iter().zip(&cases) {
@@ -259,7 +259,7 @@ fn a_partition_that_is_gone_leaves_it_to_the_key() {
     let places = |records: Vec<OwnedMessage>| -> Vec<(i32, Vec<u8>)> {
         records.iter().map(|record| (record.partition(), record.key().unwrap().to_vec())).collect()
     };
-    assert_eq!(places(desk.input()), places(Kafka::shared().read_all("fewer-partitions.java")));
+    assert_eq!(places(desk.input()), places(Kafka::shared().read_committed("fewer-partitions.java")));
 }
 
 #[test]
@@ -385,7 +385,8 @@ fn what_can_not_be_replayed_is_left_and_counted_and_the_rest_goes() {
                     1 left: refused by the topic that they came from\n";
     assert_eq!(stdout(&output), expected, "{output:?}");
     assert!(said(&output).contains("0/2: left.small refused it: "), "{output:?}");
-    let values: Vec<_> = Kafka::shared().read_all("left.small").iter().map(|r| r.payload().unwrap().to_vec()).collect();
+    let values: Vec<_> =
+        Kafka::shared().read_committed("left.small").iter().map(|r| r.payload().unwrap().to_vec()).collect();
     assert_eq!(values, fine.map(|value| value.as_bytes().to_vec()));
     assert!(desk.input().is_empty());
     let dry = desk.run(&["replay", "--dry-run"]);

@@ -5,8 +5,7 @@ use rdkafka::Message;
 mod support;
 
 use support::kafka::Kafka;
-use support::line::{Line, TINY, document};
-use support::tagbert::Worker;
+use support::line::{Line, document};
 
 fn bad_and_good(bad: std::ops::Range<usize>, all: usize) -> Vec<Vec<u8>> {
     (0..all).map(|n| if bad.contains(&n) { b"{".to_vec() } else { document("a text") }).collect()
@@ -17,15 +16,14 @@ fn a_flood_of_dead_letters_stops_the_worker_before_their_offsets_are_committed()
     for delivery in ["at-least-once", "exactly-once"] {
         let name: &'static str = if delivery == "exactly-once" { "flood-once" } else { "flood" };
         let line = Line::create(name, 1);
-        line.produce(&bad_and_good(10..40, 40));
-        let delivery = format!("delivery={delivery}");
-        let args = ["--until-end", "--set", "dead_letters.max_consecutive=20", "--set", &delivery];
-        let mut worker = Worker::start(&line.yaml(TINY), &args);
+        line.produce(bad_and_good(10..40, 40));
+        let worker = line.worker().set("delivery", delivery).set("dead_letters.max_consecutive", "20");
+        let mut worker = worker.until_end().start();
         assert_eq!(worker.wait().code(), Some(1));
         let log = worker.log();
         assert!(log.contains("20 records in a row could not be tagged (dead_letters.max_consecutive)"), "{log}");
         assert!(log.contains(&format!("the latest is {name}/0@29")), "{log}");
-        let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap_or(0);
+        let committed = line.committed()[0].unwrap_or(0);
         assert!(committed <= 29, "{committed}");
     }
 }
@@ -33,30 +31,29 @@ fn a_flood_of_dead_letters_stops_the_worker_before_their_offsets_are_committed()
 #[test]
 fn the_policy_skips_or_stops_instead() {
     let line = Line::create("skip", 1);
-    line.produce(&bad_and_good(3..5, 8));
-    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end", "--set", "dead_letters.policy=skip"]);
-    worker.wait_for_success();
+    line.produce(bad_and_good(3..5, 8));
+    let worker = line.worker().set("dead_letters.policy", "skip").run_to_the_end();
     assert!(worker.stdout().contains("8 in = 6 out + 0 dead letters + 2 skipped"), "{}", worker.stdout());
     assert_eq!((line.tagged().len(), line.dead().len()), (6, 0));
     line.assert_committed_to_the_end();
 
     let line = Line::create("stop", 1);
-    line.produce(&bad_and_good(3..5, 8));
-    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end", "--set", "dead_letters.policy=stop"]);
+    line.produce(bad_and_good(3..5, 8));
+    let mut worker = line.worker().set("dead_letters.policy", "stop").until_end().start();
     assert_eq!(worker.wait().code(), Some(1));
     assert!(worker.log().contains("stop/0@3, decode: "), "{}", worker.log());
-    assert!(Kafka::shared().committed(line.name, &line.input)[0].unwrap_or(0) <= 3);
+    assert!(line.committed()[0].unwrap_or(0) <= 3);
     assert!(line.dead().is_empty());
 }
 
 #[test]
 fn a_missing_output_topic_is_waited_for_and_then_stops_the_worker() {
     let line = Line::create("missing", 1);
-    line.produce(&[document("first")]);
-    let mut worker = Worker::start(&line.yaml(TINY), &[]);
+    line.produce([document("first")]);
+    let mut worker = line.worker().start();
     worker.wait_until("the first is out", |_| line.tagged().len() == 1);
     Kafka::shared().delete_topic(&line.output);
-    line.produce(&[document("second")]);
+    line.produce([document("second")]);
     worker.wait_for_log("trying again in");
     Kafka::shared().create_topic(&line.output, 1);
     worker.wait_until("the second is out", |_| line.tagged().len() == 1);
@@ -64,4 +61,15 @@ fn a_missing_output_topic_is_waited_for_and_then_stops_the_worker() {
     worker.terminate();
     worker.wait_for_success();
     line.assert_committed_to_the_end();
+
+    let mut worker = line.worker().set("retries.max", "2").start();
+    worker.wait_for_log("assigned: missing/");
+    Kafka::shared().delete_topic(&line.output);
+    line.produce([document("one that waits in vain")]);
+    assert_eq!(worker.wait().code(), Some(1));
+    let log = worker.log();
+    assert!(log.contains("(attempt 2 failed)") && !log.contains("(attempt 3 failed)"), "{log}");
+    assert!(log.contains("tagbert: what came of missing/0@2 can't be delivered: "), "{log}");
+    assert_eq!(line.committed(), [Some(2)]);
+    assert!(line.dead().is_empty());
 }

@@ -109,7 +109,7 @@ exec setpriv --reuid=65532 --regid=65532 --clear-groups --bounding-set=-all --no
 #[test]
 fn a_user_without_rights_runs_it_on_a_read_only_file_system() {
     let line = Line::create("confined", 1);
-    line.produce(&vec![document("Angela Merkel met Tim Cook in Berlin."); 20]);
+    line.produce(vec![document("Angela Merkel met Tim Cook in Berlin."); 20]);
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config.yaml");
     let yaml = line.yaml(TINY).replace(TINY, "model") + "http: {listen: '127.0.0.1:0'}\n";

@@ -12,8 +12,8 @@ use axum::error_handling::HandleError;
 use axum::http::StatusCode;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
-use tagbert::model::fetch::{self, Fetched, Settings, fetch_with};
-use tagbert::model::location::Location;
+use tagbert::config::location::Location;
+use tagbert::model::files::fetch::{self, Fetched, Settings, fetch_with};
 use tempfile::TempDir;
 
 use support::hub::{Hub, Server, Shared, plain};

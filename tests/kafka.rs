@@ -14,9 +14,11 @@ use serde_json::{Value, json};
 mod support;
 
 use support::kafka::Kafka;
-use support::line::{Line, TINY, document, value};
+use support::line::{Line, TINY, document, number, value};
 use support::records::{a_minute_ago, header, header_that_is_not_utf8};
 use support::tagbert::{Worker, tagbert};
+
+const SMALL: &str = "models/tagbert-small";
 
 #[test]
 fn two_workers_lose_nothing_keep_the_order_and_commit_to_the_end() {
@@ -26,11 +28,11 @@ fn two_workers_lose_nothing_keep_the_order_and_commit_to_the_end() {
     let values: Vec<_> = cut.map(|text| document(&text)).collect();
     line.produce(&values);
     // So little in flight that the work is not over before the second worker has its share.
-    let yaml = line.yaml("models/tagbert-small") + "limits: {in_flight: 2MiB}\n";
+    let worker = line.worker().model(SMALL).set("limits.in_flight", "2MiB");
 
-    let mut first = Worker::start(&yaml, &[]);
+    let mut first = worker.start();
     first.wait_until("the first has tagged something", |_| !line.tagged().is_empty());
-    let mut second = Worker::start(&yaml, &["--until-end"]);
+    let mut second = worker.until_end().start();
     second.wait_for_log("assigned: two-workers/");
     first.terminate();
     first.wait_for_success();
@@ -39,8 +41,7 @@ fn two_workers_lose_nothing_keep_the_order_and_commit_to_the_end() {
     let mut last_seen: HashMap<(i32, i64), i64> = HashMap::new();
     let mut times: BTreeMap<usize, usize> = BTreeMap::new();
     for record in line.tagged() {
-        let number: usize = std::str::from_utf8(record.key().unwrap()).unwrap().parse().unwrap();
-        let tagged = value(&record);
+        let (number, tagged) = (number(&record), value(&record));
         assert_eq!(tagged["document"]["body"], texts[number].chars().take(200).collect::<String>());
         let (partition, offset) = (&tagged["source"]["partition"], &tagged["source"]["offset"]);
         let (partition, offset) = (partition.as_i64().unwrap(), offset.as_i64().unwrap());
@@ -84,8 +85,7 @@ fn bad_input_goes_to_the_dead_letters_as_it_was_and_the_stream_goes_on() {
     let tombstone = BaseRecord::<[u8], [u8]>::to(&line.input).key(b"gone").headers(headers());
     Kafka::shared().produce([tombstone, record(document("the end").as_slice())]);
 
-    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end", "--set", "limits.document=16KiB"]);
-    worker.wait_for_success();
+    let worker = line.worker().set("limits.document", "16KiB").run_to_the_end();
 
     let dead = line.dead();
     assert_eq!(dead.len(), bad.len() + 1);
@@ -103,7 +103,7 @@ fn bad_input_goes_to_the_dead_letters_as_it_was_and_the_stream_goes_on() {
     }
     let odd_header = dead.last().unwrap();
     assert_eq!(header(odd_header, "__connect.errors.exception.class.name").as_deref(), Some("InvalidHeaderName"));
-    assert_eq!(tagbert::headers::first_name_not_utf8(odd_header.headers().unwrap()), Some(&b"bad\xff"[..]));
+    assert_eq!(tagbert::record::headers::first_name_not_utf8(odd_header.headers().unwrap()), Some(&b"bad\xff"[..]));
 
     let tagged = line.tagged();
     let texts: Vec<_> = tagged
@@ -127,7 +127,7 @@ fn the_enriched_record_is_what_the_readme_says() {
     let original = r#"{ "id": 7, "subject": "Hello",  "body": "Angela Merkel met Tim Cook in Berlin.", "n": 1.50 }"#;
     let record = BaseRecord::<[u8], [u8]>::to(&line.input).payload(original.as_bytes()).timestamp(timestamp);
     Kafka::shared().produce([record]);
-    Worker::start(&line.yaml("models/tagbert-small"), &["--until-end"]).wait_for_success();
+    line.worker().model(SMALL).run_to_the_end();
     let tagged = line.tagged();
     let text = std::str::from_utf8(tagged[0].payload().unwrap()).unwrap();
     assert!(text.contains(original), "the document is kept byte for byte: {text}");
@@ -164,14 +164,12 @@ fn a_bounded_run_ends_behind_transaction_markers_and_a_second_one_has_nothing_to
             producer.abort_transaction(timeout).unwrap();
         }
     }
-    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end"]);
-    worker.wait_for_success();
+    let worker = line.worker().run_to_the_end();
     assert!(worker.stdout().starts_with("records    2 in = 2 out + 0 dead letters\n"), "{}", worker.stdout());
     assert_eq!(line.tagged().len(), 2, "what was aborted is no document");
     line.assert_committed_to_the_end();
 
-    let mut again = Worker::start(&line.yaml(TINY), &["--until-end"]);
-    again.wait_for_success();
+    let again = line.worker().run_to_the_end();
     assert!(again.stdout().starts_with("records    0 in"), "{}", again.stdout());
     assert_eq!(line.tagged().len(), 2);
 }
@@ -191,7 +189,7 @@ fn a_bounded_run_ends_though_its_topic_is_written_on_and_on() {
     let text = document("one of many");
     let write = || Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(&text)]);
     write();
-    let mut worker = Worker::start(&line.yaml(TINY), &["--until-end"]);
+    let mut worker = line.worker().until_end().start();
     let over = AtomicBool::new(false);
     let status = thread::scope(|scope| {
         scope.spawn(|| {
@@ -211,10 +209,8 @@ fn a_bounded_run_ends_though_its_topic_is_written_on_and_on() {
 #[test]
 fn little_memory_in_flight_pauses_the_stream_and_loses_nothing() {
     let line = Line::create("backpressure", 2);
-    let values: Vec<_> = (0..100).map(|n| document(&format!("{n} {}", "word ".repeat(1000)))).collect();
-    line.produce(&values);
-    let limits = ["--until-end", "--set", "limits.in_flight=64KiB", "--set", "limits.document=64KiB"];
-    Worker::start(&line.yaml(TINY), &limits).wait_for_success();
+    line.produce((0..100).map(|n| document(&format!("{n} {}", "word ".repeat(1000)))));
+    line.worker().set("limits.in_flight", "64KiB").set("limits.document", "64KiB").run_to_the_end();
     let tagged = line.tagged();
     let keys: HashSet<_> = tagged.iter().map(|record| record.key().unwrap().to_vec()).collect();
     assert_eq!((tagged.len(), keys.len()), (100, 100));
@@ -223,11 +219,10 @@ fn little_memory_in_flight_pauses_the_stream_and_loses_nothing() {
 
 #[test]
 fn a_result_that_the_output_topic_refuses_for_its_size_becomes_a_dead_letter() {
-    let line = Line { output: "too-large.small".into(), ..Line::create("too-large", 1) };
-    Kafka::shared().create_topic_with(&line.output, 1, &[("max.message.bytes", "20000")]);
+    let line = Line::create("too-large", 1).with_output(&[("max.message.bytes", "20000")]);
     let large = document(&"word ".repeat(10_000));
-    line.produce(&[document("small"), large.clone(), document("small again")]);
-    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    line.produce([document("small"), large.clone(), document("small again")]);
+    line.worker().run_to_the_end();
     assert_eq!(line.tagged().len(), 2);
     let dead = line.dead();
     assert_eq!(dead.len(), 1);
@@ -240,9 +235,9 @@ fn a_result_that_the_output_topic_refuses_for_its_size_becomes_a_dead_letter() {
 #[test]
 fn probes_and_metrics_tell_how_the_worker_is() {
     let line = Line::create("probes", 2);
-    line.produce(&(0..50).map(|n| document(&format!("document {n}"))).collect::<Vec<_>>());
-    line.produce(&[b"broken".to_vec()]);
-    let mut worker = Worker::start(&line.yaml(TINY), &[]);
+    line.produce((0..50).map(|n| document(&format!("document {n}"))));
+    line.produce([b"broken"]);
+    let mut worker = line.worker().start();
     worker.wait_for_log("http: listening on ");
     worker.wait_until("ready", |worker| worker.get("/readyz").0 == 200);
     assert_eq!(worker.get("/livez"), (200, "ok\n".into()));
@@ -323,42 +318,42 @@ fn check_connects_and_masks_secrets() {
 fn a_second_signal_ends_the_process_at_once_and_loses_nothing() {
     let line = Line::create("second-signal", 1);
     // Minutes of work.
-    line.produce(&vec![document(&"word ".repeat(600)); 3000]);
-    let mut worker = Worker::start(&line.yaml("models/tagbert-small"), &[]);
+    line.produce(vec![document(&"word ".repeat(600)); 3000]);
+    let mut worker = line.worker().model(SMALL).start();
     worker.wait_until("something is done", |_| !line.tagged().is_empty());
     worker.terminate();
     worker.wait_for_log("draining");
     worker.terminate();
     assert_eq!(worker.wait().code(), Some(143));
-    let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap_or(0);
+    let committed = line.committed()[0].unwrap_or(0);
     assert!(committed <= line.tagged().len() as i64, "nothing is committed that is not written");
 }
 
 #[test]
 fn a_drain_ends_in_time_and_gives_up_the_rest() {
     let line = Line::create("drain", 1);
-    line.produce(&vec![document(&"word ".repeat(600)); 3000]);
-    let mut worker = Worker::start(&line.yaml("models/tagbert-small"), &["--set", "shutdown.timeout=1s"]);
+    line.produce(vec![document(&"word ".repeat(600)); 3000]);
+    let mut worker = line.worker().model(SMALL).set("shutdown.timeout", "1s").start();
     worker.wait_until("something is done", |_| !line.tagged().is_empty());
     worker.terminate();
     worker.wait_for_success();
     assert!(worker.log().contains("shutdown.timeout is over"), "{}", worker.log());
-    let committed = Kafka::shared().committed(line.name, &line.input)[0].unwrap();
+    let committed = line.committed()[0].unwrap();
     assert_eq!(committed, line.tagged().len() as i64, "what is written is committed, and nothing else");
 }
 
 #[test]
 fn a_bounded_run_takes_the_time_it_needs_and_says_so_when_it_was_cut_short() {
     let line = Line::create("bounded-backlog", 2);
-    line.produce(&vec![document(&"word ".repeat(300)); 200]);
-    let arguments = ["--until-end", "--set", "shutdown.timeout=100ms"];
-    let mut cut_short = Worker::start(&line.yaml("models/tagbert-small"), &arguments);
+    line.produce(vec![document(&"word ".repeat(300)); 200]);
+    let worker = line.worker().model(SMALL).set("shutdown.timeout", "100ms").until_end();
+    let mut cut_short = worker.start();
     cut_short.wait_until("something is done", |_| !line.tagged().is_empty());
     cut_short.terminate();
     assert_eq!(cut_short.wait().code(), Some(1));
     assert!(cut_short.log().contains("stopped before the end"), "{}", cut_short.log());
 
-    Worker::start(&line.yaml("models/tagbert-small"), &arguments).wait_for_success();
+    worker.start().wait_for_success();
     let keys: HashSet<_> = line.tagged().iter().map(|record| record.key().unwrap().to_vec()).collect();
     assert_eq!(keys.len(), 200);
     line.assert_committed_to_the_end();
@@ -366,10 +361,9 @@ fn a_bounded_run_takes_the_time_it_needs_and_says_so_when_it_was_cut_short() {
 
 #[test]
 fn a_record_that_even_the_dead_letter_topic_refuses_leaves_its_coordinates_there() {
-    let line = Line { dead: "poison.small".into(), ..Line::create("poison", 1) };
-    Kafka::shared().create_topic_with(&line.dead, 1, &[("max.message.bytes", "2000")]);
-    line.produce(&[document("before"), vec![b'x'; 5000], document("after")]);
-    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    let line = Line::create("poison", 1).with_dead(&[("max.message.bytes", "2000")]);
+    line.produce([document("before"), vec![b'x'; 5000], document("after")]);
+    line.worker().run_to_the_end();
     assert_eq!(line.tagged().len(), 2);
     let dead = line.dead();
     assert_eq!((dead.len(), dead[0].key(), dead[0].payload()), (1, None, None));
@@ -381,13 +375,12 @@ fn a_record_that_even_the_dead_letter_topic_refuses_leaves_its_coordinates_there
 
 #[test]
 fn a_result_that_a_compacted_topic_refuses_becomes_a_dead_letter() {
-    let line = Line { output: "compacted.tagged.only".into(), ..Line::create("compacted", 1) };
-    Kafka::shared().create_topic_with(&line.output, 1, &[("cleanup.policy", "compact")]);
+    let line = Line::create("compacted", 1).with_output(&[("cleanup.policy", "compact")]);
     let text = document("no key");
-    line.produce(&vec![document("with a key"); 100]);
+    line.produce(vec![document("with a key"); 100]);
     Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).payload(&text)]);
-    line.produce(&vec![document("with a key"); 100]);
-    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    line.produce(vec![document("with a key"); 100]);
+    line.worker().run_to_the_end();
     assert_eq!(line.tagged().len(), 200, "its neighbours are none the worse for it");
     let dead = line.dead();
     assert_eq!((dead.len(), dead[0].payload()), (1, Some(text.as_slice())));
@@ -397,15 +390,14 @@ fn a_result_that_a_compacted_topic_refuses_becomes_a_dead_letter() {
 
 #[test]
 fn a_timestamp_that_the_output_refuses_costs_no_neighbour_and_no_bytes() {
-    let line = Line { input: "future.input".into(), ..Line::create("future", 1) };
-    Kafka::shared().create_topic_with(&line.input, 1, &[("message.timestamp.after.max.ms", "9223372036854775807")]);
+    let line = Line::create("future", 1).with_input(&[("message.timestamp.after.max.ms", "9223372036854775807")]);
     let texts: Vec<_> = (0..20).map(|n| document(&format!("number {n}"))).collect();
     let in_a_month = a_minute_ago() + 30 * 24 * 3_600_000;
     Kafka::shared().produce(texts.iter().enumerate().map(|(n, text)| {
         let timestamp = if n == 5 { in_a_month } else { a_minute_ago() };
         BaseRecord::<[u8], [u8]>::to(&line.input).key(b"k").payload(text).timestamp(timestamp)
     }));
-    Worker::start(&line.yaml(TINY), &["--until-end"]).wait_for_success();
+    line.worker().run_to_the_end();
     assert_eq!(line.tagged().len(), 19);
     let dead = line.dead();
     assert_eq!((dead.len(), dead[0].payload()), (1, Some(texts[5].as_slice())));
@@ -414,11 +406,11 @@ fn a_timestamp_that_the_output_refuses_costs_no_neighbour_and_no_bytes() {
 #[test]
 fn two_bounded_workers_share_the_job_and_both_end_well() {
     let line = Line::create("bounded-two", 4);
-    line.produce(&(0..300).map(|n| document(&format!("{n} {}", "word ".repeat(100)))).collect::<Vec<_>>());
-    let yaml = line.yaml("models/tagbert-small");
-    let mut first = Worker::start(&yaml, &["--until-end"]);
+    line.produce((0..300).map(|n| document(&format!("{n} {}", "word ".repeat(100)))));
+    let worker = line.worker().model(SMALL).until_end();
+    let mut first = worker.start();
     first.wait_for_log("assigned: bounded-two/");
-    let mut second = Worker::start(&yaml, &["--until-end"]);
+    let mut second = worker.start();
     first.wait_for_success();
     second.wait_for_success();
     let keys: HashSet<_> = line.tagged().iter().map(|record| record.key().unwrap().to_vec()).collect();

@@ -7,8 +7,8 @@ use rdkafka::producer::BaseRecord;
 mod support;
 
 use support::kafka::Kafka;
-use support::line::{Line, TINY, document};
-use support::tagbert::{Worker, resident_peak};
+use support::line::{Line, document};
+use support::tagbert::resident_peak;
 
 const MIB: usize = 1 << 20;
 
@@ -25,8 +25,8 @@ fn documents_of_a_mebibyte_and_any_lag_stay_within_the_budget() {
     assert!(large.len() > 990_000, "nearly all that a message may have by default");
     let record = |number: i32| BaseRecord::<[u8], [u8]>::to(&line.input).partition(number % 4).payload(&large);
     Kafka::shared().produce((0..documents).map(record));
-    let yaml = line.yaml(&format!("{TINY}, long_documents: truncate")) + "limits: {in_flight: 32MiB, document: 2MiB}\n";
-    let mut worker = Worker::start(&yaml, &[]);
+    let worker = line.worker().set("limits.in_flight", "32MiB").set("limits.document", "2MiB");
+    let mut worker = worker.set("model.long_documents", "truncate").start();
     worker.wait_for_log("assigned: ");
     let mut most = 0;
     worker.wait_until("all are out", |worker| {

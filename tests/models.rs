@@ -74,7 +74,7 @@ fn a_reload_in_mid_stream_loses_nothing_and_every_output_says_which_version_made
     let line = Line::create("reload", 2);
     let model = copy(TINY);
     let long = |n: usize| document(&format!("{n} {}", "word ".repeat(100)));
-    line.produce(&(0..600).map(long).collect::<Vec<_>>());
+    line.produce((0..600).map(long));
     let yaml = line.yaml(path(&model)) + "limits: {in_flight: 1MiB}\n";
     let mut worker = Worker::start(&yaml, &NO_WATCH);
     worker.wait_until("something is tagged", |_| !line.tagged().is_empty());
@@ -87,7 +87,7 @@ fn a_reload_in_mid_stream_loses_nothing_and_every_output_says_which_version_made
     assert_eq!(second["name"], "second");
     assert_ne!(second["version"], first["version"]);
     assert_eq!(worker.get("/readyz").0, 200);
-    line.produce(&(600..700).map(long).collect::<Vec<_>>());
+    line.produce((600..700).map(long));
     wait_for_tagged(&mut worker, &line, 700);
     assert_eq!(reload(&worker), (200, json!({ "changed": false, "models": [second] })));
     let (_, metrics) = worker.get("/metrics");
@@ -147,7 +147,7 @@ fn a_broken_model_is_refused_and_the_old_one_stays() {
     assert_eq!((reloads(&worker, "refused"), reloads(&worker, "unchanged"), reloads(&worker, "ok")), (5, 1, 0));
     let said = |worker: &Worker| worker.log().lines().filter(|line| line.contains("are refused")).count();
     assert_eq!(said(&worker), 5);
-    line.produce(&[document("still here")]);
+    line.produce([document("still here")]);
     assert_eq!(wait_for_tagged(&mut worker, &line, 1)[0]["model"]["name"], "tiny-distilbert");
     assert_eq!(worker.get("/models/reload").0, 405);
     assert_eq!(json_of(worker.get("/shadow")).0, 404);
@@ -166,7 +166,7 @@ fn a_hangup_reloads() {
     edit(&model, "tiny-distilbert", "second");
     worker.signal("HUP");
     worker.wait_for_log("SIGHUP: models: second ");
-    line.produce(&[document("after the hangup")]);
+    line.produce([document("after the hangup")]);
     assert_eq!(wait_for_tagged(&mut worker, &line, 1)[0]["model"]["name"], "second");
     worker.terminate();
     worker.wait_for_success();
@@ -183,7 +183,7 @@ fn changed_files_are_loaded_and_broken_ones_are_tried_again_when_they_change() {
     let whole = fs::read(model.path().join("model.onnx")).unwrap();
     truncate(&model);
     worker.wait_until("it is refused", |worker| reloads(worker, "refused") == 1);
-    line.produce(&[document("a broken model is there")]);
+    line.produce([document("a broken model is there")]);
     assert_eq!(wait_for_tagged(&mut worker, &line, 1)[0]["model"]["name"], "second");
     fs::write(model.path().join("model.onnx"), whole).unwrap();
     worker.wait_until("it is as it was", |worker| reloads(worker, "unchanged") > 0);
@@ -219,7 +219,7 @@ fn a_shadow_reports_how_it_differs_and_publishes_nothing() {
     let mut worker = Worker::start(&yaml, &NO_WATCH);
     worker.wait_for_log("assigned: ");
     let documents = |from: usize| (from..from + 100).map(|n| document(&format!("Berlin {n}"))).collect::<Vec<_>>();
-    line.produce(&documents(0));
+    line.produce(documents(0));
     worker.wait_until("all are compared", |worker| shadow(worker)["compared"] == 100);
     let report = shadow(&worker);
     assert_eq!((&report["sample"], &report["dropped"], &report["failed"]), (&json!(1.0), &json!(0), &json!(0)));
@@ -235,7 +235,7 @@ fn a_shadow_reports_how_it_differs_and_publishes_nothing() {
     assert_eq!((status, &changed["changed"], &changed["shadow"]["changed"]), (200, &json!(false), &json!(true)));
     assert_eq!(shadow(&worker)["compared"], 0, "a new comparison");
     assert_eq!(shadow(&worker)["model"], changed["shadow"]["models"][0]);
-    line.produce(&documents(100));
+    line.produce(documents(100));
     worker.wait_until("all are compared", |worker| shadow(worker)["compared"] == 100);
     let report = shadow(&worker);
     assert_eq!(

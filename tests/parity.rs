@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tagbert::config::{Config, Device, LongDocuments};
-use tagbert::decode::Document;
-use tagbert::gather::Gathered;
-use tagbert::model::tokenizer;
-use tagbert::taggers::{Taggers, Work};
-use tagbert::tags::Tag;
+use tagbert::model::tokenize::tokenizer;
+use tagbert::record::document::Document;
+use tagbert::record::tag::Tag;
+use tagbert::tagger::gather::Gathered;
+use tagbert::tagger::taggers::{Taggers, Work};
 use tokenizers::Tokenizer as HfTokenizer;
 
 mod support;

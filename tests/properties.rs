@@ -3,12 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
+use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::config::{Config, Device};
-use tagbert::decode::{Decoded, Decoder};
-use tagbert::envelope::Record;
-use tagbert::gather::run_alone;
-use tagbert::taggers::Taggers;
-use tagbert::tags::{Entity, Tag};
+use tagbert::record::envelope::Record;
+use tagbert::record::tag::{Entity, Tag};
+use tagbert::tagger::gather::run_alone;
+use tagbert::tagger::taggers::Taggers;
 
 mod support;
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use prost::Message as _;
-use tagbert::model::graph_file::GraphFile;
-use tagbert::model::onnx::Graph as Read;
+use tagbert::model::graph::graph_file::GraphFile;
+use tagbert::model::graph::onnx::Graph as Read;
 
 mod support;
 

@@ -112,7 +112,7 @@ fn sasl<'a>(mechanism: &'a str, user: &'a str, password_file: &'a str) -> Vec<(&
 /// A bounded run with these properties tags all there is; gives its log.
 fn tags(name: &'static str, port: u16, properties: &[(&str, &str)]) -> String {
     let line = Line::create(name, 1);
-    line.produce(&vec![document("Angela Merkel met Tim Cook in Berlin."); 20]);
+    line.produce(vec![document("Angela Merkel met Tim Cook in Berlin."); 20]);
     let sets = sets(port, properties);
     let args: Vec<_> = ["--until-end"].into_iter().chain(sets.iter().map(String::as_str)).collect();
     let mut worker = Worker::start(&line.yaml(TINY), &args);
@@ -251,7 +251,7 @@ fn the_documented_rights_are_enough() {
         ["WRITE", "DESCRIBE"].map(|right| format!("TRANSACTIONAL_ID:secure-rights-once-:PREFIXED:{right}"));
     grant(brokers, "limited", &[rights("secure-rights-once").as_slice(), &transactions].concat());
     let line = Line::create("secure-rights-once", 1);
-    line.produce(&vec![document("Angela Merkel met Tim Cook in Berlin."); 20]);
+    line.produce(vec![document("Angela Merkel met Tim Cook in Berlin."); 20]);
     let sets = sets(SECURE.sasl, &limited);
     let args = ["--until-end", "--set", "delivery=exactly-once"];
     let args: Vec<_> = args.into_iter().chain(sets.iter().map(String::as_str)).collect();
@@ -266,7 +266,7 @@ fn a_right_that_is_missing_is_named() {
     let limited = sasl("SCRAM-SHA-512", "limited", &limited);
     let refused = |name: &'static str, rights: &[String], expected: &str| {
         let line = Line::create(name, 1);
-        line.produce(&[document("Angela Merkel met Tim Cook in Berlin.")]);
+        line.produce([document("Angela Merkel met Tim Cook in Berlin.")]);
         grant(Kafka::shared().brokers(), "limited", rights);
         let sets = sets(SECURE.sasl, &limited);
         let args: Vec<_> = ["--until-end"].into_iter().chain(sets.iter().map(String::as_str)).collect();
@@ -286,4 +286,7 @@ fn a_right_that_is_missing_is_named() {
     refused("denied-group", &group, "kafka.group: the brokers deny the group");
     let input = vec![topic("denied-input", "DESCRIBE"), "GROUP:denied-input:LITERAL:READ".into()];
     refused("denied-input", &[outputs("denied-input"), input].concat(), "input.topics: the brokers deny a topic");
+    let output = [topic("denied-output.tagged", "DESCRIBE"), topic("denied-output.dead", "WRITE")];
+    let input = [topic("denied-output", "READ"), "GROUP:denied-output:LITERAL:READ".into()];
+    refused("denied-output", &[output, input].concat(), "what came of denied-output/0@0 can't be delivered: ");
 }

@@ -112,13 +112,13 @@ fn traces_go_on_through_the_worker_and_metrics_are_exported() {
     assert!(spans[&1].parent_span_id.is_empty());
     assert_eq!(spans[&2].status.as_ref().unwrap().code, 2, "a dead letter is an error");
 
-    let tagged = kafka.read_all("traced.tagged");
+    let tagged = kafka.read_committed("traced.tagged");
     let headers = tagged[0].headers().unwrap();
     let expected = format!("00-0af7651916cd43dd8448eb211c80319c-{}-01", hex::encode(&spans[&0].span_id));
-    assert_eq!(tagbert::headers::last(headers, "traceparent"), Some(expected.as_bytes()));
-    assert_eq!(tagbert::headers::last(headers, "mine"), Some(&b"kept"[..]));
-    assert_eq!(tagbert::headers::last(headers, "tagbert.record.id"), Some(&b"traced-0-0"[..]));
-    assert_eq!(tagbert::headers::iter(headers).count(), 3);
+    assert_eq!(tagbert::record::headers::last(headers, "traceparent"), Some(expected.as_bytes()));
+    assert_eq!(tagbert::record::headers::last(headers, "mine"), Some(&b"kept"[..]));
+    assert_eq!(tagbert::record::headers::last(headers, "tagbert.record.id"), Some(&b"traced-0-0"[..]));
+    assert_eq!(tagbert::record::headers::iter(headers).count(), 3);
 
     let metrics = received.metrics.lock().unwrap();
     assert!(metrics.iter().any(|name| name == "tagbert.records.out"), "{metrics:?}");

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use tagbert::commands::gauge::Documents;
+use tagbert::commands::gauge::alone::{self, Batch, Order, batches};
+use tagbert::commands::gauge::limit::Limit;
 use tagbert::config::{Config, LongDocuments};
-use tagbert::gauge::Documents;
-use tagbert::gauge::alone::{self, Batch, Order, batches};
-use tagbert::gauge::limit::Limit;
-use tagbert::taggers::Taggers;
+use tagbert::tagger::taggers::Taggers;
 
 use crate::report::{Figure, Goal, Report};
 use crate::work::{self, Scale};

@@ -39,7 +39,7 @@ TRIED = np.arange(0.3, 0.99, 0.01).round(2)
 
 
 def windows_of(tokens):
-    """(start, end, own start, own end): the worker's src/windows.rs in short."""
+    """(start, end, own start, own end): the worker's src/tagger/windows.rs in short."""
     count = 1 + max(0, math.ceil((tokens - SIZE) / (SIZE - OVERLAP)))
     starts = [min(n * (SIZE - OVERLAP), max(0, tokens - SIZE)) for n in range(count)]
     borders = [0, *((b + a + SIZE) // 2 for a, b in zip(starts, starts[1:])), tokens]

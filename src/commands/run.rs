@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::Run;
+use super::cli::Run;
 use crate::config::ConfigError;
-use crate::worker::Worker;
+use crate::worker::lifecycle::Worker;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let config = super::config(&args.config)?;

@@ -11,9 +11,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::cli::SampleArgs;
+use super::cli::SampleArgs;
 use crate::config::{Config, ConfigError};
-use crate::kafka::{self, Log};
+use crate::kafka::clients::{self, Log};
 
 /// How long the brokers may take for the next record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,23 +74,23 @@ impl Sample {
             let why = "is `embedded`, so there is no topic to read: name a file by --documents".into();
             return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
         }
-        let metadata = kafka::metadata(config)?;
+        let metadata = clients::metadata(config)?;
         let known = metadata.topics().iter().find(|known| known.name() == topic);
         let Some(partitions) = known.map(|known| known.partitions().len()) else {
             bail!("there is no topic `{topic}` on {} (or this user may not see it)", config.kafka.brokers);
         };
-        let mut consumer = kafka::consumer(config, partitions);
+        let mut consumer = clients::consumer(config, partitions);
         consumer
             .set("enable.partition.eof", "true")
             .set("statistics.interval.ms", "0")
             // What retention removes meanwhile is passed over.
             .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(kafka::refused)?;
-        let about = |error: &KafkaError| anyhow::anyhow!("{topic} can't be read: {}", kafka::plain(error));
+        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(clients::refused)?;
+        let about = |error: &KafkaError| anyhow::anyhow!("{topic} can't be read: {}", clients::plain(error));
         let mut bounds = Vec::new();
         for partition in 0..partitions as i32 {
             let (first, end) =
-                consumer.fetch_watermarks(topic, partition, kafka::REQUEST_TIMEOUT).map_err(|error| about(&error))?;
+                consumer.fetch_watermarks(topic, partition, clients::REQUEST_TIMEOUT).map_err(|error| about(&error))?;
             bounds.push((partition, first, end));
         }
         let mut assignment = TopicPartitionList::new();
@@ -108,7 +108,7 @@ impl Sample {
                     deadline = Instant::now() + PATIENCE;
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(error)) if !kafka::is_passing(&error) => return Err(about(&error)),
+                Some(Err(error)) if !clients::is_passing(&error) => return Err(about(&error)),
                 _ if Instant::now() > deadline => {
                     bail!("{topic}: no answer from the brokers in {} s", PATIENCE.as_secs())
                 }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use schemars::{JsonSchema, Schema, schema_for};
 
-use crate::cli::SchemaOf;
+use super::cli::SchemaOf;
+use crate::codec::dead_letter::DeadLetterHeaders;
+use crate::codec::enriched::EnrichedRecord;
 use crate::config::Config;
-use crate::dead_letter::DeadLetterHeaders;
-use crate::record::EnrichedRecord;
 
 /// A document, as the default configuration expects it. Any other fields are welcome, and kept.
 #[derive(JsonSchema)]

@@ -13,15 +13,17 @@ use anyhow::{Context, Result, bail, ensure};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use serde_json::json;
 
-use crate::budget::Budget;
-use crate::cli::{Format, Tag};
+use super::cli::{Format, Tag};
 use crate::config::{Config, Input, Model as ModelConfig};
-use crate::envelope::{Envelope, Lease, Origin, Outcome, Record};
-use crate::live::Live;
-use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, Sink};
-use crate::stop::Stop;
-use crate::telemetry::RecordSpan;
+use crate::pipeline::Pipeline;
+use crate::pipeline::sink::Sink;
+use crate::record::budget::Budget;
+use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::outcome::Outcome;
+use crate::record::stop::Stop;
+use crate::record::trace::RecordSpan;
+use crate::tagger::live::Live;
+use crate::telemetry::metrics::Metrics;
 
 /// What some programs put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::model::runtime;
+use crate::model::session::runtime;
 
 pub(super) fn run() -> ExitCode {
     println!("tagbert {}", env!("CARGO_PKG_VERSION"));

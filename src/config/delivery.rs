@@ -65,6 +65,15 @@ impl Default for Retries {
     }
 }
 
+impl Retries {
+    /// The wait before the retry of this number, from 1 on: exponential, at most the longest, give or take a half.
+    #[must_use]
+    pub fn wait_before(&self, number: u32) -> Duration {
+        let doubled = self.backoff.saturating_mul(1 << (number - 1).min(20));
+        doubled.min(self.max_backoff).mul_f64(0.5 + fastrand::f64())
+    }
+}
+
 /// What is done with records that can't be tagged or delivered.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

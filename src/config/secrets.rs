@@ -1,11 +1,11 @@
-//! Secrets: from files, as Kubernetes and Docker mount them, and never shown.
+//! Secrets: from files, as Kubernetes and Docker mount them, and never shown (G-29).
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::location::Location;
 use super::{Config, ConfigError};
-use crate::model::Location;
 
 /// `sasl.password_file` names the file that has `sasl.password`. No property of librdkafka ends like this.
 const SUFFIX: &str = "_file";

@@ -8,8 +8,8 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::location::Location;
 use super::{Batch, Config, ConfigError, Device, GpuSettings, layers};
-use crate::model::Location;
 
 /// The model. With `taggers`, what all of them share.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct Model {
     pub gpu_memory: Option<ByteSize>,
     /// The most tokens that the model is fed at once, special ones included. Without it, as many as it has positions for.
     pub max_tokens: Option<NonZeroUsize>,
+    /// Whether a document's tags must be the same whatever else is in its batch. It matters for graphs with dynamic int8
+    /// alone, which are then run one row a batch, and slower: all others are so anyway.
+    pub consistent: bool,
     /// What is done with documents that are longer.
     pub long_documents: LongDocuments,
     /// Tokens of a window, special ones included; without it, `max_tokens`.
@@ -64,6 +67,7 @@ impl Default for Model {
             threads: None,
             gpu_memory: None,
             max_tokens: None,
+            consistent: false,
             long_documents: LongDocuments::default(),
             window: None,
             stride: None,
@@ -194,6 +198,8 @@ pub struct TaggerModel {
     pub device: Option<Device>,
     /// As in `model`.
     pub max_tokens: Option<NonZeroUsize>,
+    /// As in `model`.
+    pub consistent: Option<bool>,
 }
 
 /// A tagger with nothing left open.
@@ -236,6 +242,8 @@ pub struct ModelSettings {
     pub gpu: GpuSettings,
     /// The most tokens at once.
     pub max_tokens: Option<NonZeroUsize>,
+    /// Whether rows run alone if they would change each other's scores.
+    pub consistent: bool,
 }
 
 /// How long documents are read.
@@ -263,6 +271,7 @@ impl Model {
                 threads: self.threads,
                 gpu: GpuSettings { memory: self.gpu_memory, batch_tokens: Batch::default().tokens },
                 max_tokens: self.max_tokens,
+                consistent: self.consistent,
             },
             windows: WindowSettings { long_documents: self.long_documents, window: self.window, stride: self.stride },
             text: text.to_vec(),
@@ -395,6 +404,7 @@ impl Tagger {
                 threads: usual.model.threads,
                 gpu: usual.model.gpu,
                 max_tokens: model.max_tokens.or(usual.model.max_tokens.filter(|_| !own_path)),
+                consistent: model.consistent.unwrap_or(usual.model.consistent),
             },
             windows: WindowSettings {
                 long_documents: self.long_documents.unwrap_or(usual.windows.long_documents),

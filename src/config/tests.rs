@@ -211,17 +211,20 @@ fn without_taggers_the_model_is_the_only_one() {
 
 #[test]
 fn a_tagger_takes_from_the_model_what_it_does_not_say() {
-    let yaml = "model: {path: a, variant: int8, device: cpu, max_tokens: 256, stride: 32, thresholds: {spam: 0.9}}\n\
+    let yaml = "model: {path: a, variant: int8, device: cpu, max_tokens: 256, stride: 32, consistent: true, \
+                thresholds: {spam: 0.9}}\n\
                 taggers:\n\
                 - {name: one, head: spam}\n\
-                - {name: two, text: [/title], model: {path: hf://owner/b}, aggregation: max, labels: [POS]}\n";
+                - {name: two, text: [/title], model: {path: hf://owner/b}, aggregation: max, labels: [POS]}\n\
+                - {name: three, model: {consistent: false}}\n";
     let config = parse(yaml, &[], &[]).unwrap();
-    let [one, two] = &config.taggers()[..] else { panic!("two") };
+    let [one, two, three] = &config.taggers()[..] else { panic!("three") };
     assert_eq!((one.model.path.to_string().as_str(), one.model.variant.as_deref()), ("a", Some("int8")));
     assert_eq!((one.head.as_deref(), one.windows.stride, one.thresholds.len()), (Some("spam"), Some(32), 1));
     assert_eq!((two.model.path.to_string().as_str(), two.model.variant.as_deref()), ("hf://owner/b", None));
     assert_eq!((two.model.max_tokens, two.thresholds.len()), (None, 0));
     assert_eq!(one.model.max_tokens, 256.try_into().ok());
+    assert_eq!([one, two, three].map(|tagger| tagger.model.consistent), [true, true, false]);
     assert_eq!((two.aggregation, two.labels.as_deref()), (Aggregation::Max, Some(&["POS".to_owned()][..])));
     assert_eq!(config.texts(), [vec!["/subject".to_owned(), "/body".to_owned()], vec!["/title".to_owned()]]);
 }

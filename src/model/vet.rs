@@ -1,4 +1,4 @@
-//! A trial of a model in a process of its own, so that whatever the file does there ends with that process.
+//! A trial of a model in a process of its own, so that whatever the file does there ends with that process (G-54).
 
 use std::io::{Read as _, Write as _};
 use std::num::NonZeroUsize;
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::graph_file::GraphFile;
-use super::{Location, Model, fetch, layout, runtime};
+use super::files::{fetch, layout};
+use super::graph::graph_file::GraphFile;
+use super::loaded::Model;
+use super::session::runtime;
+use crate::config::location::Location;
 use crate::config::{Config, Device, ModelSettings};
 
 /// How long loading and warming up may take: long, since a worker that uses all processors may run beside it.

@@ -17,13 +17,14 @@ use crate::support::records::header;
 pub struct Account {
     /// Records in.
     pub records: usize,
-    /// Of which nothing came out.
+    /// Of which nothing came out (G-1, G-3).
     pub lost: usize,
-    /// Results beyond the first.
+    /// Results beyond the first (G-8).
     pub duplicated: usize,
-    /// Results whose first appearance is behind that of a later record of the same input partition.
+    /// Results whose first appearance is behind that of a later record of the same input partition (G-2).
     pub out_of_order: usize,
-    /// With other tags, bytes, key, timestamp or coordinates than they should have, or in the wrong topic.
+    /// With other tags, bytes, key, timestamp or coordinates than they should have, or in the wrong topic (G-7, G-9,
+    /// G-20, G-21).
     pub wrong: usize,
     /// Some of the above in words.
     pub details: Vec<String>,

@@ -174,10 +174,11 @@ impl Kafka {
 
     /// Every record of a topic that a `read_committed` reader sees, by partition
     /// and offset.
-    pub fn read_all(&self, topic: &str) -> Vec<OwnedMessage> {
+    pub fn read_committed(&self, topic: &str) -> Vec<OwnedMessage> {
         let consumer: BaseConsumer = self
             .client()
-            .set("group.id", "read-all")
+            .set("group.id", "read-committed")
+            .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .create()

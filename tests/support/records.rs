@@ -12,7 +12,7 @@ pub fn a_minute_ago() -> i64 {
 
 /// The last header of that name.
 pub fn header(record: &OwnedMessage, name: &str) -> Option<String> {
-    let value = tagbert::headers::last(record.headers()?, name)?;
+    let value = tagbert::record::headers::last(record.headers()?, name)?;
     Some(String::from_utf8_lossy(value).into_owned())
 }
 

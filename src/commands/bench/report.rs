@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Figures, Round};
+use crate::commands::gauge::gemm::Precision;
+use crate::commands::gauge::{Documents, line, median, per_second};
 use crate::config::Config;
-use crate::gauge::gemm::Precision;
-use crate::gauge::{Documents, line, median, per_second};
-use crate::model::runtime;
-use crate::taggers::{Lane, Taggers};
+use crate::model::session::device;
+use crate::tagger::taggers::{Lane, Taggers};
 
 /// A smaller budget that is slower by less than this is as good, in less memory.
 const AS_GOOD: f64 = 0.97;
@@ -160,7 +160,7 @@ impl Report {
         });
         let int8_gain =
             limit.as_ref().filter(|limit| limit.precision == Precision::Fp32).map(|limit| limit.int8 / limit.fp32);
-        let usual = runtime::sessions(None, None, None);
+        let usual = device::sessions(None, None, None);
         let unusual = |lane: &Lane| !lane.model.is_on_gpu() && lane.model.sessions() != usual.0;
         let sessions = taggers.lanes.iter().any(unusual).then_some(usual);
         let limited_by = if host.total() > infer { LimitedBy::Tokenizing } else { LimitedBy::Model };

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::read::{Letter, Letters};
 use super::{line, time};
-use crate::cli::List;
+use crate::commands::cli::List;
 use crate::config::Config;
 
 pub(super) fn run(config: &Config, args: &List) -> Result<ExitCode> {

@@ -1,7 +1,7 @@
 //! Which dead letters were replayed: notes on the dead-letter topic itself say so.
 //!
 //! A note is a record without key and value. Its header `tagbert.replayed` names offsets of the partition that it is in.
-//! It is written in the transaction that replays them.
+//! It is written in the transaction that replays them (G-23).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::dead_letter;
-use crate::headers;
+use crate::codec::dead_letter;
+use crate::record::headers;
 
 const HEADER: &str = "tagbert.replayed";
 

@@ -11,9 +11,9 @@ use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::notes::Offsets;
+use crate::codec::dead_letter::{self, Explanation};
 use crate::config::Config;
-use crate::dead_letter::{self, Explanation};
-use crate::kafka::{self, Log, is_passing};
+use crate::kafka::clients::{self, Log, is_passing};
 
 /// How long the brokers may take for the next record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ impl Letters {
     /// When the cluster can't be reached, or the topic is missing.
     pub fn connect(config: &Config) -> Result<Self> {
         let topic = config.output.dead_letters.clone();
-        let mut consumer = kafka::consumer(config, 1);
+        let mut consumer = clients::consumer(config, 1);
         consumer
             .set("enable.partition.eof", "true")
             .set("statistics.interval.ms", "0")
@@ -65,8 +65,8 @@ impl Letters {
             .set("fetch.wait.max.ms", "10")
             // What retention removed since the start is passed over.
             .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(kafka::refused)?;
-        let metadata = kafka::metadata(config)?;
+        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(clients::refused)?;
+        let metadata = clients::metadata(config)?;
         let topics = metadata.topics().iter();
         let partitions: HashMap<_, _> =
             topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect();
@@ -77,7 +77,7 @@ impl Letters {
             );
         };
         let bounds = (0..own).map(|partition| {
-            let bounds = consumer.fetch_watermarks(&topic, partition, kafka::REQUEST_TIMEOUT);
+            let bounds = consumer.fetch_watermarks(&topic, partition, clients::REQUEST_TIMEOUT);
             Ok((partition, bounds.map_err(|error| reading(&topic, partition, &error))?))
         });
         let bounds = bounds.collect::<Result<_>>()?;
@@ -178,5 +178,5 @@ impl Letters {
 }
 
 fn reading(topic: &str, partition: i32, error: &KafkaError) -> anyhow::Error {
-    anyhow::anyhow!("{topic}/{partition} can't be read: {}", kafka::plain(error))
+    anyhow::anyhow!("{topic}/{partition} can't be read: {}", clients::plain(error))
 }

@@ -15,11 +15,11 @@ use super::line;
 use super::notes::Offsets;
 use super::read::{Letter, Letters};
 use super::send::{Outgoing, Sender};
-use crate::cli::Replay;
+use crate::codec::dead_letter;
+use crate::commands::cli::Replay;
 use crate::config::Config;
-use crate::dead_letter;
-use crate::signals;
-use crate::stop::Stop;
+use crate::record::stop::Stop;
+use crate::worker::signals;
 
 /// What goes in one transaction, at most: more would save little time, and a kill would undo more.
 const LETTERS: usize = 1000;

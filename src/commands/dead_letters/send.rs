@@ -13,8 +13,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::notes::Offsets;
 use crate::config::Config;
-use crate::kafka;
-use crate::sink::parcel::is_refusal;
+use crate::kafka::clients;
+use crate::kafka::sink::parcel::is_refusal;
 
 /// How long the brokers may take to acknowledge a transaction's records, and then to commit it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -54,13 +54,13 @@ impl Sender {
     pub fn connect(config: &Config) -> Result<Self> {
         let dead_letters = config.output.dead_letters.clone();
         let id = format!("{dead_letters}.replay");
-        let mut client = kafka::producer(config);
+        let mut client = clients::producer(config);
         client.set("transactional.id", &id);
         let producer: BaseProducer<Deliveries> =
-            client.create_with_context(Deliveries::default()).map_err(kafka::refused)?;
+            client.create_with_context(Deliveries::default()).map_err(clients::refused)?;
         producer
-            .init_transactions(kafka::REQUEST_TIMEOUT)
-            .map_err(|error| anyhow!("{}", kafka::plain(&error)))
+            .init_transactions(clients::REQUEST_TIMEOUT)
+            .map_err(|error| anyhow!("{}", clients::plain(&error)))
             .with_context(|| format!("no transactions on {} (transactional.id {id})", config.kafka.brokers))?;
         Ok(Self { producer, dead_letters })
     }
@@ -185,13 +185,13 @@ impl Sender {
 
     fn explain(&self, error: &KafkaError) -> anyhow::Error {
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        if fatal.or(error.rdkafka_error_code()).is_some_and(kafka::is_fenced) {
+        if fatal.or(error.rdkafka_error_code()).is_some_and(clients::is_fenced) {
             return anyhow!(
                 "another replay of {} has begun, and goes on where this one stopped; nothing is sent twice",
                 self.dead_letters
             );
         }
-        anyhow!("{}; what is not sent yet is sent by the next replay", kafka::plain(error))
+        anyhow!("{}; what is not sent yet is sent by the next replay", clients::plain(error))
     }
 }
 
@@ -209,7 +209,7 @@ impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // What aborts a transaction comes back as an error, and a coordinator that is not ready is waited for.
         if !matches!(facility, "TXNERR" | "GETPID") {
-            kafka::log(level, facility, message);
+            clients::log(level, facility, message);
         }
     }
 

@@ -9,9 +9,9 @@ use rdkafka::message::Message;
 
 use super::read::{Letter, Letters};
 use super::{line, time};
-use crate::cli::Show;
+use crate::commands::cli::Show;
 use crate::config::Config;
-use crate::headers;
+use crate::record::headers;
 
 pub(super) fn run(config: &Config, args: &Show) -> Result<ExitCode> {
     let letters = Letters::connect(config)?;

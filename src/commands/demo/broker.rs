@@ -10,12 +10,10 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::corpus::Corpus;
+use super::corpus::{Corpus, PARTITIONS, partition_of};
 use super::report::Report;
 use crate::config::Config;
-use crate::kafka::plain;
-
-const PARTITIONS: usize = 4;
+use crate::kafka::clients::plain;
 
 /// The mock cluster forgets, without a word, what exceeds 5 MB a partition. So no partition may be further behind than
 /// this: a quarter, since enriched records are larger than documents, and the reader can be behind as well.
@@ -84,11 +82,6 @@ impl<'a> Feeder<'a> {
         self.producer.poll(Duration::ZERO);
         Ok(())
     }
-}
-
-/// The partition of the document with this number.
-pub(super) fn partition_of(number: usize) -> usize {
-    number % PARTITIONS
 }
 
 /// Reads both output topics.

@@ -1,4 +1,4 @@
-//! The documents of the demo: mails and news with their true labels.
+//! The documents of the demo: mails, news and messages with their true labels.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,6 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+
+/// Of each of the demo's topics.
+pub(super) const PARTITIONS: usize = 4;
 
 /// Documents in the order in which they are streamed.
 pub(super) struct Corpus {
@@ -23,12 +26,18 @@ pub(super) struct Document {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Truth {
+    source: Option<String>,
     pub topic: Option<String>,
     pub spam: Option<String>,
     split: Option<String>,
 }
 
 impl Truth {
+    /// True for what is no document, but a short message.
+    pub(super) fn is_message(&self) -> bool {
+        self.source.as_deref() == Some("messages")
+    }
+
     /// True when neither the document nor a near-duplicate of it was in the training data.
     pub(super) fn is_held_out(&self) -> bool {
         self.split.as_deref() == Some("test")
@@ -56,4 +65,9 @@ impl Corpus {
         ensure!(!documents.is_empty(), "{} holds no document", path.display());
         Ok(Self { documents })
     }
+}
+
+/// The partition of the document with this number.
+pub(super) fn partition_of(number: usize) -> usize {
+    number % PARTITIONS
 }

@@ -8,8 +8,7 @@ use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use serde_json::Value;
 
-use super::broker::partition_of;
-use super::corpus::Corpus;
+use super::corpus::{Corpus, PARTITIONS, partition_of};
 
 /// Follows every document from feeding to its end.
 pub(super) struct Report<'a> {
@@ -21,12 +20,13 @@ pub(super) struct Report<'a> {
     /// How many came more than once.
     pub repeated: usize,
     /// Bytes of the documents that came out, by partition.
-    pub bytes_done: [usize; 4],
+    pub bytes_done: [usize; PARTITIONS],
     seen: Vec<bool>,
     dead: usize,
     labels: BTreeMap<String, BTreeMap<String, usize>>,
     topic: Agreement,
     spam: Agreement,
+    spam_of_messages: Agreement,
 }
 
 /// How often a tag is the corpus' own label.
@@ -49,12 +49,13 @@ impl<'a> Report<'a> {
             fed: 0,
             out: 0,
             repeated: 0,
-            bytes_done: [0; 4],
+            bytes_done: [0; PARTITIONS],
             seen: vec![false; corpus.documents.len()],
             dead: 0,
             labels: BTreeMap::new(),
             topic: Agreement::default(),
             spam: Agreement::default(),
+            spam_of_messages: Agreement::default(),
         }
     }
 
@@ -91,14 +92,17 @@ impl<'a> Report<'a> {
             }
         }
         let truth = &document.truth;
-        let label = |head: &str| tagged.pointer(&format!("/tags/{head}/label")).and_then(Value::as_str);
+        // Empty where it is null: then it is none of the corpus' labels.
+        let label = |head: &str| tags.get(head).map(|tag| tag["label"].as_str().unwrap_or_default());
         self.topic.note(label("topic"), truth.topic.as_deref(), truth.is_held_out());
-        self.spam.note(label("spam"), truth.spam.as_deref(), truth.is_held_out());
+        let spam = if truth.is_message() { &mut self.spam_of_messages } else { &mut self.spam };
+        spam.note(label("spam"), truth.spam.as_deref(), truth.is_held_out());
         Ok(Some(tagged))
     }
 }
 
 impl Agreement {
+    /// Of a model without that head there is nothing to note.
     fn note(&mut self, label: Option<&str>, truth: Option<&str>, held_out: bool) {
         let (Some(label), Some(truth)) = (label, truth) else { return };
         let shares = [Some(&mut self.all), held_out.then_some(&mut self.held_out)];
@@ -132,7 +136,8 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "{head:<10} {}", counts.join(", "))?;
         }
         writeln!(f, "agreement  topic with the newsroom's: {}", self.topic)?;
-        write!(f, "           spam with the corpus': {}", self.spam)
+        writeln!(f, "           spam with the corpus': {}", self.spam)?;
+        write!(f, "           spam of messages with their writers': {}", self.spam_of_messages)
     }
 }
 
@@ -140,11 +145,15 @@ impl fmt::Display for Report<'_> {
 pub(super) fn for_people(tagged: &Value) -> String {
     let text = |pointer: &str| tagged.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let score = |pointer: &str| 100.0 * tagged.pointer(pointer).and_then(Value::as_f64).unwrap_or_default();
-    let title: String = text("/document/subject").chars().filter(|c| !c.is_control()).take(76).collect();
+    // A message has no subject.
+    let titles = [text("/document/subject"), text("/document/body")];
+    let title = titles.into_iter().find(|title| !title.is_empty()).unwrap_or_default();
+    let title: String = title.chars().filter(|c| !c.is_control()).take(76).collect();
     let mut lines = format!("┌ {title}\n");
     let (topic, spam) = (text("/tags/topic/label"), text("/tags/spam/label"));
     let (topic_score, spam_score) = (score("/tags/topic/score"), score("/tags/spam/score"));
-    let _ = writeln!(lines, "│ topic     {topic} {topic_score:.0} %");
+    let topic = if topic.is_empty() { "none".into() } else { format!("{topic} {topic_score:.0} %") };
+    let _ = writeln!(lines, "│ topic     {topic}");
     let _ = writeln!(lines, "│ spam      {spam} {spam_score:.0} %");
     let entities = tagged.pointer("/tags/entities").and_then(Value::as_array);
     let mut names: Vec<String> = Vec::new();

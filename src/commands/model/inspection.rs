@@ -7,16 +7,18 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::decode::Document;
-use crate::gather::run_alone;
-use crate::model::graph_file::GraphFile;
-use crate::model::layout::onnx_files;
-use crate::model::onnx::Graph;
-use crate::model::{Head, Identity, Model, PROBE, Task};
-use crate::spans::TokenLabel;
-use crate::taggers::{Lane, Taggers};
-use crate::tags::Tag;
-use crate::tokenize::About;
+use crate::model::files::layout::onnx_files;
+use crate::model::files::manifest::{Head, Task};
+use crate::model::files::token_label::TokenLabel;
+use crate::model::graph::graph_file::GraphFile;
+use crate::model::graph::onnx::Graph;
+use crate::model::loaded::{Model, PROBE};
+use crate::model::tokenize::About;
+use crate::record::answer::Identity;
+use crate::record::document::Document;
+use crate::record::tag::Tag;
+use crate::tagger::gather::run_alone;
+use crate::tagger::taggers::{Lane, Taggers};
 
 /// Operators that compute on integers, or turn them back into floats.
 const QUANTIZED: [&str; 14] = [
@@ -72,6 +74,8 @@ pub struct GraphFacts {
     pub variants: Vec<String>,
     pub parameter_count: u64,
     pub quantized: bool,
+    /// Whether a text has the same scores whatever else is in its batch.
+    pub consistent: bool,
     /// Nodes that are a whole attention; 0 where it is made of small operators.
     pub fused_attention: usize,
     #[serde(flatten)]
@@ -140,6 +144,7 @@ impl GraphFacts {
             variants: onnx_files(&model.directory),
             parameter_count: graph.parameter_count(),
             quantized: graph.count(&QUANTIZED) > 0,
+            consistent: !graph.is_scaled_by_batch(),
             fused_attention: graph.count(&ATTENTION),
             graph,
         })

@@ -3,8 +3,9 @@
 use std::fmt::{Display, Write as _};
 
 use super::inspection::{Fact, HeadFacts, Inspection};
-use crate::model::onnx::{Axis, Tensor};
-use crate::tags::Tag;
+use crate::model::graph::onnx::{Axis, Tensor};
+use crate::model::loaded::SCALED_BY_BATCH;
+use crate::record::tag::Tag;
 
 /// How many of a long list are shown.
 const FEW: usize = 12;
@@ -28,6 +29,12 @@ pub fn text(inspection: &Inspection) -> String {
     lines.add("opsets", few(graph.opsets.iter().map(|(domain, version)| format!("{domain} {version}"))));
     lines.add("parameters", grouped(file.parameter_count));
     lines.add("precision", precision(inspection));
+    let consistent = if file.consistent {
+        "yes: a text's scores don't depend on its batch".into()
+    } else {
+        format!("no: {SCALED_BY_BATCH}")
+    };
+    lines.add("consistent", consistent);
     let mut operators: Vec<_> = graph.operators.iter().collect();
     operators.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     lines.add("operators", few(operators.iter().map(|(name, count)| format!("{name} {count}"))));

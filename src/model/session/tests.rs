@@ -1,7 +1,8 @@
 use ort::memory::{AllocationDevice, AllocatorType, MemoryType};
 
 use super::*;
-use crate::model::{Manifest, tokenizer};
+use crate::model::files::manifest::Manifest;
+use crate::model::tokenize::tokenizer;
 
 const SINGLE: &str = "tests/fixtures/tiny-distilbert/model.onnx";
 /// The same by `models/recipe/gpu.py`: ids of int32, logits of fp16.

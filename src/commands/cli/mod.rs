@@ -1,0 +1,215 @@
+//! The command line.
+
+mod bench;
+mod dead_letters;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::bench::{Bench, Plan, SampleArgs};
+pub use self::dead_letters::{DeadLetters, List, Replay, Show, Which};
+use crate::config::location::Location;
+
+/// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
+///
+/// tagbert reads documents from Kafka topics, micro-batches them through a model on ONNX Runtime, writes enriched
+/// records to an output topic, and commits offsets when the results are acknowledged. What can't be tagged goes to a
+/// dead-letter topic.
+///
+/// Exit codes: 0 done, 2 bad usage or configuration, 1 anything else.
+#[derive(Debug, Parser)]
+#[command(name = "tagbert", disable_version_flag = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print the versions of tagbert, ONNX Runtime and librdkafka
+    #[arg(short = 'V', long, exclusive = true)]
+    pub version: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tag the documents of Kafka topics
+    ///
+    /// Runs until SIGTERM or SIGINT, which drain what is in flight and commit (within `shutdown.timeout`); a second
+    /// signal ends the process at once. With --until-end it is a batch job.
+    ///
+    /// `RUST_LOG` filters the log (`info` by default). `OTEL_EXPORTER_OTLP_ENDPOINT` and the other standard variables of
+    /// OpenTelemetry turn on the export of metrics and traces.
+    Run(Run),
+    /// Show the whole line on real documents, with a broker inside the process
+    ///
+    /// The worker is the one of `tagbert run`; only the broker is embedded (librdkafka's mock cluster). `make demo`
+    /// fetches the corpus and runs it.
+    Demo(Demo),
+    /// Tag documents of a file or of standard input, without Kafka
+    ///
+    /// Enriched records come out as JSON lines, in the order of the input. A line that can't be tagged is reported on
+    /// standard error with its number and passed over; the exit code is then 1.
+    Tag(Tag),
+    /// Check a configuration: parse it, load the model, connect, look for the topics
+    ///
+    /// Prints the configuration as it is after all layers, with secrets masked.
+    Check(ConfigArgs),
+    /// Measure how fast the models are here, on your own documents, without writing anything
+    ///
+    /// The worker's own stages run, between documents that are in memory and a sink that only counts. Nothing is written to
+    /// Kafka, no group is joined and nothing is committed. Figures are medians of several rounds.
+    Bench(Bench),
+    /// Say how many workers, cores and partitions a rate of documents needs, and what it costs
+    ///
+    /// A short calibration of the models and the lengths of your own documents tell what a worker would do on a machine
+    /// like this one. Nothing is written.
+    Plan(Plan),
+    /// Look at what could not be tagged, and send it back
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Look into a model
+    #[command(subcommand)]
+    Model(Model),
+    /// Print a JSON Schema (draft 2020-12)
+    Schema {
+        /// Of what
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
+}
+
+/// `tagbert run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Its configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Read to the end offsets as they are now, drain, commit, print a summary, and exit
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The configuration, in YAML
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Set a key, such as `batch.tokens=4096`; it beats the environment (`TAGBERT__BATCH__TOKENS`), which beats the file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `tagbert demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many documents, or `all`
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = documents)]
+    pub documents: usize,
+    /// Another model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<Location>,
+    /// Other documents to stream, as JSON lines
+    #[arg(long, value_name = "FILE", default_value = ".cache/corpus/demo.jsonl")]
+    pub corpus: PathBuf,
+    /// Also write the enriched records to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `tagbert tag`.
+#[derive(Debug, Args)]
+pub struct Tag {
+    /// The model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
+    #[arg(long, value_name = "PATH", default_value = "models/tagbert-small")]
+    pub model: Location,
+    /// Which of its ONNX files: fp32, fp16, int8, or a file's name
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Where to read from; `-` is standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub input: PathBuf,
+    /// Where to write to; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub output: PathBuf,
+    /// What a line of the input is
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub format: Format,
+}
+
+/// `tagbert model`.
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// Show what a model is and what it would be fed, and try it
+    ///
+    /// It is first loaded and run by a process of its own with limits of memory and time, on the CPU, so that files of
+    /// unknown origin may be inspected. What tagbert can't use is refused: with one clear error, and exit code 1.
+    Inspect(Inspect),
+    /// The limited process in which a model is tried
+    #[command(hide = true)]
+    Vet(Vet),
+}
+
+/// `tagbert model inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
+    pub model: Location,
+    /// Which of its ONNX files: fp32, fp16, int8, or a file's name
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// How long loading and a first run may take
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+}
+
+/// `tagbert model vet`.
+#[derive(Debug, Args)]
+pub struct Vet {
+    /// The model's directory.
+    pub directory: PathBuf,
+    /// Which of its ONNX files.
+    #[arg(long)]
+    pub variant: Option<String>,
+    /// The most tokens at once.
+    #[arg(long)]
+    pub max_tokens: Option<usize>,
+    /// Bytes of address space.
+    #[arg(long)]
+    pub memory: u64,
+    /// Seconds of a processor.
+    #[arg(long)]
+    pub cpu: u64,
+}
+
+/// What a line of `tagbert tag`'s input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A document: {"id": …, "text": "…"}
+    Json,
+    /// A text
+    Text,
+}
+
+/// What `tagbert schema` prints the schema of.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration
+    Config,
+    /// A document, as the default configuration expects it
+    Document,
+    /// An enriched record
+    Record,
+    /// The headers of a dead letter
+    DeadLetter,
+}
+
+fn documents(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        number => number.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a number from 1 on, or `all`".into()),
+    }
+}

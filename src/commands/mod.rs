@@ -1,0 +1,61 @@
+//! The commands, one a file.
+
+mod bench;
+mod check;
+pub mod cli;
+mod dead_letters;
+mod demo;
+pub mod gauge;
+mod model;
+mod plan;
+mod run;
+mod sample;
+mod schema;
+mod tag;
+mod version;
+
+use std::process::ExitCode;
+
+use self::cli::{Cli, Command};
+use crate::config::{Config, ConfigError};
+
+/// Runs the command, and says what went wrong if it did.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        None => Ok(version::run()),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Demo(args)) => demo::run(&args),
+        Some(Command::Tag(args)) => tag::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::DeadLetters(args)) => dead_letters::run(&args),
+        Some(Command::Model(args)) => model::run(args),
+        Some(Command::Schema { of }) => schema::run(of),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            // ONNX Runtime's own errors may have several lines.
+            let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            eprintln!("tagbert: {}", plain(line.trim_end()));
+            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// An error may quote a file of unknown origin: what would control the terminal is left out.
+fn plain(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
+}
+
+/// Reads the configuration that the command line names.
+fn config(args: &crate::commands::cli::ConfigArgs) -> anyhow::Result<Config> {
+    let config = Config::load(&args.config, &args.set);
+    Ok(config.map_err(|error| match error {
+        ConfigError::File { .. } => error,
+        other => ConfigError::In { file: args.config.display().to_string(), error: Box::new(other) },
+    })?)
+}

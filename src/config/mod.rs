@@ -1,0 +1,351 @@
+//! The configuration: its shape, its defaults, and what must hold of it.
+//!
+//! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
+
+mod delivery;
+mod device;
+mod layers;
+pub mod location;
+mod secrets;
+mod taggers;
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
+pub use self::device::{Device, GpuSettings};
+pub use self::layers::ConfigError;
+pub(crate) use self::layers::environment;
+pub use self::taggers::{
+    Aggregation, LongDocuments, Model, ModelSettings, Shadow, Tagger, TaggerModel, TaggerSettings, WindowScores,
+    WindowSettings,
+};
+
+/// The configuration of `tagbert run`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The Kafka cluster and how to speak to it.
+    pub kafka: Kafka,
+    /// The documents to read.
+    pub input: Input,
+    /// Where enriched records and dead letters go.
+    pub output: Output,
+    /// The model that tags.
+    pub model: Model,
+    /// Several taggers; without them, `model` is the only one, and its tags have its heads' names.
+    pub taggers: Vec<Tagger>,
+    /// A second model that is tried on the same documents, and publishes nothing: `GET /shadow` says how it differs.
+    pub shadow: Option<Shadow>,
+    /// How documents are batched for the model.
+    pub batch: Batch,
+    /// What readers of the output may count on.
+    pub delivery: Delivery,
+    /// Under `delivery: exactly-once`, when transactions are committed.
+    pub transaction: Transaction,
+    /// How often what failed is tried again.
+    pub retries: Retries,
+    /// What is done with records that can't be tagged or delivered.
+    pub dead_letters: DeadLetters,
+    /// What spares the model texts that it has tagged before.
+    pub cache: Cache,
+    /// What bounds memory.
+    pub limits: Limits,
+    /// The HTTP port for probes, metrics, the shadow's report and reloads.
+    pub http: Http,
+    /// How the worker stops.
+    pub shutdown: Shutdown,
+}
+
+/// The Kafka cluster.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    /// `host:port` of one or more brokers, separated by commas. `KAFKA_BOOTSTRAP_SERVERS` sets it too. `embedded` is
+    /// librdkafka's mock cluster within the process, for `tagbert demo` alone.
+    pub brokers: String,
+    /// The consumer group.
+    pub group: String,
+    /// Any property of librdkafka, for consumer and producer alike, such as `security.protocol` or `sasl.password`. With
+    /// `_file` behind its name, as in `sasl.password_file`, it names the file that has the value.
+    #[serde(deserialize_with = "layers::properties")]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
+    pub properties: BTreeMap<String, String>,
+    /// The files that properties were read from, by the `_file` key.
+    #[serde(skip)]
+    pub files: BTreeMap<String, PathBuf>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            brokers: "localhost:9092".into(),
+            group: "tagbert".into(),
+            properties: BTreeMap::new(),
+            files: BTreeMap::new(),
+        }
+    }
+}
+
+/// The documents to read.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    /// The topics.
+    #[serde(deserialize_with = "layers::list")]
+    pub topics: Vec<String>,
+    /// JSON pointer (RFC 6901) to the document's id.
+    pub id: String,
+    /// JSON pointers to the texts to tag; several are joined by a newline, those that a document lacks are passed over.
+    #[serde(deserialize_with = "layers::list")]
+    pub text: Vec<String>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { topics: vec!["documents".into()], id: "/id".into(), text: vec!["/subject".into(), "/body".into()] }
+    }
+}
+
+/// Where results go.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Output {
+    /// The topic of enriched records.
+    pub topic: String,
+    /// The topic of records that could not be tagged.
+    pub dead_letters: String,
+    /// Whether the enriched record holds the original document.
+    pub document: KeepDocument,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            topic: "documents.tagged".into(),
+            dead_letters: "documents.dead".into(),
+            document: KeepDocument::default(),
+        }
+    }
+}
+
+/// Whether the enriched record holds the original document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepDocument {
+    /// It does, byte for byte.
+    #[default]
+    Keep,
+    /// It does not.
+    Drop,
+}
+
+/// How documents are batched.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Batch {
+    /// A batch's budget in tokens, padding included. Small ones stay in a core's cache; a GPU wants 16384 or more.
+    pub tokens: usize,
+    /// How long a document may wait for others that are on their way. An upper bound, not a toll.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub wait: Duration,
+    /// Within what time a document is to be through a model, once it has been tokenized: batches are made so small that it
+    /// is, as long as the model keeps up. None: they are as large as `tokens` lets them be.
+    #[serde(with = "humantime_serde::option")]
+    #[schemars(with = "Option<String>")]
+    pub latency_target: Option<Duration>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { tokens: 512, wait: Duration::from_millis(20), latency_target: None }
+    }
+}
+
+/// The memory of what was tagged before.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Bytes for the tags of texts that may come again, as long as the same models are in use. A text that is in flight is
+    /// tagged once, too. 0 tags each document anew.
+    #[schemars(with = "String", extend("type" = ["string", "integer"]))]
+    pub size: ByteSize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { size: ByteSize::mib(32) }
+    }
+}
+
+/// To wait for longer than that is a slip.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// A smaller cache would hold nothing of use: it is a slip, such as a unit left out.
+const LEAST_CACHE: ByteSize = ByteSize::kib(64);
+
+/// What bounds memory.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes on their way, until they are acknowledged; beyond it, nothing is taken. A quarter more is fetched ahead.
+    #[schemars(with = "String")]
+    pub in_flight: ByteSize,
+    /// A larger record goes to the dead-letter topic.
+    #[schemars(with = "String")]
+    pub document: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { in_flight: ByteSize::mib(64), document: ByteSize::mib(1) }
+    }
+}
+
+/// The HTTP port.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Its address; port 0 takes any free one. Whoever reaches it can read `/livez`, `/readyz` and `/metrics`, and
+    /// without a token also `/shadow`, and ask for a reload by `POST /models/reload`.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// What `/shadow` and `/models/reload` are to be asked with: `Authorization: Bearer TOKEN`.
+    pub token: Option<String>,
+    /// The file that has the token.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), token: None, token_file: None }
+    }
+}
+
+/// How the worker stops.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shutdown {
+    /// How long what is in flight may take to finish after SIGTERM or SIGINT.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30) }
+    }
+}
+
+/// Properties that would break a promise, or that tagbert sets by another name (G-11).
+const REFUSED: [(&str, &str); 9] = [
+    ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
+    ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),
+    ("transactional.id", "transactions are tagbert's own affair"),
+    ("isolation.level", "aborted records must never be read as documents"),
+    ("enable.idempotence", "without it a retry could break the order, or write a record twice"),
+    ("delivery.report.only.error", "offsets are committed when results are acknowledged, so it must hear of that"),
+    ("bootstrap.servers", "set `kafka.brokers` instead"),
+    ("metadata.broker.list", "set `kafka.brokers` instead"),
+    ("group.id", "set `kafka.group` instead"),
+];
+
+impl Config {
+    /// What deserializing can't check.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
+        for (key, why) in REFUSED {
+            if self.kafka.properties.contains_key(key) {
+                return refuse(&format!("kafka.properties.{key}"), format!("can't be set: {why}"));
+            }
+        }
+        if let Some((key, _)) =
+            self.kafka.properties.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'))
+        {
+            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte".into());
+        }
+        if self
+            .http
+            .token
+            .as_ref()
+            .is_some_and(|token| token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return refuse(
+                "http.token",
+                "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one".into(),
+            );
+        }
+        if self.kafka.brokers.trim().is_empty() {
+            return refuse("kafka.brokers", "is empty".into());
+        }
+        if self.kafka.group.is_empty() {
+            return refuse("kafka.group", "is empty".into());
+        }
+        if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
+            return refuse("input.topics", "names no topic".into());
+        }
+        let mut topics = HashSet::new();
+        if let Some(twice) = self.input.topics.iter().find(|topic| !topics.insert(*topic)) {
+            return refuse("input.topics", format!("names `{twice}` twice"));
+        }
+        let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
+        let own = own.map(|pointer| ("taggers", pointer));
+        let usual = self.input.text.iter().map(|pointer| ("input.text", pointer));
+        for (key, pointer) in own.chain(usual).chain([("input.id", &self.input.id)]) {
+            let escaped = pointer.replace("~0", "").replace("~1", "");
+            if !pointer.starts_with('/') || escaped.contains('~') {
+                return refuse(
+                    key,
+                    format!("`{pointer}` is no JSON pointer (RFC 6901), such as `/body` or `/mail/text`"),
+                );
+            }
+        }
+        if self.input.text.is_empty() {
+            return refuse("input.text", "names no field".into());
+        }
+        for (key, topic) in [("output.topic", &self.output.topic), ("output.dead_letters", &self.output.dead_letters)] {
+            if topic.is_empty() {
+                return refuse(key, "is empty".into());
+            }
+            if self.input.topics.contains(topic) {
+                return refuse(key, format!("`{topic}` is an input topic too: its records would go round for ever"));
+            }
+        }
+        if self.output.topic == self.output.dead_letters {
+            return refuse("output.dead_letters", "must not be `output.topic`".into());
+        }
+        self.validate_taggers()?;
+        self.validate_shadow()?;
+        self.validate_delivery()?;
+        if self.batch.tokens == 0 {
+            return refuse("batch.tokens", "must be 1 or more".into());
+        }
+        if self.batch.wait > LONGEST_WAIT {
+            return refuse("batch.wait", "must be an hour or less".into());
+        }
+        if self.batch.latency_target.is_some_and(|target| target.is_zero() || target > LONGEST_WAIT) {
+            return refuse("batch.latency_target", "must be more than 0, and an hour or less".into());
+        }
+        if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
+            return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0".into());
+        }
+        if self.cache.size.as_u64() != 0 && self.cache.size < LEAST_CACHE {
+            return refuse(
+                "cache.size",
+                format!("is {}: must be {LEAST_CACHE} or more, or 0 for none", self.cache.size),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

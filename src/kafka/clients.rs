@@ -1,0 +1,293 @@
+//! Clients of the cluster: their configuration, what they log, and whether the topics are there.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+
+use crate::config::{Config, ConfigError, Delivery};
+use crate::record::partition::TopicPartition;
+
+/// How long any one request to the cluster may take before the worker gives up at its start.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What every client of the worker is configured with.
+fn client(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", &config.kafka.brokers).set("client.id", "tagbert");
+    for (name, value) in &config.kafka.properties {
+        client.set(name, value);
+    }
+    let debugs = config.kafka.properties.contains_key("debug");
+    client.set_log_level(if debugs { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
+    client
+}
+
+/// Less is not fetched of a partition at once, in bytes: each fetch costs a request.
+const MIN_FETCH: u64 = 64 * 1024;
+
+/// The consumer's configuration. Offsets are the worker's own affair; so nothing commits by itself. What it fetches ahead
+/// is a quarter of the budget, shared by so many partitions.
+#[must_use]
+pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
+    let mut consumer = client(config);
+    let given = |name: &str| config.kafka.properties.contains_key(name);
+    let mut default = |name: &str, value: &str| {
+        if !given(name) {
+            consumer.set(name, value);
+        }
+    };
+    // librdkafka's own default, `latest`, loses what was written before the first start, without a word.
+    default("auto.offset.reset", "earliest");
+    if config.kafka.properties.get("group.protocol").map(String::as_str) != Some("consumer") {
+        default("partition.assignment.strategy", "cooperative-sticky");
+    }
+    // librdkafka prefetches 64 MiB of each partition unless told otherwise, and looks only once a second whether there is
+    // room again.
+    let share = (config.limits.in_flight.as_u64() / 4 / partitions.max(1) as u64).max(MIN_FETCH);
+    default("queued.max.messages.kbytes", &(share / 1024).min(65536).to_string());
+    if !given("fetch.message.max.bytes") {
+        default("max.partition.fetch.bytes", &share.min(1024 * 1024).to_string());
+    }
+    default("fetch.queue.backoff.ms", "10");
+    default("statistics.interval.ms", "1000");
+    consumer
+        .set("group.id", &config.kafka.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // What a transaction aborted is no document (G-56).
+        .set("isolation.level", "read_committed");
+    consumer
+}
+
+/// The producer's configuration.
+#[must_use]
+pub fn producer(config: &Config) -> ClientConfig {
+    let mut producer = client(config);
+    let mut default = |name: &str, value: &str| {
+        if !config.kafka.properties.contains_key(name) {
+            producer.set(name, value);
+        }
+    };
+    // The Java client's: so that a key goes to the partition where other producers put it.
+    default("partitioner", "murmur2_random");
+    // What is too large is for the broker to say: what it gave as input, it may take as a dead letter.
+    default("message.max.bytes", "1000000000");
+    let timeout = config.transaction_timeout().as_millis().to_string();
+    match config.delivery {
+        // A slow broker is waited for (G-16): giving up would only read and tag the same records again.
+        Delivery::AtLeastOnce => default("message.timeout.ms", "0"),
+        Delivery::ExactlyOnce => {
+            default("message.timeout.ms", &timeout);
+            default("transaction.timeout.ms", &timeout);
+            // A static member takes its own last transaction over; others are told apart by chance, and fenced by
+            // their group (KIP-447).
+            let member = config.kafka.properties.get("group.instance.id").cloned();
+            let member = member.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+            producer.set("transactional.id", format!("{}-{member}", config.kafka.group));
+        }
+    }
+    producer.set("enable.idempotence", "true");
+    producer
+}
+
+/// What the client library says of a configuration that it refuses.
+#[must_use]
+pub fn refused(error: KafkaError) -> anyhow::Error {
+    match error {
+        KafkaError::ClientConfig(_, why, property, _) => {
+            ConfigError::Value { key: format!("kafka.properties.{property}"), why: format!("can't be set: {why}") }
+                .into()
+        }
+        KafkaError::ClientCreation(why) => ConfigError::Value { key: "kafka.properties".into(), why }.into(),
+        other => other.into(),
+    }
+}
+
+/// Passes the client library's log lines on, without those that are of no use to a user.
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    // Properties are for consumer and producer alike; that one ignores the other's is as it should be.
+    // Commits that fail are the source's to report.
+    if facility == "CONFWARN" || facility == "COMMITFAIL" || level as i32 > RDKafkaLogLevel::Warning as i32 {
+        tracing::debug!(target: "librdkafka", "{facility}: {message}");
+    } else if level as i32 <= RDKafkaLogLevel::Error as i32 {
+        tracing::error!(target: "librdkafka", "{facility}: {message}");
+    } else {
+        tracing::warn!(target: "librdkafka", "{facility}: {message}");
+    }
+}
+
+/// Looks for the topics; gives the number of partitions of the input topics.
+///
+/// # Errors
+/// When a property is wrong, the cluster can't be reached or refuses the worker, or a topic is missing.
+pub fn check_topics(config: &Config) -> Result<usize> {
+    let brokers = &config.kafka.brokers;
+    let metadata = metadata(config)?;
+    let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
+    let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
+    let outputs = [("output.topic", &config.output.topic), ("output.dead_letters", &config.output.dead_letters)];
+    for (key, topic) in inputs.chain(outputs) {
+        if !present.contains(topic.as_str()) {
+            bail!("{key}: there is no topic `{topic}` on {brokers} (or this user may not see it); create it first");
+        }
+    }
+    let inputs = metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()));
+    Ok(inputs.map(|topic| topic.partitions().len()).sum())
+}
+
+/// How often it is looked whether waiting is of any use.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How long it is then listened to what the library has met.
+const LISTEN: Duration = Duration::from_millis(200);
+
+/// The cluster's topics, all of them: to ask for one by name may create it.
+///
+/// The library goes on trying for ever; what it meets meanwhile, it tells only to who polls.
+///
+/// # Errors
+/// When a property is wrong, or the cluster can't be reached or refuses the worker.
+pub fn metadata(config: &Config) -> Result<Metadata> {
+    let client = consumer(config, 1).set("statistics.interval.ms", "0").create_with_context(Witness::default());
+    let client: BaseConsumer<Witness> = client.map_err(refused)?;
+    ask(&client).with_context(|| format!("kafka.brokers: no connection to {}", config.kafka.brokers))
+}
+
+fn ask(client: &BaseConsumer<Witness>) -> Result<Metadata> {
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    loop {
+        let error = match client.fetch_metadata(None, LOOK) {
+            Ok(metadata) => return Ok(metadata),
+            Err(error) => error,
+        };
+        // One poll passes one message on, and does not tell whether there are more.
+        let until = Instant::now() + LISTEN;
+        while Instant::now() < until {
+            drop(client.poll(LISTEN / 10));
+        }
+        let witness = client.context();
+        if let Some(reason) = witness.refused.get() {
+            bail!("{reason}: {HINT}");
+        }
+        if Instant::now() >= deadline {
+            let last = witness.last.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let last = last.unwrap_or_else(|| plain(&error));
+            bail!("no answer in {} s: {last}: see also `security.protocol`", REQUEST_TIMEOUT.as_secs());
+        }
+    }
+}
+
+/// Where to look when the brokers and the worker do not trust each other.
+const HINT: &str = "look at `security.protocol`, `sasl.*` and `ssl.*` of kafka.properties";
+
+/// Keeps what went wrong, to tell it once.
+#[derive(Default)]
+struct Witness {
+    /// Credentials or certificates that one side does not take: that does not pass.
+    refused: OnceLock<String>,
+    last: Mutex<Option<String>>,
+}
+
+impl ClientContext for Witness {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", "{facility}: {message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{Authentication, Fatal, SSL, SaslAuthenticationFailed};
+        let code = error.rdkafka_error_code();
+        // Under TLS 1.3, that a certificate is not taken is told only once the connection is up, as an alert.
+        let alert = reason.contains("SSL alert number");
+        if alert || matches!(code, Some(Authentication | Fatal | SSL | SaslAuthenticationFailed)) {
+            let _ = self.refused.set(reason.to_owned());
+        }
+        // That all are down only sums up.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Witness {}
+
+/// What the group has committed of the partitions, each with an error of its own; `None` where it has not yet.
+///
+/// # Errors
+/// When the brokers do not say.
+pub fn committed<'a, C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    timeout: Duration,
+) -> KafkaResult<Vec<(TopicPartition, KafkaResult<Option<i64>>)>> {
+    let mut asked = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        asked.add_partition(topic, *partition);
+    }
+    if asked.count() == 0 {
+        return Ok(Vec::new());
+    }
+    let answer = consumer.committed_offsets(asked, timeout)?;
+    let offset = |one: &TopicPartitionListElem<'_>| one.offset().to_raw().filter(|&offset| offset >= 0);
+    let elements = answer.elements().into_iter();
+    Ok(elements.map(|one| ((Arc::from(one.topic()), one.partition()), one.error().map(|()| offset(&one)))).collect())
+}
+
+/// Whether another producer of the same transactional id has taken over.
+#[must_use]
+pub fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
+}
+
+/// What the brokers do not let this worker do, if the error is of that kind: it would ask in vain for ever.
+#[must_use]
+pub fn denied(error: &KafkaError) -> Option<&'static str> {
+    match error.rdkafka_error_code()? {
+        RDKafkaErrorCode::GroupAuthorizationFailed => {
+            Some("kafka.group: the brokers deny the group to this user: it needs an ACL, Read on the group")
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            Some("input.topics: the brokers deny a topic to this user: it needs an ACL, Read on each input topic")
+        }
+        _ => None,
+    }
+}
+
+/// An error of the client library in plain words, without its Rust wrapping.
+#[must_use]
+pub fn plain(error: &KafkaError) -> String {
+    error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+/// Whether the client goes on by itself.
+#[must_use]
+pub fn is_passing(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(error, KafkaError::PartitionEOF(_))
+        || matches!(code, Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown))
+}
+
+/// Passes on what the client library logs.
+#[derive(Clone, Copy, Debug)]
+pub struct Log;
+
+impl ClientContext for Log {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, _: KafkaError, reason: &str) {
+        tracing::warn!("consumer: {reason}");
+    }
+}
+
+impl ConsumerContext for Log {}

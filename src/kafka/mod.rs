@@ -1,0 +1,7 @@
+//! Kafka: its clients, where records come from, where outcomes go, and which offsets are safe. This wing knows nothing of
+//! models.
+
+pub mod clients;
+pub mod ledger;
+pub mod sink;
+pub mod source;

@@ -1,0 +1,124 @@
+//! The producer, and what it reports.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+
+use super::parcel::{Parcel, Receipt, To};
+use crate::config::Output;
+use crate::kafka::clients;
+use crate::record::stop::Stop;
+
+/// A producer and the topics that it writes to.
+pub(super) struct Producer {
+    pub inner: Arc<ThreadedProducer<Reports>>,
+    state: Arc<State>,
+    output: String,
+    dead_letters: String,
+}
+
+/// What the producer's own thread has reported.
+#[derive(Default)]
+struct State {
+    failed: AtomicBool,
+    broken: OnceLock<String>,
+}
+
+pub(super) struct Reports(Arc<State>);
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        clients::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(RDKafkaErrorCode::Fatal) = error.rdkafka_error_code() {
+            let _ = self.0.broken.set(reason.to_owned());
+        } else {
+            tracing::warn!("producer: {reason}");
+        }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Receipt;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, receipt: Receipt) {
+        self.0.report(&receipt, result.as_ref().map(|_| ()).map_err(|(error, _)| error));
+    }
+}
+
+impl State {
+    fn report(&self, receipt: &Receipt, result: Result<(), &KafkaError>) {
+        let result = result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+        let failed = result.is_err();
+        // Whoever sees the flag must find the reason.
+        let _ = receipt.set(result);
+        self.failed.fetch_or(failed, Ordering::AcqRel);
+    }
+}
+
+impl Producer {
+    /// Makes a producer; it connects by itself.
+    ///
+    /// # Errors
+    /// When a property is unknown or has a wrong value.
+    pub fn new(client: &ClientConfig, output: &Output) -> Result<Self> {
+        let state = Arc::<State>::default();
+        let inner = client.create_with_context(Reports(Arc::clone(&state))).map_err(clients::refused)?;
+        Ok(Self {
+            inner: Arc::new(inner),
+            state,
+            output: output.topic.clone(),
+            dead_letters: output.dead_letters.clone(),
+        })
+    }
+
+    /// Sends a parcel; its receipt will tell what came of it. While the producer's queue is full, it waits, and by that
+    /// slows down all that comes before.
+    pub fn send(&self, parcel: &mut Parcel, stop: &Stop) {
+        parcel.receipt = Receipt::default();
+        let receipt = Arc::clone(&parcel.receipt);
+        let Some(contents) = parcel.contents() else { return self.state.report(&receipt, Ok(())) };
+        let topic = match contents.to {
+            To::Output => &self.output,
+            To::DeadLetters => &self.dead_letters,
+        };
+        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Arc::clone(&receipt));
+        message.key = contents.key;
+        message.payload = contents.value;
+        message.timestamp = contents.timestamp;
+        message.headers = Some(contents.headers);
+        while let Err((error, back)) = self.inner.send(message) {
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            if !full || stop.is_abandoned() || self.broken().is_some() {
+                return self.state.report(&receipt, Err(&error));
+            }
+            message = back;
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// True once a message was refused or given up.
+    pub fn has_failed(&self) -> bool {
+        self.state.failed.load(Ordering::Acquire)
+    }
+
+    /// The failures have been dealt with.
+    pub fn forget_failures(&self) {
+        self.state.failed.store(false, Ordering::Release);
+    }
+
+    /// Why this producer is of no use any more, if it isn't.
+    pub fn broken(&self) -> Option<&str> {
+        self.state.broken.get().map(String::as_str)
+    }
+}

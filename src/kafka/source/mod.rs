@@ -1,0 +1,378 @@
+//! Reads records from Kafka, and under at-least-once commits their offsets. One thread does so, and it alone polls the
+//! consumer (G-41): the sink only asks for what the group knows, and the last commit is made on the side while polling goes on.
+
+pub mod assignment;
+pub mod end;
+mod prefetched;
+pub mod watchdog;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use self::assignment::{Assignment, list};
+use self::end::End;
+use self::watchdog::{Pulse, Watchdog};
+use super::clients;
+use super::ledger::Ledger;
+use crate::config::{Config, Delivery};
+use crate::pipeline::Pipeline;
+use crate::record::budget::Budget;
+use crate::record::envelope::{Envelope, Record};
+use crate::record::partition::TopicPartition;
+use crate::record::stop::Stop;
+use crate::record::trace::RecordSpan;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+
+/// How long it is waited for records: it bounds how late a stop or a rebalance is noticed.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How long it is waited for room in the budget.
+const FULL: Duration = Duration::from_millis(2);
+
+/// So many events of the client library (a log line, a rebalance, …) are served at a time.
+const EVENTS: usize = 16;
+
+/// How often offsets are committed. What a crash may cost is what was done since, done again.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the last commit, and then leaving the group, may take each.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the last commit is tried again: a group that rebalances takes none until all its members are there.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A source that got no record for so long may be at the end of a bounded run, and should look.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The consumer and what it feeds.
+pub struct Source {
+    consumer: Arc<BaseConsumer<Assignment>>,
+    ledger: Arc<Ledger>,
+    budget: Budget,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    stop: Arc<Stop>,
+    /// For a bounded run: where to end.
+    end: Option<End>,
+    delivery: Delivery,
+    shutdown: Duration,
+    traced: bool,
+    watchdog: Watchdog,
+    /// Of the sink.
+    pulse: Pulse,
+    last_commit: Instant,
+    last_record: Instant,
+}
+
+impl Source {
+    /// Connects, looks for the topics, and subscribes. With `until_end`, the end offsets are taken now.
+    ///
+    /// # Errors
+    /// When a property is wrong, the cluster can't be reached, or a topic is missing.
+    pub fn connect(
+        config: &Config,
+        until_end: bool,
+        ledger: Arc<Ledger>,
+        budget: Budget,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+        stop: Arc<Stop>,
+    ) -> Result<Self> {
+        let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
+        let partitions = clients::check_topics(config)?;
+        let consumer: BaseConsumer<Assignment> =
+            clients::consumer(config, partitions).create_with_context(context).map_err(clients::refused)?;
+        let consumer = Arc::new(consumer);
+        consumer.context().prefetched().of(&consumer);
+        let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
+        let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).context("can't subscribe to the input topics")?;
+        Ok(Self {
+            consumer,
+            ledger,
+            budget,
+            metrics,
+            health,
+            stop,
+            end,
+            delivery: config.delivery,
+            shutdown: config.shutdown.timeout,
+            traced: false,
+            watchdog: Watchdog::default(),
+            pulse: Pulse::default(),
+            last_commit: Instant::now(),
+            last_record: Instant::now(),
+        })
+    }
+
+    /// The consumer, for who needs to know its group, and only asks (G-41).
+    #[must_use]
+    pub fn consumer(&self) -> Arc<BaseConsumer<Assignment>> {
+        Arc::clone(&self.consumer)
+    }
+
+    /// Where the sink's calls are watched from.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Traces each record.
+    #[must_use]
+    pub fn traced(mut self, traced: bool) -> Self {
+        self.traced = traced;
+        self
+    }
+
+    /// Feeds the pipeline until a stop is asked for or the end is reached; then drains it, and commits.
+    ///
+    /// # Errors
+    /// When what was done can't be committed at the end, or a bounded run is not complete. What fails earlier is told to
+    /// [`Stop`].
+    pub fn run(mut self, pipeline: Pipeline) -> Result<()> {
+        if let Err(error) = self.feed_until_stopped(&pipeline).and_then(|()| self.drain()) {
+            self.stop.fail(error);
+        }
+        self.stop.abandon();
+        pipeline.finish();
+        self.finish()
+    }
+
+    fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
+        while !self.stop.is_requested() && !self.has_ended() {
+            self.poll()?;
+            self.take(pipeline)?;
+            self.watch()?;
+            self.commit_now_and_then();
+        }
+        Ok(())
+    }
+
+    /// Whether a bounded run is over: all was read, and nothing is in flight (G-13). Until then partitions may still
+    /// come and go.
+    fn has_ended(&mut self) -> bool {
+        let Some(end) = &mut self.end else { return false };
+        if !self.health.is_assigned() || !self.ledger.is_drained() {
+            return false;
+        }
+        let idle = self.last_record.elapsed() > IDLE;
+        end.is_reached(&self.consumer, &self.ledger, idle).unwrap_or_else(|error| {
+            tracing::warn!("whether the end is reached can't be told now: {error:#}");
+            false
+        })
+    }
+
+    /// Fetches anew what has stopped moving, each time that the client library tells how fetching stands.
+    fn watch(&mut self) -> Result<()> {
+        let now = Instant::now();
+        self.pulse.look(now).map_err(|why| anyhow!(why))?;
+        let assignment = self.consumer.context();
+        if assignment.has_changed() {
+            self.watchdog.excuse_all();
+        }
+        let Some(fetching) = assignment.take_fetching() else { return Ok(()) };
+        let waits = self.ledger.is_any_unsent();
+        self.watchdog.look_at_work(self.metrics.done(), waits, now).map_err(|why| anyhow!(why))?;
+        let stalled = self.watchdog.look(fetching, now).map_err(|why| anyhow!("fetching has stalled: {why}"))?;
+        for partition in stalled {
+            let (topic, number) = &partition;
+            tracing::warn!("{topic}/{number} has records, but nothing came for a while: fetching it anew");
+            if let Err(error) = self.fetch_anew(&partition) {
+                tracing::warn!("{topic}/{number} could not be fetched anew: {}", clients::plain(&error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.
+    fn fetch_anew(&self, partition: &TopicPartition) -> KafkaResult<()> {
+        let positions = self.ledger.positions();
+        let one = |(topic, number): &TopicPartition| {
+            let mut list = TopicPartitionList::new();
+            // Without a position, from where the group stands.
+            let position = positions.get(&(Arc::clone(topic), *number)).copied().flatten();
+            let position = position.map_or(Offset::Invalid, Offset::Offset);
+            list.add_partition_offset(topic, *number, position).map(|()| list)
+        };
+        if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
+            let list = one(partition)?;
+            self.consumer.incremental_unassign(&list)?;
+            return self.consumer.incremental_assign(&list);
+        }
+        // Eager assignments change as a whole.
+        let mut all = TopicPartitionList::new();
+        for partition in positions.keys() {
+            for element in one(partition)?.elements() {
+                all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
+            }
+        }
+        self.consumer.assign(&all)
+    }
+
+    /// Serves what the client library has to tell. The group takes who does not do so for dead.
+    fn poll(&mut self) -> Result<()> {
+        self.health.alive();
+        // What is served looks like nothing to serve.
+        for _ in 0..EVENTS {
+            match self.consumer.poll(Duration::ZERO) {
+                None => {}
+                Some(Err(error)) => heed(&error)?,
+                // To pass it by would lose it.
+                Some(Ok(message)) => {
+                    bail!("{}/{} has no queue; this is a bug in tagbert", message.topic(), message.partition())
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Feeds what was fetched to the pipeline, as far as the budget goes; waits a little if there is nothing.
+    fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
+        let prefetched = self.consumer.context().prefetched();
+        let (full, fed) = (Cell::new(false), Cell::new(false));
+        let taken = prefetched.take(
+            || {
+                full.set(self.budget.is_spent());
+                !full.get()
+            },
+            |message| match message {
+                Ok(message) => {
+                    if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
+                        self.feed(pipeline, &message);
+                        fed.set(true);
+                    }
+                    Ok(())
+                }
+                Err(error) => heed(&error),
+            },
+        )?;
+        if !taken && full.get() {
+            thread::sleep(FULL);
+        } else if !taken {
+            prefetched.wait(POLL);
+        }
+        if fed.get() {
+            self.last_record = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn feed(&self, pipeline: &Pipeline, message: &BorrowedMessage<'_>) {
+        // No origin: it was still in the client's queue when its partition was revoked.
+        let Some(origin) = self.ledger.enter(message.topic(), message.partition(), message.offset()) else { return };
+        let record = Record {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: message.headers().map(rdkafka::message::BorrowedHeaders::detach),
+            timestamp: message.timestamp().to_millis(),
+        };
+        self.metrics.fetch();
+        let span = if self.traced {
+            RecordSpan::start(&origin.topic, origin.partition, origin.offset, record.headers.as_ref())
+        } else {
+            RecordSpan::default()
+        };
+        let permit = self.budget.take(record.size());
+        pipeline.feed(Envelope { origin, record, body: (), fetched: Instant::now(), span, permit });
+    }
+
+    fn commit_now_and_then(&mut self) {
+        // Transactions commit offsets themselves, and a late commit from here could set them back.
+        if self.delivery == Delivery::ExactlyOnce || self.last_commit.elapsed() < COMMIT_INTERVAL {
+            return;
+        }
+        self.last_commit = Instant::now();
+        let due = self.ledger.to_commit();
+        fail::fail_point!("before-commit", !due.is_empty(), |_| std::process::abort());
+        if !due.is_empty()
+            && let Err(error) = self.consumer.commit(&list(&due), CommitMode::Async)
+        {
+            tracing::warn!("offsets were not committed, trying again: {}", clients::plain(&error));
+        }
+    }
+
+    /// Fetches nothing more, and waits until all in flight is acknowledged; what takes too long is given up (G-5).
+    fn drain(&mut self) -> Result<()> {
+        self.health.set_stopping();
+        let deadline = Instant::now() + self.shutdown;
+        while !self.ledger.is_drained() && !self.stop.is_abandoned() {
+            if Instant::now() > deadline {
+                tracing::warn!("shutdown.timeout is over: what is still in flight is given up, and will be read again");
+                return Ok(());
+            }
+            self.poll()?;
+            self.commit_now_and_then();
+            thread::sleep(FULL);
+        }
+        Ok(())
+    }
+
+    /// Commits, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
+    /// with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
+    fn finish(self) -> Result<()> {
+        let Self { consumer, ledger, end, .. } = self;
+        consumer.context().prefetched().end();
+        let (tell, told) = crossbeam_channel::unbounded();
+        let committing = {
+            let consumer = Arc::clone(&consumer);
+            thread::spawn(move || {
+                drop(tell.send(commit_the_rest(&consumer, &ledger)));
+                drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
+            })
+        };
+        let deadline = Instant::now() + FINISH_TIMEOUT;
+        while !committing.is_finished() && Instant::now() < deadline {
+            // What comes is not entered into the ledger, so it is not committed either.
+            drop(consumer.poll(POLL));
+        }
+        let mut results = Ok(());
+        for _ in 0..2 {
+            let answer =
+                told.try_recv().unwrap_or_else(|_| Err(anyhow!("no answer from the brokers to the last commit")));
+            results = results.and(answer);
+        }
+        let leaving = thread::spawn(move || drop(consumer));
+        let deadline = Instant::now() + FINISH_TIMEOUT;
+        while !leaving.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        results
+    }
+}
+
+/// Says what the client library has met, and stops the worker if that does not pass.
+fn heed(error: &KafkaError) -> Result<()> {
+    if let KafkaError::MessageConsumptionFatal(code) = error {
+        bail!("the consumer can't go on: {code}");
+    }
+    if let Some(why) = clients::denied(error) {
+        bail!(why);
+    }
+    tracing::warn!("consumer: {}", clients::plain(error));
+    Ok(())
+}
+
+/// The last commit, again and again while the group rebalances: what is revoked meanwhile is committed there.
+fn commit_the_rest(consumer: &BaseConsumer<Assignment>, ledger: &Ledger) -> Result<()> {
+    let deadline = Instant::now() + COMMIT_TIMEOUT;
+    loop {
+        let due = ledger.to_commit();
+        let Err(error) = (if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) }) else {
+            return Ok(());
+        };
+        if Instant::now() > deadline {
+            let error = clients::plain(&error);
+            bail!("the last offsets were not committed, their records will be read again: {error}");
+        }
+        thread::sleep(POLL);
+    }
+}

@@ -1,0 +1,72 @@
+//! ONNX Runtime itself: its library, loaded when it is first needed, and the device it runs on.
+
+use std::ffi::CStr;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Result, anyhow};
+use ort::environment::Environment;
+use ort::session::builder::SessionBuilder;
+
+const LIBRARY: &str = "libonnxruntime.so";
+
+/// The process' ONNX Runtime environment.
+///
+/// # Errors
+/// When the library can't be found or is too old.
+pub fn environment() -> Result<&'static Environment> {
+    static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
+    let loaded = ENVIRONMENT.get_or_init(|| {
+        let library = library();
+        let builder = ort::init_from(&library).map_err(|error| format!("{}: {error}", library.display()))?;
+        builder.with_name("tagbert").with_telemetry(false).build().map_err(|error| error.to_string())
+    });
+    loaded.as_ref().map_err(|error| {
+        anyhow!("ONNX Runtime can't be loaded: {error}. Run `make build`, or set ORT_DYLIB_PATH to {LIBRARY}")
+    })
+}
+
+/// `ORT_DYLIB_PATH`, or the library beside the executable, or whatever the system's loader finds.
+fn library() -> PathBuf {
+    if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
+        return path.into();
+    }
+    let beside = std::env::current_exe().ok().and_then(|executable| Some(executable.parent()?.join(LIBRARY)));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| LIBRARY.into())
+}
+
+/// The library's version.
+///
+/// # Errors
+/// When the library can't be loaded.
+#[expect(unsafe_code, reason = "ort keeps the version to itself, so the library is asked through its C interface")]
+pub fn version() -> Result<String> {
+    environment()?;
+    // SAFETY: the environment has loaded the very same library, and checked that it is ONNX Runtime; its interface is
+    // `const OrtApiBase* OrtGetApiBase(void)`, and the version is a string that lives as long as the library.
+    unsafe {
+        let library = libloading::Library::new(library())?;
+        let base = library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase")?;
+        let version = CStr::from_ptr(((*base()).GetVersionString)());
+        Ok(version.to_str()?.to_owned())
+    }
+}
+
+/// Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A builder of sessions on the CPU, with so many threads.
+///
+/// # Errors
+/// When ONNX Runtime can't be loaded.
+pub fn cpu(threads: usize) -> Result<SessionBuilder> {
+    let builder = SessionBuilder::new(environment()?)?;
+    // Batches differ in shape; a plan of memory for each shape would only pile up.
+    let builder = builder.with_memory_pattern(false).map_err(ort::Error::<()>::from)?;
+    // Threads that spin while they wait take the cores from who has work.
+    let builder = builder.with_intra_op_spinning(false).map_err(ort::Error::<()>::from)?;
+    builder.with_intra_threads(threads).map_err(|error| anyhow!("{error}"))
+}

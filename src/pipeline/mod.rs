@@ -1,0 +1,291 @@
+//! A document's journey, from fetched to delivered. Here the stages are joined, and nowhere else.
+//!
+//! ```text
+//! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ assemble ─▶ reorder ─▶ sink
+//!           └── a pool of threads ┘└─ a thread  ──┘└────── one thread ───────┘
+//!                                    for each session
+//! ```
+//!
+//! A document whose text was tagged before goes from decode to assemble; one whose text is being tagged waits for that
+//! ([`cache`](crate::tagger::cache)).
+//!
+//! The channels between the threads have no bound of their own: all that is in them counts against one budget of bytes
+//! ([`Budget`](crate::record::budget::Budget)), which the source looks at. So nothing piles up, and nothing can
+//! deadlock (G-40).
+
+mod reorder;
+pub mod sink;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use self::reorder::Reorder;
+use self::sink::Sink;
+use crate::codec::decode::{Decoded, Decoder};
+use crate::codec::enriched::Assembler;
+use crate::config::Config;
+use crate::record::answer::Answer;
+use crate::record::document::Document;
+use crate::record::envelope::Envelope;
+use crate::record::outcome::Outcome;
+use crate::record::rejection::Rejection;
+use crate::record::stop::Stop;
+use crate::tagger::cache::{Cache, Found};
+use crate::tagger::feed::{Fed, Feed};
+use crate::tagger::finished::Finished;
+use crate::tagger::infer::{Ends, Runner};
+use crate::tagger::live::Live;
+use crate::tagger::shadow::Shadow;
+use crate::tagger::taggers::Work;
+use crate::telemetry::metrics::Metrics;
+
+/// How long the sink may be left alone.
+const TICK: Duration = Duration::from_millis(20);
+
+/// So many documents may go by before the sink gets its turn.
+const AT_ONCE: usize = 64;
+
+/// How long threads may take to notice that the work is abandoned: longer than calls of the client library, three of them
+/// one after the other.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The running stages between source and sink.
+#[derive(Debug)]
+pub struct Pipeline {
+    feed: Arc<Feed>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<Stop>,
+}
+
+impl Pipeline {
+    /// Starts the threads. A sink that fails stops the worker through `stop`. The shadow is shown what is tagged.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start<S: Sink>(
+        config: &Config,
+        live: &Arc<Live>,
+        shadow: Option<Arc<Shadow>>,
+        sink: S,
+        metrics: &Arc<Metrics>,
+        stop: &Arc<Stop>,
+    ) -> Result<Self> {
+        let (to_prepare, to_decode) = unbounded();
+        let (to_infer, mut documents) = unbounded();
+        let (to_deliver, finished) = unbounded();
+        let upstream = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::new();
+        let mut spawn = |name: &'static str, body: Box<dyn FnOnce() + Send>| {
+            let stop = Arc::clone(stop);
+            // What a thread held is lost with it, and its offsets would be waited for in vain: so the worker stops
+            // (G-51).
+            let guarded = move || {
+                if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                    stop.fail(anyhow!("the {name} thread panicked; this is a bug in tagbert"));
+                }
+            };
+            threads.push(thread::Builder::new().name(name.into()).spawn(guarded).context("a thread can't be started")?);
+            anyhow::Ok(())
+        };
+
+        let size = usize::try_from(config.cache.size.as_u64()).context("cache.size")?;
+        let cache = (size > 0).then(|| Cache::new(size, metrics));
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            let prepare = Prepare {
+                decoder: Decoder::new(config),
+                live: Arc::clone(live),
+                cache: cache.clone(),
+                upstream: Arc::clone(&upstream),
+                metrics: Arc::clone(metrics),
+                stop: Arc::clone(stop),
+                to_infer: to_infer.clone(),
+                to_deliver: to_deliver.clone(),
+            };
+            let to_decode: Receiver<Fed> = to_decode.clone();
+            spawn("prepare", Box::new(move || to_decode.iter().for_each(|fed| prepare.pass_on(fed))))?;
+        }
+        drop(to_infer);
+
+        let taggers = live.current();
+        let lanes = taggers.lanes.len();
+        let mut here = Arc::clone(&upstream);
+        for lane in 0..lanes {
+            let (to_next, from_here) = unbounded();
+            let at_next = Arc::new(AtomicUsize::new(0));
+            let ends = Ends {
+                documents: std::mem::replace(&mut documents, from_here),
+                upstream: std::mem::replace(&mut here, Arc::clone(&at_next)),
+                next: (lane + 1 < lanes).then_some((to_next, at_next)),
+                finished: to_deliver.clone(),
+            };
+            let sessions = taggers.lanes[lane].model.sessions();
+            let runner = Runner::new(lane, sessions, &config.batch, config.retries.clone(), ends, Arc::clone(metrics));
+            let runner = Arc::new(runner);
+            for _ in 0..sessions {
+                let (runner, stop) = (Arc::clone(&runner), Arc::clone(stop));
+                spawn("infer", Box::new(move || runner.run(&stop)))?;
+            }
+        }
+        drop(to_deliver);
+
+        let assembler = Assembler::new(config.output.document);
+        let deliver = Deliver { assembler, shadow, metrics: Arc::clone(metrics) };
+        let stops = Arc::clone(stop);
+        spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stops)))?;
+
+        Ok(Self { feed: Feed::new(to_prepare, upstream), threads, stop: Arc::clone(stop) })
+    }
+
+    /// Sends a fetched record on its journey.
+    pub fn feed(&self, envelope: Envelope<()>) {
+        self.feed.send(envelope, false);
+    }
+
+    /// Ends the input, and waits until the threads have finished with what is left. Once the work is abandoned, a thread
+    /// that hangs is not waited for.
+    pub fn finish(self) {
+        drop(self.feed);
+        let mut deadline = None;
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            let now = Instant::now();
+            if self.stop.is_abandoned() && now > *deadline.get_or_insert(now + PATIENCE) {
+                return tracing::warn!("a thread hangs, and is left behind");
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The first stages, which need no order: decode, look up and tokenize.
+struct Prepare {
+    decoder: Decoder,
+    live: Arc<Live>,
+    cache: Option<Arc<Cache>>,
+    upstream: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    stop: Arc<Stop>,
+    to_infer: Sender<Envelope<Work>>,
+    to_deliver: Sender<Finished>,
+}
+
+impl Prepare {
+    fn pass_on(&self, fed: Fed) {
+        let Fed { envelope, .. } = &fed;
+        if self.stop.is_abandoned() || envelope.origin.lease.is_over() {
+            self.upstream.fetch_sub(1, Ordering::AcqRel);
+            return;
+        }
+        let since = Instant::now();
+        let prepared = self.prepare(fed);
+        self.metrics.took("decode", since);
+        // Before it is passed on: the model must not wait for a document that it already has.
+        self.upstream.fetch_sub(1, Ordering::AcqRel);
+        match prepared {
+            Some(Ok(ready)) => drop(self.to_infer.send(ready)),
+            Some(Err(finished)) => drop(self.to_deliver.send(finished)),
+            None => {}
+        }
+    }
+
+    /// Makes a document ready for the models, or finishes it without them. `None` if it waits for another's answer.
+    fn prepare(&self, Fed { envelope, alone, feed }: Fed) -> Option<Result<Envelope<Work>, Finished>> {
+        let document = match self.decoder.decode(&envelope.record) {
+            Ok(Decoded::Document(document)) => envelope.map(|()| document),
+            Ok(Decoded::Tombstone) => return Some(Err(Finished::Outcome(Outcome::Tombstone(envelope)))),
+            Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
+        };
+        let taggers = self.live.current();
+        let (document, claim) = match self.cache.as_ref().filter(|_| !alone) {
+            None => (document, None),
+            Some(cache) => match cache.look_up(document, taggers.load, &feed) {
+                Found::Unknown(document, claim) => (document, Some(claim)),
+                Found::Known(document, answer) => return Some(Err(Finished::Known(document, answer))),
+                Found::Waits => return None,
+            },
+        };
+        let encoded = document.map(|document| taggers.encode(document)).transpose();
+        Some(encoded.map_err(refused).map(|mut ready| {
+            ready.permit.grow(ready.body.size());
+            ready.body.claim = claim;
+            ready
+        }))
+    }
+}
+
+fn refused(letter: Envelope<Rejection>) -> Finished {
+    Finished::Outcome(Outcome::DeadLetter(letter))
+}
+
+/// The last stages, in order: assemble, reorder, deliver.
+struct Deliver {
+    assembler: Assembler,
+    shadow: Option<Arc<Shadow>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Deliver {
+    fn run<S: Sink>(&self, finished: &Receiver<Finished>, mut sink: S, stop: &Stop) {
+        let mut reorder = Reorder::default();
+        let mut next = || -> Result<bool> {
+            let first = match finished.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Err(RecvTimeoutError::Timeout) => None,
+                Ok(what) => Some(what),
+            };
+            for what in first.into_iter().chain(finished.try_iter().take(AT_ONCE)).filter(|_| !stop.is_abandoned()) {
+                for outcome in self.outcomes(what) {
+                    let origin = outcome.origin().clone();
+                    reorder.push(&origin, outcome).into_iter().try_for_each(|outcome| sink.deliver(outcome))?;
+                }
+            }
+            reorder.forget_lost();
+            sink.tick()?;
+            Ok(true)
+        };
+        loop {
+            match next() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => return stop.fail(error),
+            }
+        }
+    }
+
+    /// What becomes of a document, and of those that waited for its answer.
+    fn outcomes(&self, finished: Finished) -> Vec<Outcome> {
+        let since = Instant::now();
+        match finished {
+            Finished::Outcome(outcome) => vec![outcome],
+            Finished::Known(document, answer) => vec![self.enriched(document, &answer, since)],
+            Finished::Tagged(mut tagged) => {
+                let answer = Arc::new(tagged.body.answer());
+                let claim = tagged.body.claim.take();
+                let mut outcomes = vec![self.enriched(tagged.map(|work| work.document), &answer, since)];
+                let waited = claim.map(|claim| claim.fulfil(&answer)).unwrap_or_default();
+                outcomes.extend(waited.into_iter().map(|document| self.enriched(document, &answer, Instant::now())));
+                outcomes
+            }
+        }
+    }
+
+    fn enriched(&self, document: Envelope<Document>, answer: &Answer, since: Instant) -> Outcome {
+        let bytes = self.assembler.assemble(&document, answer);
+        self.metrics.took("assemble", since);
+        if let Some(shadow) = &self.shadow {
+            shadow.offer(&document.origin, &document.body, answer);
+        }
+        let mut enriched = document.map(|_| bytes);
+        // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment.
+        enriched.permit.grow(enriched.body.len());
+        Outcome::Enriched(enriched)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! What is said of a document, and who says so.
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::tag::Tag;
+
+/// What the taggers say of a document: all that its enriched record has of them.
+#[derive(Debug)]
+pub struct Answer {
+    /// Which load of the taggers says so.
+    pub load: u64,
+    /// The tags, by name, in the order of the configuration.
+    pub tags: Vec<(Arc<str>, Tag)>,
+    /// The models that tagged it, in the order of the configuration; one at least (G-27).
+    pub models: Vec<Identity>,
+    /// How many tokens were tagged, special ones included; the most of all models.
+    pub tokens: usize,
+    /// Whether a model saw only the beginning of a text.
+    pub truncated: bool,
+}
+
+/// Which model made the tags.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// Its name: that of `heads.json`, or of its directory.
+    pub name: Arc<str>,
+    /// A hash of its files (SHA-256, the first 16 hexadecimal digits); after `@`, the commit or the entity tags that it
+    /// was fetched from.
+    pub version: Arc<str>,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}

@@ -1,0 +1,127 @@
+//! Reading record headers whose names may be any bytes.
+//!
+//! The client library's own accessors panic on a name that is not UTF-8, which Kafka allows (its protocol says string,
+//! but no broker checks). So the names are read here, from librdkafka itself.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+use std::ptr;
+
+use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_header_remove, rd_kafka_headers_t};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::types::RDKafkaRespErr;
+
+/// All headers in order: name and value, both as bytes.
+pub fn iter(headers: &OwnedHeaders) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    (0..).map_while(move |index| get(headers, index))
+}
+
+/// The value of the last header of this name.
+#[must_use]
+pub fn last<'a>(headers: &'a OwnedHeaders, name: &str) -> Option<&'a [u8]> {
+    iter(headers).filter(|(candidate, _)| *candidate == name.as_bytes()).last()?.1
+}
+
+/// The first name that is not UTF-8.
+#[must_use]
+pub fn first_name_not_utf8(headers: &OwnedHeaders) -> Option<&[u8]> {
+    iter(headers).map(|(name, _)| name).find(|name| std::str::from_utf8(name).is_err())
+}
+
+/// The headers with `name` set to `value` and at its end, the others as they were.
+///
+/// All names must be UTF-8: the client library can't write others.
+#[must_use]
+pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &str) -> OwnedHeaders {
+    let replacement = Header { key: name, value: Some(value) };
+    let Some(headers) = headers else { return OwnedHeaders::new().insert(replacement) };
+    if last(&headers, name).is_none() {
+        return headers.insert(replacement);
+    }
+    let others = iter(&headers).filter(|(other, _)| *other != name.as_bytes());
+    let kept = others.fold(OwnedHeaders::new(), |kept, (name, value)| match std::str::from_utf8(name) {
+        Ok(key) => kept.insert(Header { key, value }),
+        Err(_) => kept,
+    });
+    kept.insert(replacement)
+}
+
+/// The header that every output record has: `TOPIC-PARTITION-OFFSET` of the input record that it came of. It is the same
+/// however often the record is written, so readers outside of transactions can tell repetitions (G-9).
+pub const RECORD_ID: &str = "tagbert.record.id";
+
+/// The headers with the record's id.
+#[must_use]
+pub fn with_record_id(headers: Option<OwnedHeaders>, id: &str) -> OwnedHeaders {
+    // What is here may have come through tagbert before.
+    without(headers.unwrap_or_default(), |name| name == RECORD_ID.as_bytes())
+        .insert(Header { key: RECORD_ID, value: Some(id) })
+}
+
+/// The headers without those whose names are unwanted, the others as they were, in whatever bytes.
+#[must_use]
+#[expect(unsafe_code, reason = "the client library has no safe way to remove a header")]
+pub fn without(headers: OwnedHeaders, unwanted: impl Fn(&[u8]) -> bool) -> OwnedHeaders {
+    let names = iter(&headers).map(|(name, _)| name).filter(|name| unwanted(name));
+    let names: BTreeSet<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
+    let native = ptr::from_ref(headers.as_borrowed()).cast_mut().cast::<rd_kafka_headers_t>();
+    for name in names {
+        // SAFETY: as in `get`; `headers` is owned, and nothing that was read of it is held any more.
+        unsafe { rd_kafka_header_remove(native, name.as_ptr()) };
+    }
+    headers
+}
+
+#[expect(unsafe_code, reason = "the safe accessor panics on a name that is not UTF-8")]
+fn get(headers: &OwnedHeaders, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
+    // A `&BorrowedHeaders` is librdkafka's pointer itself: that is how rdkafka makes one.
+    let native = ptr::from_ref(headers.as_borrowed()).cast::<rd_kafka_headers_t>();
+    let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: `native` is valid as long as `headers` is; the results point into it and are bound to its lifetime.
+    unsafe {
+        if rd_kafka_header_get_all(native, index, &raw mut name, &raw mut value, &raw mut size)
+            != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            return None;
+        }
+        let value = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), size));
+        Some((CStr::from_ptr(name).to_bytes(), value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_come_back_as_they_went_in() {
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "a", value: Some("1") })
+            .insert(Header { key: "a", value: Some("2") })
+            .insert(Header::<&str> { key: "é", value: None });
+        let all: Vec<_> = iter(&headers).collect();
+        assert_eq!(all, [(&b"a"[..], Some(&b"1"[..])), (b"a", Some(b"2")), ("é".as_bytes(), None)]);
+        assert_eq!(last(&headers, "a"), Some(&b"2"[..]));
+        assert_eq!(last(&headers, "b"), None);
+        assert_eq!(first_name_not_utf8(&headers), None);
+    }
+
+    #[test]
+    fn replacing_keeps_the_others_in_order() {
+        let headers = ["a", "b", "c"].map(|key| Header { key, value: Some("1") });
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let replaced = replace(Some(headers), "b", "2");
+        let all: Vec<_> = iter(&replaced).filter_map(|(name, value)| Some((name[0], value?[0]))).collect();
+        assert_eq!(all, [(b'a', b'1'), (b'c', b'1'), (b'b', b'2')]);
+    }
+
+    #[test]
+    fn what_is_unwanted_goes_and_the_rest_stays_as_it_was() {
+        let headers = [("a", Some("1")), ("x", Some("2")), ("b", None), ("x", Some("")), ("a", Some("3"))];
+        let headers = headers.map(|(key, value)| Header { key, value });
+        let headers = headers.into_iter().fold(OwnedHeaders::new(), OwnedHeaders::insert);
+        let kept = without(headers, |name| name == b"x");
+        let kept: Vec<_> = iter(&kept).collect();
+        assert_eq!(kept, [(&b"a"[..], Some(&b"1"[..])), (b"b", None), (b"a", Some(b"3"))]);
+    }
+}

@@ -1,0 +1,14 @@
+//! What flows, and what it carries with it: its headers, its trace, its share of memory. All other wings hand it on, and it
+//! imports none of them.
+
+pub mod answer;
+pub mod budget;
+pub mod document;
+pub mod envelope;
+pub mod headers;
+pub mod outcome;
+pub mod partition;
+pub mod rejection;
+pub mod stop;
+pub mod tag;
+pub mod trace;

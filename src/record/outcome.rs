@@ -1,0 +1,27 @@
+//! How a record's journey ends.
+
+use super::envelope::{Envelope, Origin};
+use super::rejection::Rejection;
+
+/// How a record's journey ends: there is no fourth way (G-34).
+#[derive(Debug)]
+pub enum Outcome {
+    /// Tagged; the body is the value of the enriched record.
+    Enriched(Envelope<Vec<u8>>),
+    /// A null value, passed on as such.
+    Tombstone(Envelope<()>),
+    /// Refused, with the reason.
+    DeadLetter(Envelope<Rejection>),
+}
+
+impl Outcome {
+    /// Where the record came from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Enriched(envelope) => &envelope.origin,
+            Self::Tombstone(envelope) => &envelope.origin,
+            Self::DeadLetter(envelope) => &envelope.origin,
+        }
+    }
+}

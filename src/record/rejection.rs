@@ -1,0 +1,52 @@
+//! Why a record is refused, and by which stage.
+
+/// Why a record could not be tagged; it becomes a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// The stage that refused it.
+    pub stage: Stage,
+    /// The class of the error, for people who count them.
+    pub class: &'static str,
+    /// What is wrong, without any of the document's text (G-28).
+    pub message: String,
+    /// How often the stage tried.
+    pub attempts: u32,
+}
+
+impl Rejection {
+    /// Refused at the first attempt.
+    #[must_use]
+    pub fn new(stage: Stage, class: &'static str, message: String) -> Self {
+        Self { stage, class, message, attempts: 1 }
+    }
+}
+
+/// The stages that can refuse a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Bytes to document.
+    Decode,
+    /// Text to token ids.
+    Tokenize,
+    /// Token ids to logits.
+    Infer,
+    /// The output topic refused the enriched record.
+    Sink,
+}
+
+impl Stage {
+    /// All stages, in the order of the journey.
+    pub const ALL: [Self; 4] = [Self::Decode, Self::Tokenize, Self::Infer, Self::Sink];
+
+    /// Its name in headers and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Tokenize => "tokenize",
+            Self::Infer => "infer",
+            Self::Sink => "sink",
+        }
+    }
+}

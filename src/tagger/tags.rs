@@ -1,0 +1,222 @@
+//! What the taggers say of a document: a tag each, read from the logits of a head.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::scores::{argmax, sigmoid, softmax};
+use super::spans;
+use crate::config::{Aggregation, TaggerSettings, WindowScores};
+use crate::model::files::manifest::{Head, Task};
+use crate::model::tokenize::Encoded;
+use crate::record::tag::{Class, Label, Number, Tag};
+
+/// How a head's logits become a tag.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The tag's name.
+    pub name: Arc<str>,
+    /// The labels or entity types to keep; `None` keeps all.
+    labels: Option<Vec<Arc<str>>>,
+    /// Least scores, by label or entity type.
+    thresholds: BTreeMap<Arc<str>, f32>,
+    aggregation: Aggregation,
+    window_scores: WindowScores,
+}
+
+/// From here on a label counts that may stand beside others, unless it has its own threshold.
+const LIKELY: f32 = 0.5;
+
+impl Reading {
+    /// How the tagger reads a head of its model, under this name.
+    ///
+    /// # Errors
+    /// When the tagger names labels that the head has not.
+    pub fn new(name: Arc<str>, head: &Head, settings: &TaggerSettings) -> Result<Self> {
+        let known = head.names();
+        let find = |label: &String| known.iter().find(|name| ****name == **label).copied().cloned();
+        let labels = match &settings.labels {
+            None => None,
+            Some(_) if head.task == Task::Regression => {
+                bail!("head `{}` gives a number, so it has no labels to keep", head.name)
+            }
+            Some(labels) => {
+                if let Some(label) = labels.iter().find(|label| find(label).is_none()) {
+                    bail!("`{label}` is none of the labels of head `{}`: {}", head.name, list(&known));
+                }
+                Some(labels.iter().filter_map(find).collect())
+            }
+        };
+        let mut thresholds = head.thresholds.clone();
+        thresholds.extend(settings.thresholds.iter().filter_map(|(label, score)| Some((find(label)?, *score))));
+        let (aggregation, window_scores) = (settings.aggregation, settings.window_scores);
+        Ok(Self { name, labels, thresholds, aggregation, window_scores })
+    }
+
+    /// Reads the logits that the head gave for a document: of a text head `[windows, labels]`, of a token head
+    /// `[tokens, labels]`.
+    #[must_use]
+    pub fn read(&self, head: &Head, text: &str, encoded: &Encoded, logits: &[f32]) -> Tag {
+        match head.task {
+            Task::SingleLabel => Tag::Class(self.class(head, &self.scores(head, logits))),
+            Task::MultiLabel => Tag::Labels(self.several(head, &self.scores(head, logits))),
+            Task::Regression => Tag::Number(Number { value: self.scores(head, logits)[0] }),
+            Task::Tokens(_) => {
+                let mut entities = spans::decode(text, &encoded.places, logits, head, self.aggregation);
+                entities.retain(|entity| {
+                    let prefixed = self.aggregation == Aggregation::None;
+                    let kind = if prefixed { head.entity_type(&entity.kind) } else { Some(&entity.kind) };
+                    kind.is_some_and(|kind| self.keeps(kind) && entity.score >= self.threshold(kind).unwrap_or(0.0))
+                });
+                Tag::Entities(entities)
+            }
+        }
+    }
+
+    fn keeps(&self, label: &Arc<str>) -> bool {
+        self.labels.as_ref().is_none_or(|labels| labels.contains(label))
+    }
+
+    fn threshold(&self, label: &Arc<str>) -> Option<f32> {
+        self.thresholds.get(label).copied()
+    }
+
+    /// The document's score for each label, of all windows together.
+    fn scores(&self, head: &Head, logits: &[f32]) -> Vec<f32> {
+        let windows = logits.chunks_exact(head.labels.len().max(1));
+        let mut scores = windows.map(|window| match head.task {
+            Task::MultiLabel => window.iter().map(|logit| sigmoid(logit / head.temperature)).collect(),
+            Task::Regression => window.to_vec(),
+            Task::SingleLabel | Task::Tokens(_) => softmax(window, head.temperature),
+        });
+        let Some(first) = scores.next() else { return vec![0.0; head.labels.len()] };
+        let by_label = |with: fn(f32, f32) -> f32| {
+            move |sum: Vec<f32>, next: Vec<f32>| sum.iter().zip(next).map(|(a, b)| with(*a, b)).collect::<Vec<_>>()
+        };
+        let divided = |scores: Vec<f32>, by: f32| scores.into_iter().map(|score| score / by).collect();
+        match self.window_scores {
+            WindowScores::First => first,
+            WindowScores::Mean => {
+                let count = (logits.len() / head.labels.len()) as f32;
+                divided(scores.fold(first, by_label(|a, b| a + b)), count)
+            }
+            WindowScores::Max => {
+                let highest = scores.fold(first, by_label(f32::max));
+                let sum = if head.task == Task::SingleLabel { highest.iter().sum() } else { 1.0 };
+                divided(highest, sum)
+            }
+        }
+    }
+
+    fn class(&self, head: &Head, scores: &[f32]) -> Class {
+        let (best, score) = argmax(scores);
+        let label = &head.labels[best];
+        let sure = score >= self.threshold(label).unwrap_or(0.0) && self.keeps(label);
+        Class { label: sure.then(|| Arc::clone(label)), score }
+    }
+
+    fn several(&self, head: &Head, scores: &[f32]) -> Vec<Label> {
+        let labels = head.labels.iter().zip(scores);
+        let kept =
+            labels.filter(|(label, score)| self.keeps(label) && **score >= self.threshold(label).unwrap_or(LIKELY));
+        let mut kept: Vec<_> = kept.map(|(label, &score)| Label { label: Arc::clone(label), score }).collect();
+        kept.sort_by(|one, other| other.score.total_cmp(&one.score));
+        kept
+    }
+}
+
+fn list(names: &[&Arc<str>]) -> String {
+    names.iter().map(|name| &***name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Model;
+
+    fn head(task: Task, labels: &[&str]) -> Head {
+        let labels = labels.iter().map(|&label| label.into()).collect();
+        Head { name: "head".into(), output: None, labels, task, temperature: 1.0, thresholds: BTreeMap::new() }
+    }
+
+    fn reading(head: &Head, change: impl FnOnce(&mut TaggerSettings)) -> Reading {
+        let mut settings = Model::default().tagger(&[]);
+        change(&mut settings);
+        Reading::new("tag".into(), head, &settings).unwrap()
+    }
+
+    fn class(label: Option<&str>, score: f32) -> Tag {
+        Tag::Class(Class { label: label.map(Arc::from), score })
+    }
+
+    fn read(reading: &Reading, head: &Head, logits: &[f32]) -> Tag {
+        let rounded = |score: f32| (score * 1e4).round() / 1e4;
+        match reading.read(head, "", &Encoded::default(), logits) {
+            Tag::Class(Class { label, score }) => Tag::Class(Class { label, score: rounded(score) }),
+            other => other,
+        }
+    }
+
+    #[test]
+    fn softmax_does_not_overflow_and_temperature_softens_it() {
+        assert_eq!(softmax(&[1000.0, -1000.0], 1.0), [1.0, 0.0]);
+        assert!((softmax(&[1.0, 3.0, 2.0], 1.0)[1] - 0.665_241).abs() < 1e-6);
+        assert!((softmax(&[2.0, 6.0, 4.0], 2.0)[1] - 0.665_241).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_class_below_its_threshold_is_null_and_keeps_its_score() {
+        let head = head(Task::SingleLabel, &["ham", "spam"]);
+        let strict = reading(&head, |settings| settings.thresholds = BTreeMap::from([("spam".into(), 0.9)]));
+        assert_eq!(read(&strict, &head, &[0.0, 1.0]), class(None, 0.7311));
+        assert_eq!(read(&strict, &head, &[0.0, 5.0]), class(Some("spam"), 0.9933));
+        assert_eq!(read(&strict, &head, &[1.0, 0.0]), class(Some("ham"), 0.7311));
+    }
+
+    #[test]
+    fn the_configurations_threshold_beats_the_models() {
+        let mut head = head(Task::SingleLabel, &["ham", "spam"]);
+        head.thresholds.insert("spam".into(), 0.9);
+        let lax = reading(&head, |settings| settings.thresholds = BTreeMap::from([("spam".into(), 0.6)]));
+        assert_eq!(read(&reading(&head, |_| ()), &head, &[0.0, 1.0]), class(None, 0.7311));
+        assert_eq!(read(&lax, &head, &[0.0, 1.0]), class(Some("spam"), 0.7311));
+    }
+
+    #[test]
+    fn a_label_that_is_not_kept_is_null_and_an_unknown_one_is_refused() {
+        let head = head(Task::SingleLabel, &["ham", "spam"]);
+        let spam_alone = reading(&head, |settings| settings.labels = Some(vec!["spam".into()]));
+        assert_eq!(read(&spam_alone, &head, &[1.0, 0.0]), class(None, 0.7311));
+        let mut settings = Model::default().tagger(&[]);
+        settings.labels = Some(vec!["eggs".into()]);
+        let error = Reading::new("tag".into(), &head, &settings).unwrap_err();
+        assert_eq!(error.to_string(), "`eggs` is none of the labels of head `head`: ham, spam");
+    }
+
+    #[test]
+    fn several_labels_come_the_surest_first() {
+        let head = head(Task::MultiLabel, &["a", "b", "c"]);
+        let tag = read(&reading(&head, |_| ()), &head, &[1.0, -1.0, 3.0]);
+        let Tag::Labels(labels) = tag else { panic!("{tag:?}") };
+        assert!(labels.iter().map(|label| &*label.label).eq(["c", "a"]));
+        assert!((labels[1].score - 0.731_059).abs() < 1e-6);
+    }
+
+    #[test]
+    fn windows_make_one_score() {
+        let head = head(Task::SingleLabel, &["ham", "spam"]);
+        // Spam with .2, .5 and .9.
+        let windows = [0.8f32, 0.2, 0.5, 0.5, 0.1, 0.9].map(f32::ln);
+        let with = |scores| read(&reading(&head, |settings| settings.window_scores = scores), &head, &windows);
+        assert_eq!(with(WindowScores::Mean), class(Some("spam"), 0.5333));
+        assert_eq!(with(WindowScores::First), class(Some("ham"), 0.8));
+        assert_eq!(with(WindowScores::Max), class(Some("spam"), 0.5294));
+    }
+
+    #[test]
+    fn a_regression_is_its_logit() {
+        let head = head(Task::Regression, &["stars"]);
+        assert_eq!(read(&reading(&head, |_| ()), &head, &[3.5]), Tag::Number(Number { value: 3.5 }));
+    }
+}

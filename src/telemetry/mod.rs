@@ -1,0 +1,108 @@
+//! Logs, metrics and traces: how they leave the process.
+//!
+//! Logs go to stderr, for people on a terminal and as JSON otherwise. Metrics are there for Prometheus always, and go
+//! out by OTLP, as traces do, when the standard variables name an endpoint (`OTEL_EXPORTER_OTLP_ENDPOINT`, or the ones
+//! of a signal).
+
+pub mod health;
+pub mod metrics;
+
+use std::io::{self, IsTerminal};
+
+use anyhow::{Context as _, Result};
+use opentelemetry::KeyValue;
+use opentelemetry::global;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_otlp::{MetricExporter, SpanExporter};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use prometheus::Registry;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging. `RUST_LOG` filters it; without it, `usual` does.
+pub fn log(usual: &str) {
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(usual));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A second call, as tests of the library make it, changes nothing.
+    let _ = if io::stderr().is_terminal() {
+        subscriber.with_target(false).compact().try_init()
+    } else {
+        subscriber.json().flatten_event(true).try_init()
+    };
+}
+
+/// Where metrics and traces go.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// What `/metrics` shows.
+    pub registry: Registry,
+    metrics: SdkMeterProvider,
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Sets the exporters up. Call it within a tokio runtime: gRPC needs one.
+    ///
+    /// # Errors
+    /// When an exporter can't be made of what the `OTEL_*` variables say.
+    pub fn start() -> Result<Self> {
+        let named = std::env::var_os("OTEL_SERVICE_NAME").is_some();
+        let resource = Resource::builder();
+        let resource = if named { resource } else { resource.with_service_name("tagbert") };
+        let resource = resource.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build();
+
+        let registry = Registry::new();
+        let prometheus = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .without_target_info()
+            .build()
+            .context("metrics for Prometheus")?;
+        let mut metrics = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(prometheus);
+        if exports_to("METRICS") {
+            let exporter = MetricExporter::builder().build().context("OTLP export of metrics")?;
+            metrics = metrics.with_periodic_exporter(exporter);
+        }
+        let traces = exports_to("TRACES").then(|| {
+            let exporter = SpanExporter::builder().build().context("OTLP export of traces")?;
+            anyhow::Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+        });
+        let traces = traces.transpose()?;
+        if let Some(traces) = &traces {
+            global::set_tracer_provider(traces.clone());
+        }
+        Ok(Self { registry, metrics: metrics.build(), traces })
+    }
+
+    /// What instruments are made of.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.metrics.meter("tagbert")
+    }
+
+    /// Whether records are traced.
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// Sends what is left.
+    pub fn stop(self) {
+        let traces = self.traces.map(|traces| traces.shutdown());
+        for result in traces.into_iter().chain([self.metrics.shutdown()]) {
+            if let Err(error) = result {
+                tracing::warn!("telemetry: {error}");
+            }
+        }
+    }
+}
+
+/// True when the standard variables name an OTLP endpoint for the signal.
+fn exports_to(signal: &str) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
+    let none = std::env::var(format!("OTEL_{signal}_EXPORTER")).is_ok_and(|value| value == "none");
+    let endpoint = set("OTEL_EXPORTER_OTLP_ENDPOINT") || set(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
+    endpoint && !disabled && !none
+}

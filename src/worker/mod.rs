@@ -1,0 +1,6 @@
+//! A configuration made into a running line, watched over its HTTP port, and brought to a stop.
+
+pub mod http;
+pub mod lifecycle;
+pub mod signals;
+pub mod summary;

@@ -1,0 +1,63 @@
+//! SIGTERM and SIGINT: the first asks for a clean stop (G-5), the second ends the process (G-12). SIGHUP asks for a
+//! reload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::record::stop::Stop;
+use crate::tagger::reload::Reloads;
+
+/// Lets the signals stop what looks at `stop`.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration) -> Result<()> {
+    let _inside = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    runtime.spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => ("SIGTERM", libc::SIGTERM),
+                _ = interrupt.recv() => ("SIGINT", libc::SIGINT),
+            }
+        };
+        let (name, _) = next().await;
+        let seconds = timeout.as_secs_f32();
+        tracing::info!("{name}: draining, for {seconds} s at most; again to leave at once");
+        stop.request();
+        let (name, number) = next().await;
+        tracing::warn!("{name} again: leaving at once; what is not committed will be read again");
+        leave(128 + number);
+    });
+    Ok(())
+}
+
+/// Lets SIGHUP reload the models, instead of ending the process.
+///
+/// # Errors
+/// When the system refuses a handler.
+pub fn reload_on_hangup(runtime: &Runtime, reloads: Reloads) -> Result<()> {
+    let _inside = runtime.enter();
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    runtime.spawn(async move {
+        while hangup.recv().await.is_some() {
+            if reloads.ask("SIGHUP").is_err() {
+                tracing::warn!("SIGHUP: too many reloads wait already: they will load what is there");
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Ends the process without tidying up: destructors would take ONNX Runtime away from the thread that runs it, whose
+/// documents would then look like the model's failures.
+#[expect(unsafe_code, reason = "std has no exit without destructors")]
+fn leave(code: i32) -> ! {
+    // SAFETY: it only ends the process.
+    unsafe { libc::_exit(code) }
+}
