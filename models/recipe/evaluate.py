@@ -66,7 +66,7 @@ BARS = {
         **{(section, "calibration error"): "≤ 2" for section in ("Spam, mails", "Spam, SMS", "Spam, own messages", "Ham of the web")},
     }
 }
-TOLERANCE = {"share": 0.01, "items": 2}
+TOLERANCE = {"share": 0.02, "items": 2}  # with VNNI and without, some hundred entities differ by 1.5 points
 
 
 # What is measured on.
