@@ -87,6 +87,8 @@ pub fn producer(config: &Config) -> ClientConfig {
         Delivery::AtLeastOnce => default("message.timeout.ms", "0"),
         Delivery::ExactlyOnce => {
             default("message.timeout.ms", &timeout);
+            // So that of a topic that is missing it is heard that it is, and not that time was over.
+            default("topic.metadata.propagation.max.ms", &(config.transaction_timeout() / 2).as_millis().to_string());
             default("transaction.timeout.ms", &timeout);
             // A static member takes its own last transaction over; others are told apart by chance, and fenced by
             // their group (KIP-447).

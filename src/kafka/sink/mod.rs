@@ -234,8 +234,9 @@ impl KafkaSink {
         let why = codes.first().map_or(why, |(_, code)| code.to_string());
         let (wait, attempt) = self.pace.back_off(failed, Instant::now());
         if let Some(&(index, code)) = codes.iter().find(|(_, code)| is_rejection(*code, attempt > self.retries.max)) {
-            let Origin { topic, partition, offset, .. } = &self.pending[index].origin;
-            bail!("what came of {topic}/{partition}@{offset} can't be delivered: {code}");
+            let parcel = &self.pending[index];
+            let (Origin { topic, partition, offset, .. }, to) = (&parcel.origin, self.producer.destination(parcel));
+            bail!("what came of {topic}/{partition}@{offset} can't be delivered to `{to}`: {code}");
         }
         tracing::warn!("delivery: {why}; trying again in {} ms (attempt {attempt} failed)", wait.as_millis());
         Ok(())
