@@ -17,7 +17,7 @@ mod support;
 
 use support::kafka::Kafka;
 use support::line::{Line, TINY, document};
-use support::records::{a_minute_ago, header_that_is_not_utf8};
+use support::records::{a_minute_ago, header, header_that_is_not_utf8};
 use support::tagbert::{Worker, command, tagbert};
 
 /// A line whose dead-letter topic is ready to be looked at.
@@ -239,6 +239,33 @@ fn bytes_go_back_as_they_were_whatever_they_are() {
         assert_eq!((record.partition(), record.timestamp().to_millis()), (1, Some(timestamp)));
         assert_eq!(headers(record), expected);
     }
+}
+
+#[test]
+fn a_timestamp_that_the_dead_letter_topic_refuses_comes_back_with_the_replay() {
+    let any_time = [("message.timestamp.after.max.ms", "9223372036854775807")];
+    let line =
+        Line::create("ahead", 1).with_input(&any_time).with_dead(&[("message.timestamp.after.max.ms", "3600000")]);
+    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ahead.yaml");
+    fs::write(&config, line.yaml(TINY)).unwrap();
+    let desk = Desk { line, config };
+    let in_a_month = a_minute_ago() + 30 * 24 * 3_600_000;
+    let times = [a_minute_ago(), in_a_month];
+    for timestamp in times {
+        let bad = BaseRecord::<[u8], [u8]>::to(&desk.line.input).key(b"k").payload(b"{").timestamp(timestamp);
+        Kafka::shared().produce([bad]);
+    }
+    desk.line.worker().run_to_the_end();
+    let said: Vec<_> = desk.line.dead().iter().map(|letter| header(letter, "tagbert.timestamp")).collect();
+    assert_eq!(said, [None, Some(in_a_month.to_string())]);
+    assert_eq!(desk.line.dead()[1].payload(), Some(&b"{"[..]));
+    assert_eq!(desk.list(&["--since", "2000-01-01T00:00:00Z"]).len(), 2);
+    let (code, closing) = desk.replay(&[]);
+    assert_eq!(code, Some(0), "{closing}");
+    let replayed: Vec<_> = desk.input().iter().skip(2).map(|record| record.timestamp().to_millis()).collect();
+    assert_eq!(replayed, times.map(Some));
+    let own: Vec<_> = desk.input().iter().skip(2).map(|record| header(record, "tagbert.timestamp")).collect();
+    assert_eq!(own, [None, None]);
 }
 
 #[test]

@@ -69,7 +69,41 @@ fn a_missing_output_topic_is_waited_for_and_then_stops_the_worker() {
     assert_eq!(worker.wait().code(), Some(1));
     let log = worker.log();
     assert!(log.contains("(attempt 2 failed)") && !log.contains("(attempt 3 failed)"), "{log}");
-    assert!(log.contains("tagbert: what came of missing/0@2 can't be delivered: "), "{log}");
+    assert!(log.contains("tagbert: what came of missing/0@2 can't be delivered to `missing.tagged`: "), "{log}");
     assert_eq!(line.committed(), [Some(2)]);
     assert!(line.dead().is_empty());
+}
+
+#[test]
+fn a_missing_output_topic_stops_the_worker_under_exactly_once_too() {
+    for missing in ["output", "dead"] {
+        let name: &'static str = if missing == "dead" { "missing-once-dead" } else { "missing-once" };
+        let line = Line::create(name, 1);
+        let worker = line.worker().exactly_once().property("transaction.timeout.ms", "4000").set("retries.max", "2");
+        let mut worker = worker.start();
+        worker.wait_for_log(&format!("assigned: {name}/"));
+        let (topic, value) =
+            if missing == "dead" { (&line.dead, b"{".to_vec()) } else { (&line.output, document("in vain")) };
+        Kafka::shared().delete_topic(topic);
+        line.produce([value]);
+        assert_eq!(worker.wait().code(), Some(1));
+        let log = worker.log();
+        assert!(log.contains(&format!("tagbert: what came of {name}/0@0 can't be delivered to `{topic}`: ")), "{log}");
+        assert_eq!(line.committed(), [None]);
+    }
+}
+
+#[test]
+fn a_missing_output_topic_that_comes_back_loses_and_repeats_nothing_under_exactly_once() {
+    let line = Line::create("back-once", 1);
+    let mut worker = line.worker().exactly_once().property("transaction.timeout.ms", "4000").start();
+    worker.wait_for_log("assigned: back-once/");
+    Kafka::shared().delete_topic(&line.output);
+    line.produce([document("one that waits")]);
+    worker.wait_for_log("trying again in");
+    Kafka::shared().create_topic(&line.output, 1);
+    worker.wait_until("it is out", |_| line.tagged().len() == 1);
+    worker.terminate();
+    worker.wait_for_success();
+    line.assert_committed_to_the_end();
 }

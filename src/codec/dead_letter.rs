@@ -38,11 +38,21 @@ pub struct DeadLetterHeaders {
     /// How often the stage tried, in decimal.
     #[serde(rename = "tagbert.attempts")]
     attempts: String,
+    /// The record's timestamp (milliseconds since 1970, in decimal), if the dead-letter topic refused it, so that the
+    /// dead letter has another one.
+    #[serde(rename = "tagbert.timestamp", skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
 }
 
-/// The record's own headers, and after them those that explain.
+/// The record's own headers, and after them those that explain; with the record's timestamp, if the dead letter can't have
+/// it.
 #[must_use]
-pub fn headers(own: Option<OwnedHeaders>, origin: &Origin, rejection: &Rejection) -> OwnedHeaders {
+pub fn headers(
+    own: Option<OwnedHeaders>,
+    origin: &Origin,
+    rejection: &Rejection,
+    timestamp: Option<i64>,
+) -> OwnedHeaders {
     let explain = DeadLetterHeaders {
         topic: origin.topic.to_string(),
         partition: origin.partition.to_string(),
@@ -52,17 +62,21 @@ pub fn headers(own: Option<OwnedHeaders>, origin: &Origin, rejection: &Rejection
         class: rejection.class.into(),
         message: rejection.message.clone(),
         attempts: rejection.attempts.to_string(),
+        timestamp: timestamp.map(|timestamp| timestamp.to_string()),
     };
     // Through serde, so that the names stand in one place.
     let explain = serde_json::to_value(explain).unwrap_or_default();
     let named = explain.as_object().into_iter().flatten();
-    named.fold(own.unwrap_or_default(), |headers, (name, value)| {
-        headers.insert(Header { key: name, value: value.as_str() })
-    })
+    // A record that brings such a header along must not be taken for one whose timestamp was refused.
+    let own = crate::record::headers::without(own.unwrap_or_default(), |name| name == TIMESTAMP.as_bytes());
+    named.fold(own, |headers, (name, value)| headers.insert(Header { key: name, value: value.as_str() }))
 }
 
 /// The header that a replayed record has beside its own: how often it was replayed, in decimal.
 pub const ATTEMPT: &str = "tagbert.replay.attempt";
+
+/// The header that has the record's timestamp, if the dead letter has another one.
+const TIMESTAMP: &str = "tagbert.timestamp";
 
 /// What a dead letter says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +95,8 @@ pub struct Explanation {
     pub message: String,
     /// How often it had been replayed before it was refused.
     pub attempt: u32,
+    /// The record's timestamp, if the dead letter has another one.
+    pub timestamp: Option<i64>,
 }
 
 /// Reads what [`headers`] wrote (or Kafka Connect). `None`: this is no dead letter.
@@ -98,6 +114,9 @@ pub fn explanation(headers: &OwnedHeaders) -> Option<Explanation> {
         class: explained("exception.class.name").unwrap_or_default(),
         message: explained("exception.message").unwrap_or_default(),
         attempt: text(ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(0),
+        timestamp: text(TIMESTAMP)
+            .and_then(|timestamp| timestamp.parse().ok())
+            .filter(|&timestamp: &i64| timestamp >= 0),
     })
 }
 
@@ -130,7 +149,7 @@ mod tests {
         let origin =
             Origin { topic: "documents".into(), partition: 3, offset: 42, epoch: 0, seq: 0, lease: Lease::default() };
         let rejection = Rejection::new(Stage::Decode, "NotJson", "syntax error".into());
-        let headers = headers(Some(own), &origin, &rejection);
+        let headers = headers(Some(own), &origin, &rejection, Some(7));
         let value = |name: &str| crate::record::headers::last(&headers, name).map(String::from_utf8_lossy);
         assert_eq!(value("mine").as_deref(), Some("1"));
         assert_eq!(value("__connect.errors.topic").as_deref(), Some("documents"));
@@ -147,6 +166,7 @@ mod tests {
             class: "NotJson".into(),
             message: "syntax error".into(),
             attempt: 0,
+            timestamp: Some(7),
         };
         assert_eq!(explanation(&headers), Some(read));
         let own = super::own(headers);

@@ -246,11 +246,13 @@ impl Default for Shutdown {
 }
 
 /// Properties that would break a promise, or that tagbert sets by another name (G-11).
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 11] = [
     ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
     ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),
     ("transactional.id", "transactions are tagbert's own affair"),
     ("isolation.level", "aborted records must never be read as documents"),
+    ("enable.partition.eof", "the ends of partitions are looked for by it"),
+    ("statistics.interval.ms", "lag and stalled partitions are looked for by it, once a second"),
     ("enable.idempotence", "without it a retry could break the order, or write a record twice"),
     ("delivery.report.only.error", "offsets are committed when results are acknowledged, so it must hear of that"),
     ("bootstrap.servers", "set `kafka.brokers` instead"),

@@ -31,6 +31,12 @@ fn client(config: &Config) -> ClientConfig {
     client
 }
 
+/// Where reading begins that has no offset to begin at.
+#[must_use]
+pub fn offset_reset(config: &Config) -> &str {
+    config.kafka.properties.get("auto.offset.reset").map_or("earliest", String::as_str)
+}
+
 /// Less is not fetched of a partition at once, in bytes: each fetch costs a request.
 const MIN_FETCH: u64 = 64 * 1024;
 
@@ -46,7 +52,9 @@ pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
         }
     };
     // librdkafka's own default, `latest`, loses what was written before the first start, without a word.
-    default("auto.offset.reset", "earliest");
+    default("auto.offset.reset", offset_reset(config));
+    // So that new partitions are found soon: it is five minutes otherwise.
+    default("topic.metadata.refresh.interval.ms", "10000");
     if config.kafka.properties.get("group.protocol").map(String::as_str) != Some("consumer") {
         default("partition.assignment.strategy", "cooperative-sticky");
     }
@@ -58,11 +66,13 @@ pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
         default("max.partition.fetch.bytes", &share.min(1024 * 1024).to_string());
     }
     default("fetch.queue.backoff.ms", "10");
-    default("statistics.interval.ms", "1000");
     consumer
         .set("group.id", &config.kafka.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        .set("statistics.interval.ms", "1000")
+        // So that it is known where a partition ends in which nothing can be seen.
+        .set("enable.partition.eof", "true")
         // What a transaction aborted is no document (G-56).
         .set("isolation.level", "read_committed");
     consumer
@@ -87,6 +97,8 @@ pub fn producer(config: &Config) -> ClientConfig {
         Delivery::AtLeastOnce => default("message.timeout.ms", "0"),
         Delivery::ExactlyOnce => {
             default("message.timeout.ms", &timeout);
+            // So that of a topic that is missing it is heard that it is, and not that time was over.
+            default("topic.metadata.propagation.max.ms", &(config.transaction_timeout() / 2).as_millis().to_string());
             default("transaction.timeout.ms", &timeout);
             // A static member takes its own last transaction over; others are told apart by chance, and fenced by
             // their group (KIP-447).

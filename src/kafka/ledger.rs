@@ -34,7 +34,9 @@ struct Partition {
     first: u64,
     /// Sent to the output broker, and not acknowledged by it yet.
     unacknowledged: usize,
-    /// Where the next fetch starts: passes over transaction markers, which are no records.
+    /// Where this assignment began to read, once that is known.
+    start: Option<i64>,
+    /// What comes next: passes over transaction markers and aborted records, which nobody sees.
     position: Option<i64>,
     /// The offset to commit, once there is one.
     watermark: Option<i64>,
@@ -67,6 +69,7 @@ impl Ledger {
             entries: VecDeque::new(),
             first: 0,
             unacknowledged: 0,
+            start: None,
             position: None,
             watermark: None,
             committed: None,
@@ -85,13 +88,15 @@ impl Ledger {
         let seq = open.first + open.entries.len() as u64;
         open.entries.push_back(Entry { offset, acknowledged: false });
         open.position = Some(offset + 1);
+        open.start.get_or_insert(offset);
         Some(Origin { topic: key.0, partition, offset, epoch: open.epoch, seq, lease: open.lease.clone() })
     }
 
-    /// The partition was read up to `offset`, its end for now.
-    pub fn reach(&self, topic: &str, partition: i32, offset: i64) {
-        if let Some(open) = self.state().partitions.get_mut(&(Arc::from(topic), partition)) {
-            open.position = Some(offset);
+    /// Nothing that anybody sees is left before `offset`: all of it was entered.
+    pub fn reach(&self, partition: &TopicPartition, offset: i64) {
+        if let Some(open) = self.state().partitions.get_mut(partition) {
+            open.position = open.position.max(Some(offset));
+            open.start.get_or_insert(offset);
             open.advance();
         }
     }
@@ -202,6 +207,22 @@ impl Ledger {
             .any(|open| open.entries.iter().filter(|entry| !entry.acknowledged).count() > open.unacknowledged)
     }
 
+    /// Which assignment of the partition this is.
+    pub fn epoch(&self, partition: &TopicPartition) -> Option<u64> {
+        self.state().partitions.get(partition).filter(|open| !open.closing).map(|open| open.epoch)
+    }
+
+    /// The latest assignment of any partition.
+    pub fn latest_epoch(&self) -> u64 {
+        self.state().epochs
+    }
+
+    /// Where what is not committed begins, in each assigned partition.
+    pub fn uncommitted(&self) -> HashMap<TopicPartition, Option<i64>> {
+        let state = self.state();
+        state.partitions.iter().map(|(key, open)| (key.clone(), open.committed.or(open.start))).collect()
+    }
+
     /// Where each assigned partition is read up to.
     pub fn positions(&self) -> HashMap<TopicPartition, Option<i64>> {
         self.state().partitions.iter().map(|(key, open)| (key.clone(), open.position)).collect()
@@ -253,7 +274,7 @@ mod tests {
         let ledger = open();
         let origin = enter(&ledger, 9);
         // The marker of a transaction stands behind it.
-        ledger.reach("documents", 0, 11);
+        ledger.reach(&("documents".into(), 0), 11);
         assert!(ledger.send(&origin));
         ledger.settle([&origin]);
         assert_eq!(to_commit(&ledger), Some(11));
@@ -277,7 +298,7 @@ mod tests {
     fn the_end_is_committed_past_transaction_markers() {
         let ledger = open();
         let origin = enter(&ledger, 4);
-        ledger.reach("documents", 0, 6);
+        ledger.reach(&("documents".into(), 0), 6);
         assert_eq!(to_commit(&ledger), None, "a record is in flight");
         send_and_acknowledge(&ledger, &origin);
         assert_eq!(to_commit(&ledger), Some(6));

@@ -2,6 +2,7 @@
 //! models.
 
 pub mod clients;
+mod describe;
 pub mod ledger;
 pub mod sink;
 pub mod source;

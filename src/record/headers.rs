@@ -28,22 +28,12 @@ pub fn first_name_not_utf8(headers: &OwnedHeaders) -> Option<&[u8]> {
     iter(headers).map(|(name, _)| name).find(|name| std::str::from_utf8(name).is_err())
 }
 
-/// The headers with `name` set to `value` and at its end, the others as they were.
-///
-/// All names must be UTF-8: the client library can't write others.
+/// The headers with `name` set to `value` and at its end, whatever it was before (nothing, too), and the others as they
+/// were.
 #[must_use]
 pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &str) -> OwnedHeaders {
-    let replacement = Header { key: name, value: Some(value) };
-    let Some(headers) = headers else { return OwnedHeaders::new().insert(replacement) };
-    if last(&headers, name).is_none() {
-        return headers.insert(replacement);
-    }
-    let others = iter(&headers).filter(|(other, _)| *other != name.as_bytes());
-    let kept = others.fold(OwnedHeaders::new(), |kept, (name, value)| match std::str::from_utf8(name) {
-        Ok(key) => kept.insert(Header { key, value }),
-        Err(_) => kept,
-    });
-    kept.insert(replacement)
+    without(headers.unwrap_or_default(), |other| other == name.as_bytes())
+        .insert(Header { key: name, value: Some(value) })
 }
 
 /// The header that every output record has: `TOPIC-PARTITION-OFFSET` of the input record that it came of. It is the same
@@ -54,8 +44,7 @@ pub const RECORD_ID: &str = "tagbert.record.id";
 #[must_use]
 pub fn with_record_id(headers: Option<OwnedHeaders>, id: &str) -> OwnedHeaders {
     // What is here may have come through tagbert before.
-    without(headers.unwrap_or_default(), |name| name == RECORD_ID.as_bytes())
-        .insert(Header { key: RECORD_ID, value: Some(id) })
+    replace(headers, RECORD_ID, id)
 }
 
 /// The headers without those whose names are unwanted, the others as they were, in whatever bytes.
@@ -113,6 +102,18 @@ mod tests {
         let replaced = replace(Some(headers), "b", "2");
         let all: Vec<_> = iter(&replaced).filter_map(|(name, value)| Some((name[0], value?[0]))).collect();
         assert_eq!(all, [(b'a', b'1'), (b'c', b'1'), (b'b', b'2')]);
+    }
+
+    #[test]
+    fn a_header_without_a_value_is_replaced_like_any_other() {
+        let headers = OwnedHeaders::new()
+            .insert(Header::<&str> { key: "traceparent", value: None })
+            .insert(Header { key: "a", value: Some("1") })
+            .insert(Header { key: "traceparent", value: Some("2") })
+            .insert(Header::<&str> { key: "traceparent", value: None });
+        let replaced = replace(Some(headers), "traceparent", "3");
+        let all: Vec<_> = iter(&replaced).collect();
+        assert_eq!(all, [(&b"a"[..], Some(&b"1"[..])), (b"traceparent", Some(b"3"))]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Whether the worker lives, and whether it is ready: what the probes ask.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ pub struct Health {
     assigned: AtomicBool,
     stopping: AtomicBool,
     last_poll: Mutex<Option<Instant>>,
+    /// Input topics that are not there.
+    gone: Mutex<BTreeSet<String>>,
 }
 
 impl Health {
@@ -43,32 +47,45 @@ impl Health {
         *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
+    /// An input topic is not there any more, or there again.
+    pub fn set_gone(&self, topic: &str, gone: bool) {
+        let mut all = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone {
+            all.insert(topic.to_owned());
+        } else {
+            all.remove(topic);
+        }
+    }
+
     /// Why the worker is not ready, if it isn't.
     ///
     /// # Errors
     /// With the reason.
-    pub fn ready(&self) -> Result<(), &'static str> {
+    pub fn ready(&self) -> Result<(), Cow<'static, str>> {
         if self.stopping.load(Ordering::Acquire) {
-            return Err("stopping");
+            return Err("stopping".into());
         }
         if !self.warm.load(Ordering::Acquire) {
-            return Err("the model is not loaded yet");
+            return Err("the model is not loaded yet".into());
         }
         if !self.is_assigned() {
-            return Err("no partitions are assigned yet");
+            return Err("no partitions are assigned yet".into());
         }
-        Ok(())
+        match self.gone.lock().unwrap_or_else(PoisonError::into_inner).first() {
+            Some(topic) => Err(format!("the input topic `{topic}` was deleted").into()),
+            None => Ok(()),
+        }
     }
 
     /// Why the worker is not alive, if it isn't.
     ///
     /// # Errors
     /// With the reason.
-    pub fn live(&self) -> Result<(), &'static str> {
+    pub fn live(&self) -> Result<(), Cow<'static, str>> {
         let last_poll = *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the first poll the worker loads and connects, and gives up by itself if it can't.
         let hangs = last_poll.is_some_and(|last_poll| last_poll.elapsed() > SILENCE);
-        if hangs { Err("the source has not polled for a minute") } else { Ok(()) }
+        if hangs { Err("the source has not polled for a minute".into()) } else { Ok(()) }
     }
 }
 
@@ -84,7 +101,11 @@ mod tests {
         assert!(health.ready().is_err());
         health.set_assigned();
         assert!(health.ready().is_ok());
+        health.set_gone("documents", true);
+        assert_eq!(health.ready(), Err("the input topic `documents` was deleted".into()));
+        health.set_gone("documents", false);
+        assert!(health.ready().is_ok());
         health.set_stopping();
-        assert_eq!(health.ready(), Err("stopping"));
+        assert_eq!(health.ready(), Err("stopping".into()));
     }
 }

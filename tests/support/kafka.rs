@@ -218,13 +218,16 @@ impl Kafka {
         for partition in self.partitions(topic) {
             asked.add_partition(topic, partition);
         }
-        consumer
-            .committed_offsets(asked, TIMEOUT)
-            .unwrap()
-            .elements()
-            .iter()
-            .map(|partition| partition.offset().to_raw().filter(|&offset| offset >= 0))
-            .collect()
+        // The group's coordinator may not be there yet.
+        let deadline = Instant::now() + TIMEOUT;
+        let answer = loop {
+            match consumer.committed_offsets(asked.clone(), TIMEOUT) {
+                Ok(answer) => break answer,
+                Err(error) => assert!(Instant::now() < deadline, "committed offsets of {group}: {error}"),
+            }
+            thread::sleep(Duration::from_millis(100));
+        };
+        answer.elements().iter().map(|partition| partition.offset().to_raw().filter(|&offset| offset >= 0)).collect()
     }
 
     /// The numbers of a topic's partitions.

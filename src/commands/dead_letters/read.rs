@@ -44,9 +44,9 @@ impl Letter<'_> {
         format!("{}/{}", self.record.partition(), self.record.offset())
     }
 
-    /// Its timestamp.
+    /// The timestamp of the record that it was.
     pub fn timestamp(&self) -> Option<i64> {
-        self.record.timestamp().to_millis()
+        self.explanation.timestamp.or_else(|| self.record.timestamp().to_millis())
     }
 }
 

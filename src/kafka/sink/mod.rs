@@ -42,6 +42,9 @@ use crate::telemetry::metrics::Metrics;
 /// How long the brokers may take to make this worker the only producer of its transactional id.
 const INIT: Duration = Duration::from_mins(1);
 
+/// A transaction for offsets alone (those behind markers and aborted records) is made only after so long a rest.
+const REST: Duration = Duration::from_secs(1);
+
 /// The sink of `tagbert run`.
 pub struct KafkaSink {
     client: ClientConfig,
@@ -55,6 +58,8 @@ pub struct KafkaSink {
     pending: VecDeque<Parcel>,
     /// So many of them, from the front, were sent.
     sent: usize,
+    /// When a transaction was committed last, or tried.
+    last_commit: Instant,
     pace: Pace,
     retries: Retries,
     policy: Policy,
@@ -92,6 +97,7 @@ impl KafkaSink {
             is_static: config.kafka.properties.contains_key("group.instance.id"),
             pending: VecDeque::new(),
             sent: 0,
+            last_commit: Instant::now(),
             pace: Pace::new(config.retries.clone()),
             retries: config.retries.clone(),
             policy: config.dead_letters.policy,
@@ -121,18 +127,30 @@ impl KafkaSink {
             return Err(Trouble::Aborted("a message was refused".into()));
         }
         let hurry = self.sent >= self.pace.limit() || self.ledger.is_awaited();
-        if self.sent > 0 && (hurry || transactions.is_due(self.sent, Instant::now())) {
-            let sent: Vec<_> = self.pending.iter().take(self.sent).collect();
-            let mut flood = self.flood.clone();
-            sent.iter().try_for_each(|parcel| flood.saw(parcel))?;
-            transactions.commit(&self.producer, &sent)?;
-            self.flood = flood;
-            self.ledger.settle(sent.iter().map(|parcel| &parcel.origin));
-            self.metrics.transactions.add(1);
-            self.pending.drain(..self.sent).for_each(|parcel| safe(&self.metrics, &parcel));
-            self.sent = 0;
-            self.pace.went_well();
+        let due = self.sent > 0 && (hurry || transactions.is_due(self.sent, Instant::now()));
+        // Nothing is under way: all that there is to commit is what was passed over.
+        let rests = || self.pending.is_empty() && self.last_commit.elapsed() >= REST;
+        if due || rests() && !self.ledger.to_commit().is_empty() {
+            self.last_commit = Instant::now();
+            self.commit_transaction()?;
         }
+        Ok(())
+    }
+
+    /// Commits what was sent, if anything was, and the offsets.
+    fn commit_transaction(&mut self) -> Result<(), Trouble> {
+        let Some(transactions) = &mut self.transactions else { return Ok(()) };
+        let sent: Vec<_> = self.pending.iter().take(self.sent).collect();
+        let mut flood = self.flood.clone();
+        sent.iter().try_for_each(|parcel| flood.saw(parcel))?;
+        let moved = transactions.commit(&self.producer, &sent, &self.ledger)?;
+        self.flood = flood;
+        self.ledger.settle(sent.iter().map(|parcel| &parcel.origin));
+        self.ledger.committed(&moved);
+        self.metrics.transactions.add(1);
+        self.pending.drain(..self.sent).for_each(|parcel| safe(&self.metrics, &parcel));
+        self.sent = 0;
+        self.pace.went_well();
         Ok(())
     }
 
@@ -234,8 +252,9 @@ impl KafkaSink {
         let why = codes.first().map_or(why, |(_, code)| code.to_string());
         let (wait, attempt) = self.pace.back_off(failed, Instant::now());
         if let Some(&(index, code)) = codes.iter().find(|(_, code)| is_rejection(*code, attempt > self.retries.max)) {
-            let Origin { topic, partition, offset, .. } = &self.pending[index].origin;
-            bail!("what came of {topic}/{partition}@{offset} can't be delivered: {code}");
+            let parcel = &self.pending[index];
+            let (Origin { topic, partition, offset, .. }, to) = (&parcel.origin, self.producer.destination(parcel));
+            bail!("what came of {topic}/{partition}@{offset} can't be delivered to `{to}`: {code}");
         }
         tracing::warn!("delivery: {why}; trying again in {} ms (attempt {attempt} failed)", wait.as_millis());
         Ok(())

@@ -99,16 +99,18 @@ impl Parcel {
         let (to, key, value, headers) = match &self.kind {
             Kind::Enriched(tagged) => (To::Output, key, Some(tagged.as_slice()), self.span.propagate(own.clone())),
             Kind::Tombstone => (To::Output, key, None, self.span.propagate(own.clone())),
-            Kind::DeadLetter(rejection) => {
-                (To::DeadLetters, key, value, Some(dead_letter::headers(own.clone(), &self.origin, rejection)))
-            }
-            Kind::BareDeadLetter(rejection) => {
-                (To::DeadLetters, None, None, Some(dead_letter::headers(None, &self.origin, rejection)))
-            }
+            Kind::DeadLetter(rejection) => (To::DeadLetters, key, value, Some(self.explain(own.clone(), rejection))),
+            Kind::BareDeadLetter(rejection) => (To::DeadLetters, None, None, Some(self.explain(None, rejection))),
             Kind::Skipped => return None,
         };
         let headers = headers::with_record_id(headers, &self.origin.record_id());
         Some(Contents { to, key, value, headers, timestamp: self.timestamp })
+    }
+
+    /// The headers of a dead letter. The record's timestamp is one of them, if it can't be the dead letter's.
+    fn explain(&self, own: Option<OwnedHeaders>, rejection: &Rejection) -> OwnedHeaders {
+        let refused = self.record.timestamp.filter(|_| self.timestamp.is_none());
+        dead_letter::headers(own, &self.origin, rejection, refused)
     }
 
     /// Makes something else of it, after the broker refused it for what it is: it would do so again and again (G-17).

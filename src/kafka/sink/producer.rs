@@ -107,6 +107,11 @@ impl Producer {
         }
     }
 
+    /// The topic that a parcel goes to.
+    pub fn destination(&self, parcel: &Parcel) -> &str {
+        if parcel.is_rejected() { &self.dead_letters } else { &self.output }
+    }
+
     /// True once a message was refused or given up.
     pub fn has_failed(&self) -> bool {
         self.state.failed.load(Ordering::Acquire)

@@ -18,6 +18,7 @@ use super::parcel::Parcel;
 use super::producer::Producer;
 use crate::config::Transaction;
 use crate::kafka::clients;
+use crate::kafka::ledger::{Ledger, Watermark};
 use crate::kafka::source::assignment::{self, Assignment};
 use crate::kafka::source::watchdog::Pulse;
 use crate::record::partition::TopicPartition;
@@ -93,14 +94,15 @@ impl Transactions {
 
     /// Takes a parcel that is about to be sent into the open transaction, or into a new one.
     pub fn enter(&mut self, producer: &Producer, parcel: &Parcel) -> Result<(), Trouble> {
+        self.open(producer)?.bytes += parcel.size() as u64;
+        Ok(())
+    }
+
+    fn open(&mut self, producer: &Producer) -> Result<&mut Open, Trouble> {
         if self.open.is_none() {
             self.pulse.call(|| producer.inner.begin_transaction()).map_err(|error| Trouble::broken(&error))?;
-            self.open = Some(Open { due: Instant::now() + self.settings.interval, bytes: 0 });
         }
-        if let Some(open) = &mut self.open {
-            open.bytes += parcel.size() as u64;
-        }
-        Ok(())
+        Ok(self.open.get_or_insert_with(|| Open { due: Instant::now() + self.settings.interval, bytes: 0 }))
     }
 
     /// Whether the open transaction with so many parcels should be committed now.
@@ -109,23 +111,39 @@ impl Transactions {
         self.open.as_ref().is_some_and(|open| now >= open.due || full(open))
     }
 
-    /// Commits what was sent, and the offsets behind it. In vain if one of its partitions was lost meanwhile.
-    pub fn commit(&mut self, producer: &Producer, sent: &[&Parcel]) -> Result<(), Trouble> {
+    /// Commits what was sent, and the offsets behind it; with them those of partitions that have moved without a record
+    /// (past markers and what was aborted), which are returned. In vain if a partition was lost meanwhile.
+    pub fn commit(
+        &mut self,
+        producer: &Producer,
+        sent: &[&Parcel],
+        ledger: &Ledger,
+    ) -> Result<Vec<Watermark>, Trouble> {
         // The metadata first (G-38): if the group moves on after the look at the leases, the coordinator refuses it as
         // outdated.
         let metadata = self.pulse.call(|| self.consumer.group_metadata());
+        let behind = offsets_behind(sent);
+        let is_sent = |(topic, partition, _): &Watermark| {
+            behind.iter().any(|(one, number, _)| (one, number) == (topic, partition))
+        };
+        let moved: Vec<_> = ledger.to_commit().into_iter().filter(|moved| !is_sent(moved)).collect();
+        if behind.is_empty() && moved.is_empty() {
+            return Ok(moved);
+        }
         let lost = self.consumer.assignment_lost() || sent.iter().any(|parcel| parcel.origin.lease.is_gone());
         let Some(metadata) = metadata.filter(|_| !lost) else {
             self.abort(producer)?;
             return Err(Trouble::Aborted("partitions were lost meanwhile".into()));
         };
+        self.open(producer)?;
         fail::fail_point!("transaction-before-offsets", |_| std::process::abort());
-        self.send_offsets(producer, offsets_behind(sent), metadata)?;
+        let offsets: Vec<_> = behind.into_iter().chain(moved.iter().cloned()).collect();
+        self.send_offsets(producer, assignment::list(&offsets), metadata)?;
         fail::fail_point!("transaction-before-commit", |_| std::process::abort());
         self.insist(producer, || producer.inner.commit_transaction(PATIENCE))?;
         fail::fail_point!("transaction-after-commit", |_| std::process::abort());
         self.open = None;
-        Ok(())
+        Ok(moved)
     }
 
     /// Adds the offsets, on a thread of its own, which is left behind if it hangs: librdkafka 2.12 never returns when the
@@ -221,12 +239,11 @@ impl Transactions {
 }
 
 /// The offset behind the last record of each partition.
-fn offsets_behind(sent: &[&Parcel]) -> TopicPartitionList {
+fn offsets_behind(sent: &[&Parcel]) -> Vec<Watermark> {
     // In order within a partition: the last one counts.
     let behind = sent.iter().map(|parcel| &parcel.origin);
     let behind: HashMap<_, _> = behind.map(|origin| ((&origin.topic, origin.partition), origin.offset + 1)).collect();
-    let behind = behind.into_iter().map(|((topic, partition), offset)| (Arc::clone(topic), partition, offset));
-    assignment::list(&behind.collect::<Vec<_>>())
+    behind.into_iter().map(|((topic, partition), offset)| (Arc::clone(topic), partition, offset)).collect()
 }
 
 fn is_retriable(error: &KafkaError) -> bool {

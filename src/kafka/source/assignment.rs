@@ -9,8 +9,8 @@ use anyhow::anyhow;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::prefetched::Prefetched;
@@ -75,7 +75,7 @@ impl ClientContext for Assignment {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.stop.fail(anyhow!("the consumer can't go on: {reason}"));
-        } else {
+        } else if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
             tracing::warn!("consumer: {reason}");
         }
     }
@@ -84,20 +84,33 @@ impl ClientContext for Assignment {
         let ours = self.ledger.positions();
         let mut fetching = watchdog::fetching(&statistics);
         fetching.retain(|key, _| ours.contains_key(key));
+        let uncommitted = self.ledger.uncommitted();
         let partitions = statistics.topics.values().flat_map(|topic| {
             topic
                 .partitions
                 .values()
                 .map(|partition| ((Arc::from(topic.topic.as_str()), partition.partition), partition))
         });
-        let lags = partitions.filter(|(key, _)| ours.contains_key(key)).map(|(key, partition)| {
-            let uncommitted = partition.hi_offset - partition.lo_offset.max(0);
-            let lag = if partition.consumer_lag >= 0 { partition.consumer_lag } else { uncommitted.max(0) };
-            (key, lag)
+        let lags = partitions.filter_map(|(key, partition)| {
+            let uncommitted = *uncommitted.get(&key)?;
+            Some((key, lag(partition, uncommitted)))
         });
         self.metrics.set_lag(lags.collect());
         *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = Some(fetching);
     }
+}
+
+/// How much of a partition is not committed yet, up to the end that a `read_committed` reader sees. What the client
+/// library says of it knows no transaction's commits.
+fn lag(partition: &Partition, uncommitted: Option<i64>) -> i64 {
+    let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+    let lag = match uncommitted {
+        Some(offset) => end - offset,
+        // Nothing was read yet: the group's committed offset, else all of it.
+        None if partition.consumer_lag >= 0 => partition.consumer_lag,
+        None => end - partition.lo_offset.max(0),
+    };
+    lag.max(0)
 }
 
 impl ConsumerContext for Assignment {
@@ -148,13 +161,6 @@ impl ConsumerContext for Assignment {
         tracing::info!("{what}: {}", if names.is_empty() { "no partition".into() } else { names.join(" ") });
         self.changed.store(true, Ordering::Release);
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => self.ledger.committed(&watermarks(offsets)),
-            Err(error) => tracing::warn!("offsets were not committed, trying again: {}", clients::plain(&error)),
-        }
-    }
 }
 
 /// The partitions of a list.
@@ -169,12 +175,4 @@ pub(crate) fn list(watermarks: &[Watermark]) -> TopicPartitionList {
         list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("offsets are not negative");
     }
     list
-}
-
-fn watermarks(list: &TopicPartitionList) -> Vec<Watermark> {
-    let elements = list.elements();
-    let committed = elements.iter().filter(|element| element.error().is_ok());
-    committed
-        .filter_map(|element| Some((Arc::from(element.topic()), element.partition(), element.offset().to_raw()?)))
-        .collect()
 }

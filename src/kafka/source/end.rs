@@ -1,17 +1,17 @@
 //! Where a bounded run ends (`tagbert run --until-end`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::lost_offset;
 use crate::config::Config;
 use crate::kafka::clients;
 use crate::kafka::ledger::Ledger;
@@ -20,61 +20,132 @@ use crate::record::partition::TopicPartition;
 /// How long a look may take: the consumer is not polled meanwhile. The next look asks again.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether the end is reached: it costs requests.
+/// How often it is looked whether the end is reached: it may cost requests.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often it is said what the run waits for.
+const SAY: Duration = Duration::from_secs(10);
+
+/// So many partitions are named in an error.
+const NAMED: usize = 3;
 
 /// The end offsets of all partitions of the input topics, taken when the run began.
 ///
 /// A run has ended when each partition was read up to its end: by this worker, or, as the group's committed offsets
-/// tell, by another of the same job.
+/// tell, by another of the same job. A committed offset that the log does not have tells nothing.
 pub struct End {
-    offsets: HashMap<TopicPartition, i64>,
-    /// Where a partition without a committed offset is read from.
-    start: Offset,
-    prober: ClientConfig,
+    ends: HashMap<TopicPartition, Log>,
+    /// The first record of a partition that is none of this run's.
+    beyond: Mutex<HashMap<TopicPartition, i64>>,
+    /// Sees the logs as they are: behind an open transaction, too.
+    watcher: BaseConsumer<Quiet>,
     last_look: Instant,
+    last_said: Instant,
+    broken: Option<Error>,
+}
+
+/// Where this worker's partitions are read up to.
+type Positions = HashMap<TopicPartition, Option<i64>>;
+
+/// What a partition had when the run began.
+struct Log {
+    low: i64,
+    end: i64,
+}
+
+impl Log {
+    fn is_empty(&self) -> bool {
+        self.low >= self.end
+    }
 }
 
 impl End {
-    /// Takes the end offsets. Partitions that hold no record have none.
+    /// Takes the end offsets, and says which committed offsets are of no use.
     ///
     /// # Errors
-    /// When the cluster does not answer.
+    /// When the cluster does not answer, or `auto.offset.reset` forbids to go on without those.
     pub fn take<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>) -> Result<Self> {
-        let mut offsets = HashMap::new();
+        let mut watcher = clients::consumer(config, 1);
+        // What is in an open transaction is there, though it can't be read yet.
+        watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
+        let watcher = watcher.create_with_context(Quiet).context("a second consumer can't be made")?;
+        let mut end = Self {
+            ends: HashMap::new(),
+            beyond: Mutex::default(),
+            watcher,
+            last_look: Instant::now(),
+            last_said: Instant::now(),
+            broken: None,
+        };
         let metadata =
             consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
         for topic in
             metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()))
         {
             for partition in topic.partitions() {
-                let (low, high) = consumer
-                    .fetch_watermarks(topic.name(), partition.id(), clients::REQUEST_TIMEOUT)
-                    .with_context(|| format!("end offset of {}/{}", topic.name(), partition.id()))?;
-                if high > low {
-                    offsets.insert((Arc::from(topic.name()), partition.id()), high);
-                }
+                let key = (Arc::from(topic.name()), partition.id());
+                let (low, high) = end.range(&key, clients::REQUEST_TIMEOUT)?;
+                end.ends.insert(key, Log { low, end: high });
             }
         }
-        let mut prober = clients::consumer(config, 1);
-        prober.set("enable.partition.eof", "true").set("statistics.interval.ms", "0");
-        let reset = config.kafka.properties.get("auto.offset.reset").map(String::as_str);
-        let start = if matches!(reset, Some("latest" | "largest" | "end")) { Offset::End } else { Offset::Beginning };
-        Ok(Self { offsets, start, prober, last_look: Instant::now() })
+        end.look_for_lost_offsets(config, consumer)?;
+        Ok(end)
+    }
+
+    fn look_for_lost_offsets<C: ConsumerContext>(&self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
+        // Not known while a transaction is about to commit some: then the client finds out by itself.
+        let Ok(committed) = committed(consumer, self.ends.keys(), LOOK_TIMEOUT) else { return Ok(()) };
+        let reset = clients::offset_reset(config);
+        for (key, committed) in committed {
+            let Log { low, end } = self.ends[&key];
+            let Some(committed) = committed.filter(|committed| !(low..=end).contains(committed)) else { continue };
+            if reset == "error" {
+                return Err(lost_offset::error(&key, Some(committed), Some((low, end))));
+            }
+            tracing::warn!(
+                "{}/{}: the committed offset {committed} is not in the log, which has {low} to {end}: it is read from \
+                 where `auto.offset.reset: {reset}` says",
+                key.0,
+                key.1
+            );
+        }
+        Ok(())
     }
 
     /// False for a record that came after the run began. It also proves that its partition was read to its end.
     pub fn wants(&self, message: &BorrowedMessage<'_>, ledger: &Ledger) -> bool {
-        let end = self.offsets.get(&(Arc::from(message.topic()), message.partition()));
-        let wanted = end.is_some_and(|&end| message.offset() < end);
-        if let (Some(&end), false) = (end, wanted) {
-            ledger.reach(message.topic(), message.partition(), end);
+        let key = (Arc::from(message.topic()), message.partition());
+        let Some(log) = self.ends.get(&key) else { return false };
+        let wanted = message.offset() < log.end;
+        if !wanted {
+            let first = *self.beyond().entry(key.clone()).or_insert(message.offset());
+            ledger.reach(&key, first);
         }
         wanted
     }
 
-    /// Whether every partition was read up to its end. With `idle`, no record has come for a while: then it asks the
-    /// cluster what it can't see by itself.
+    /// How far of what was read up to `offset` is a part of this run: up to the first record that is not.
+    pub fn within(&self, partition: &TopicPartition, offset: i64) -> Option<i64> {
+        self.ends.get(partition)?;
+        Some(self.beyond().get(partition).map_or(offset, |first| offset.min(*first)))
+    }
+
+    fn beyond(&self) -> MutexGuard<'_, HashMap<TopicPartition, i64>> {
+        self.beyond.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is time to look again.
+    pub fn is_due(&self) -> bool {
+        self.last_look.elapsed() >= INTERVAL
+    }
+
+    /// Why the end can't be reached any more, if it can't.
+    pub fn take_broken(&mut self) -> Option<Error> {
+        self.broken.take()
+    }
+
+    /// Whether every partition was read up to its end. With `idle`, no record has come for a while: then it says what
+    /// it waits for.
     ///
     /// # Errors
     /// When the cluster does not answer.
@@ -84,30 +155,28 @@ impl End {
         ledger: &Ledger,
         idle: bool,
     ) -> Result<bool> {
-        if self.last_look.elapsed() < INTERVAL {
-            return Ok(false);
-        }
         self.last_look = Instant::now();
         let ours = ledger.positions();
-        let position = |key: &TopicPartition| ours.get(key).copied().flatten();
-        let open = self.offsets.iter().filter(|&(key, &end)| position(key).is_none_or(|position| position < end));
-        let (begun, unknown): (Vec<_>, Vec<_>) = open.map(|(key, _)| key).partition(|key| position(key).is_some());
-        if !begun.is_empty() && !idle {
-            return Ok(false);
+        let reached = self.are_all_done(consumer, &ours)?;
+        if !reached && idle {
+            self.say_what_holds_back(consumer, &ours);
         }
-        for key in begun {
-            if !self.is_read_up(key, position(key).map_or(self.start, Offset::Offset), ledger)? {
-                return Ok(false);
+        Ok(reached)
+    }
+
+    fn are_all_done<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, ours: &Positions) -> Result<bool> {
+        let mut unknown = Vec::new();
+        for (key, log) in &self.ends {
+            match ours.get(key).copied().flatten() {
+                Some(position) if position >= log.end => {}
+                Some(_) => return Ok(false),
+                None => unknown.push(key),
             }
         }
         // Another worker's, or nothing was read of it yet.
         for (key, committed) in committed(consumer, unknown, LOOK_TIMEOUT)? {
-            if committed.is_none_or(|committed| committed < self.offsets[&key]) {
-                let position = committed.map_or(self.start, Offset::Offset);
-                let read_up = idle && ours.contains_key(&key) && self.is_read_up(&key, position, ledger)?;
-                if !read_up {
-                    return Ok(false);
-                }
+            if !self.is_done(&key, committed, LOOK_TIMEOUT)? {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -118,37 +187,72 @@ impl End {
     /// # Errors
     /// When they are not, or can't be read.
     pub fn check_committed<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
-        let committed = committed(consumer, self.offsets.keys(), clients::REQUEST_TIMEOUT)?;
-        let behind =
-            committed.iter().filter(|(key, committed)| committed.is_none_or(|committed| committed < self.offsets[key]));
-        match behind.count() {
-            0 => Ok(()),
-            count => bail!("stopped before the end: {count} partitions are not done; run it again to go on"),
+        let mut open = Vec::new();
+        for (key, committed) in committed(consumer, self.ends.keys(), clients::REQUEST_TIMEOUT)? {
+            if !self.is_done(&key, committed, clients::REQUEST_TIMEOUT)? {
+                let committed = committed.map_or("nothing".into(), |offset| format!("offset {offset}"));
+                let Log { low, end } = self.ends[&key];
+                open.push(format!("{}/{}: {committed} committed, the log had {low} to {end}", key.0, key.1));
+            }
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        let (count, more) = (open.len(), if open.len() > NAMED { ", …" } else { "" });
+        open.sort();
+        open.truncate(NAMED);
+        bail!(
+            "stopped before the end: {count} partitions are not done ({}{more}); run it again to go on",
+            open.join(", ")
+        )
+    }
+
+    /// Whether a committed offset says that all was done up to the end. One beyond it counts if the log has grown so far.
+    fn is_done(&self, key: &TopicPartition, committed: Option<i64>, timeout: Duration) -> Result<bool> {
+        let log = &self.ends[key];
+        let Some(committed) = committed else { return Ok(log.is_empty()) };
+        if committed <= log.end {
+            return Ok(committed == log.end);
+        }
+        Ok(committed <= self.range(key, timeout)?.1)
+    }
+
+    /// Says, now and then, that records wait behind a transaction, or that they are not there any more.
+    fn say_what_holds_back<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, ours: &Positions) {
+        if self.last_said.elapsed() < SAY {
+            return;
+        }
+        self.last_said = Instant::now();
+        for (key, log) in &self.ends {
+            let Some(position) = ours.get(key) else { continue };
+            if position.is_some_and(|position| position >= log.end) {
+                continue;
+            }
+            let (topic, partition) = key;
+            let Ok((low, high)) = self.range(key, LOOK_TIMEOUT) else { return };
+            if high < log.end {
+                self.broken = Some(anyhow!(
+                    "{topic}/{partition}: the log has {low} to {high} now, and had {} when the run began: was the topic \
+                     deleted and made again? Run it again",
+                    log.end
+                ));
+                return;
+            }
+            // What the consumer may read ends before the log does.
+            let Ok((_, stable)) = consumer.fetch_watermarks(&key.0, key.1, LOOK_TIMEOUT) else { return };
+            if stable < log.end {
+                tracing::warn!(
+                    "{topic}/{partition}: the offsets {stable} to {} wait for a transaction that is still open; the run \
+                     goes on when its producer, or the brokers after its transaction.timeout.ms, have ended it",
+                    log.end
+                );
+            }
         }
     }
 
-    fn is_read_up(&self, key: &TopicPartition, position: Offset, ledger: &Ledger) -> Result<bool> {
-        let read_up = self.only_markers_left(key, position)?;
-        if read_up {
-            ledger.reach(&key.0, key.1, self.offsets[key]);
-        }
-        Ok(read_up)
-    }
-
-    /// Whether no record is left between `position` and the end: the markers that transactions leave count as offsets,
-    /// but no consumer ever sees them, so that the position alone would never reach the end.
-    fn only_markers_left(&self, (topic, partition): &TopicPartition, position: Offset) -> Result<bool> {
-        let consumer: BaseConsumer<Quiet> =
-            self.prober.create_with_context(Quiet).context("a second consumer can't be made")?;
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, *partition, position)?;
-        consumer.assign(&assignment)?;
-        match consumer.poll(LOOK_TIMEOUT) {
-            Some(Ok(message)) => Ok(message.offset() >= self.offsets[&(Arc::clone(topic), *partition)]),
-            Some(Err(KafkaError::PartitionEOF(_))) => Ok(true),
-            Some(Err(error)) => bail!("{topic}/{partition}: {}", clients::plain(&error)),
-            None => Ok(false),
-        }
+    fn range(&self, (topic, partition): &TopicPartition, timeout: Duration) -> Result<(i64, i64)> {
+        let range = self.watcher.fetch_watermarks(topic, *partition, timeout);
+        range.with_context(|| format!("end offset of {topic}/{partition}"))
     }
 }
 
@@ -163,7 +267,7 @@ fn committed<'a, C: ConsumerContext>(
     Ok(answer.into_iter().map(|(key, offset)| (key, offset.ok().flatten())).collect())
 }
 
-/// The prober says nothing: what it meets is what it is there to find out.
+/// The watcher says nothing: what it meets is what it is there to find out.
 struct Quiet;
 
 impl ClientContext for Quiet {

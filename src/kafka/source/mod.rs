@@ -1,26 +1,34 @@
 //! Reads records from Kafka, and under at-least-once commits their offsets. One thread does so, and it alone polls the
-//! consumer (G-41): the sink only asks for what the group knows, and the last commit is made on the side while polling goes on.
+//! consumer (G-41): the sink only asks for what the group knows, and commits are made on the side while polling goes on.
 
+mod anew;
 pub mod assignment;
+mod commit;
 pub mod end;
+mod ends;
+mod lost_offset;
+mod positions;
 mod prefetched;
+mod topics;
 pub mod watchdog;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 
-use self::assignment::{Assignment, list};
+use self::assignment::Assignment;
 use self::end::End;
+use self::ends::Ends;
 use self::watchdog::{Pulse, Watchdog};
 use super::clients;
+use super::describe::Describe;
 use super::ledger::Ledger;
 use crate::config::{Config, Delivery};
 use crate::pipeline::Pipeline;
@@ -44,12 +52,6 @@ const EVENTS: usize = 16;
 /// How often offsets are committed. What a crash may cost is what was done since, done again.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the last commit, and then leaving the group, may take each.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long the last commit is tried again: a group that rebalances takes none until all its members are there.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A source that got no record for so long may be at the end of a bounded run, and should look.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -67,9 +69,21 @@ pub struct Source {
     shutdown: Duration,
     traced: bool,
     watchdog: Watchdog,
+    ends: Ends,
+    topics: topics::Watch,
+    describe: Describe<Assignment>,
+    /// Topics that are not there, and the latest assignment when that was noticed.
+    gone: HashMap<String, u64>,
+    /// Partitions of new topics that are still to be begun.
+    anew: Vec<TopicPartition>,
+    /// Where the client was in partitions that were taken back from it: no position of ours.
+    stale: HashMap<TopicPartition, i64>,
+    /// `auto.offset.reset`.
+    reset: String,
     /// Of the sink.
     pulse: Pulse,
     last_commit: Instant,
+    committing: Option<JoinHandle<()>>,
     last_record: Instant,
 }
 
@@ -93,9 +107,15 @@ impl Source {
             clients::consumer(config, partitions).create_with_context(context).map_err(clients::refused)?;
         let consumer = Arc::new(consumer);
         consumer.context().prefetched().of(&consumer);
+        let mut describe = Describe::new(&consumer, &config.input.topics);
+        let mut topics = topics::Watch::default();
+        describe.ask();
+        if let Some(answer) = describe.answer(clients::REQUEST_TIMEOUT) {
+            topics.look(answer.unwrap_or_default());
+        }
         let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
-        let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).context("can't subscribe to the input topics")?;
+        let names: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).context("can't subscribe to the input topics")?;
         Ok(Self {
             consumer,
             ledger,
@@ -108,8 +128,16 @@ impl Source {
             shutdown: config.shutdown.timeout,
             traced: false,
             watchdog: Watchdog::default(),
+            ends: Ends::default(),
+            topics,
+            describe,
+            gone: HashMap::new(),
+            anew: Vec::new(),
+            stale: HashMap::new(),
+            reset: clients::offset_reset(config).to_owned(),
             pulse: Pulse::default(),
             last_commit: Instant::now(),
+            committing: None,
             last_record: Instant::now(),
         })
     }
@@ -144,7 +172,8 @@ impl Source {
         }
         self.stop.abandon();
         pipeline.finish();
-        self.finish()
+        drop(self.describe);
+        commit::finish(self.consumer, self.ledger, self.end, self.committing)
     }
 
     fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
@@ -160,12 +189,18 @@ impl Source {
     /// Whether a bounded run is over: all was read, and nothing is in flight (G-13). Until then partitions may still
     /// come and go.
     fn has_ended(&mut self) -> bool {
-        let Some(end) = &mut self.end else { return false };
-        if !self.health.is_assigned() || !self.ledger.is_drained() {
+        let due = self.end.as_ref().is_some_and(End::is_due);
+        if !due || !self.health.is_assigned() || !self.ledger.is_drained() {
             return false;
         }
+        self.note_positions();
+        let Some(end) = &mut self.end else { return false };
         let idle = self.last_record.elapsed() > IDLE;
-        end.is_reached(&self.consumer, &self.ledger, idle).unwrap_or_else(|error| {
+        let reached = end.is_reached(&self.consumer, &self.ledger, idle);
+        if let Some(error) = end.take_broken() {
+            self.stop.fail(error);
+        }
+        reached.unwrap_or_else(|error| {
             tracing::warn!("whether the end is reached can't be told now: {error:#}");
             false
         })
@@ -175,11 +210,16 @@ impl Source {
     fn watch(&mut self) -> Result<()> {
         let now = Instant::now();
         self.pulse.look(now).map_err(|why| anyhow!(why))?;
+        self.watch_topics(now)?;
         let assignment = self.consumer.context();
         if assignment.has_changed() {
             self.watchdog.excuse_all();
         }
-        let Some(fetching) = assignment.take_fetching() else { return Ok(()) };
+        let Some(mut fetching) = assignment.take_fetching() else { return Ok(()) };
+        fetching.retain(|(topic, _), _| !self.topics.is_gone(topic));
+        for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
+            self.reach(&partition, offset);
+        }
         let waits = self.ledger.is_any_unsent();
         self.watchdog.look_at_work(self.metrics.done(), waits, now).map_err(|why| anyhow!(why))?;
         let stalled = self.watchdog.look(fetching, now).map_err(|why| anyhow!("fetching has stalled: {why}"))?;
@@ -193,43 +233,16 @@ impl Source {
         Ok(())
     }
 
-    /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.
-    fn fetch_anew(&self, partition: &TopicPartition) -> KafkaResult<()> {
-        let positions = self.ledger.positions();
-        let one = |(topic, number): &TopicPartition| {
-            let mut list = TopicPartitionList::new();
-            // Without a position, from where the group stands.
-            let position = positions.get(&(Arc::clone(topic), *number)).copied().flatten();
-            let position = position.map_or(Offset::Invalid, Offset::Offset);
-            list.add_partition_offset(topic, *number, position).map(|()| list)
-        };
-        if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
-            let list = one(partition)?;
-            self.consumer.incremental_unassign(&list)?;
-            return self.consumer.incremental_assign(&list);
-        }
-        // Eager assignments change as a whole.
-        let mut all = TopicPartitionList::new();
-        for partition in positions.keys() {
-            for element in one(partition)?.elements() {
-                all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
-            }
-        }
-        self.consumer.assign(&all)
-    }
-
     /// Serves what the client library has to tell. The group takes who does not do so for dead.
     fn poll(&mut self) -> Result<()> {
         self.health.alive();
+        let consumer = Arc::clone(&self.consumer);
         // What is served looks like nothing to serve.
         for _ in 0..EVENTS {
-            match self.consumer.poll(Duration::ZERO) {
+            match consumer.poll(Duration::ZERO) {
                 None => {}
                 Some(Err(error)) => heed(&error)?,
-                // To pass it by would lose it.
-                Some(Ok(message)) => {
-                    bail!("{}/{} has no queue; this is a bug in tagbert", message.topic(), message.partition())
-                }
+                Some(Ok(stray)) => self.return_stray(&stray),
             }
         }
         Ok(())
@@ -239,12 +252,13 @@ impl Source {
     fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
         let prefetched = self.consumer.context().prefetched();
         let (full, fed) = (Cell::new(false), Cell::new(false));
+        let mut ended = Vec::new();
         let taken = prefetched.take(
             || {
                 full.set(self.budget.is_spent());
                 !full.get()
             },
-            |message| match message {
+            |partition, message| match message {
                 Ok(message) => {
                     if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
                         self.feed(pipeline, &message);
@@ -252,9 +266,21 @@ impl Source {
                     }
                     Ok(())
                 }
+                Err(KafkaError::PartitionEOF(_)) => {
+                    ended.push(partition.clone());
+                    Ok(())
+                }
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
+                    Err(lost_offset::explain(&self.consumer, partition))
+                }
                 Err(error) => heed(&error),
             },
         )?;
+        for partition in ended {
+            if let Some(epoch) = self.ledger.epoch(&partition) {
+                self.ends.hear(&partition, epoch);
+            }
+        }
         if !taken && full.get() {
             thread::sleep(FULL);
         } else if !taken {
@@ -286,17 +312,17 @@ impl Source {
     }
 
     fn commit_now_and_then(&mut self) {
-        // Transactions commit offsets themselves, and a late commit from here could set them back.
-        if self.delivery == Delivery::ExactlyOnce || self.last_commit.elapsed() < COMMIT_INTERVAL {
+        if self.last_commit.elapsed() < COMMIT_INTERVAL {
             return;
         }
         self.last_commit = Instant::now();
-        let due = self.ledger.to_commit();
-        fail::fail_point!("before-commit", !due.is_empty(), |_| std::process::abort());
-        if !due.is_empty()
-            && let Err(error) = self.consumer.commit(&list(&due), CommitMode::Async)
-        {
-            tracing::warn!("offsets were not committed, trying again: {}", clients::plain(&error));
+        self.note_positions();
+        // Transactions commit offsets themselves, and a late commit from here could set them back.
+        if self.delivery == Delivery::ExactlyOnce {
+            return;
+        }
+        if self.committing.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.committing = commit::commit(&self.consumer, &self.ledger);
         }
     }
 
@@ -315,38 +341,6 @@ impl Source {
         }
         Ok(())
     }
-
-    /// Commits, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
-    /// with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
-    fn finish(self) -> Result<()> {
-        let Self { consumer, ledger, end, .. } = self;
-        consumer.context().prefetched().end();
-        let (tell, told) = crossbeam_channel::unbounded();
-        let committing = {
-            let consumer = Arc::clone(&consumer);
-            thread::spawn(move || {
-                drop(tell.send(commit_the_rest(&consumer, &ledger)));
-                drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
-            })
-        };
-        let deadline = Instant::now() + FINISH_TIMEOUT;
-        while !committing.is_finished() && Instant::now() < deadline {
-            // What comes is not entered into the ledger, so it is not committed either.
-            drop(consumer.poll(POLL));
-        }
-        let mut results = Ok(());
-        for _ in 0..2 {
-            let answer =
-                told.try_recv().unwrap_or_else(|_| Err(anyhow!("no answer from the brokers to the last commit")));
-            results = results.and(answer);
-        }
-        let leaving = thread::spawn(move || drop(consumer));
-        let deadline = Instant::now() + FINISH_TIMEOUT;
-        while !leaving.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
-        results
-    }
 }
 
 /// Says what the client library has met, and stops the worker if that does not pass.
@@ -357,22 +351,9 @@ fn heed(error: &KafkaError) -> Result<()> {
     if let Some(why) = clients::denied(error) {
         bail!(why);
     }
-    tracing::warn!("consumer: {}", clients::plain(error));
-    Ok(())
-}
-
-/// The last commit, again and again while the group rebalances: what is revoked meanwhile is committed there.
-fn commit_the_rest(consumer: &BaseConsumer<Assignment>, ledger: &Ledger) -> Result<()> {
-    let deadline = Instant::now() + COMMIT_TIMEOUT;
-    loop {
-        let due = ledger.to_commit();
-        let Err(error) = (if due.is_empty() { Ok(()) } else { consumer.commit(&list(&due), CommitMode::Sync) }) else {
-            return Ok(());
-        };
-        if Instant::now() > deadline {
-            let error = clients::plain(&error);
-            bail!("the last offsets were not committed, their records will be read again: {error}");
-        }
-        thread::sleep(POLL);
+    // That a topic is gone is noticed by itself, and told with its name.
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+        tracing::warn!("consumer: {}", clients::plain(error));
     }
+    Ok(())
 }

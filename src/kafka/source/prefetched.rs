@@ -86,17 +86,17 @@ impl<C: ConsumerContext + 'static> Prefetched<C> {
     pub fn take(
         &self,
         room: impl Fn() -> bool,
-        mut each: impl FnMut(KafkaResult<BorrowedMessage<'_>>) -> Result<()>,
+        mut each: impl FnMut(&TopicPartition, KafkaResult<BorrowedMessage<'_>>) -> Result<()>,
     ) -> Result<bool> {
         let mut queues = self.queues();
         let mut any = false;
         for _ in 0..queues.len() {
-            let Some((_, queue)) = queues.front() else { break };
+            let Some((key, queue)) = queues.front() else { break };
             let mut taken = 0;
             while taken < TURN && room() {
                 let Some(next) = queue.poll(Duration::ZERO) else { break };
                 taken += 1;
-                each(next)?;
+                each(key, next)?;
             }
             any |= taken > 0;
             let full = !room();
@@ -179,7 +179,7 @@ mod tests {
         let mut partitions = Vec::new();
         loop {
             let left = Cell::new(room);
-            let each = |message: KafkaResult<BorrowedMessage<'_>>| {
+            let each = |_: &TopicPartition, message: KafkaResult<BorrowedMessage<'_>>| {
                 partitions.push(message?.partition());
                 left.set(left.get() - 1);
                 Ok(())

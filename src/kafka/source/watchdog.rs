@@ -58,6 +58,21 @@ pub struct Fetching {
     next: i64,
     /// Nothing can be expected now: all was fetched, or waits to be taken, or the broker is away.
     excused: bool,
+    /// Where it is at its end, if it is and all before that was taken.
+    end: Option<i64>,
+}
+
+impl Fetching {
+    /// Where the partition is at its end, if it is and all before that was taken.
+    #[must_use]
+    pub fn end(&self) -> Option<i64> {
+        self.end
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(end: Option<i64>) -> Self {
+        Self { next: end.unwrap_or(0), excused: true, end }
+    }
 }
 
 /// How fetching stands, by partition.
@@ -74,7 +89,9 @@ pub fn fetching(statistics: &Statistics) -> HashMap<TopicPartition, Fetching> {
             let waits = !has_more || partition.fetchq_cnt > 0;
             let excused = partition.fetch_state == "active" && waits || !up.contains(&partition.leader);
             let key = (topic.topic.as_str().into(), partition.partition);
-            (key, Fetching { next: partition.next_offset, excused })
+            let next = partition.next_offset;
+            let ended = partition.fetch_state == "active" && partition.fetchq_cnt == 0 && next == partition.eof_offset;
+            (key, Fetching { next, excused, end: (ended && next >= 0).then_some(next) })
         })
         .collect()
 }
@@ -105,7 +122,7 @@ impl Watchdog {
     ) -> Result<Vec<TopicPartition>, String> {
         self.partitions.retain(|key, _| fetching.contains_key(key));
         let mut stalled = Vec::new();
-        for (key, Fetching { next, excused }) in fetching {
+        for (key, Fetching { next, excused, .. }) in fetching {
             let seen = self.partitions.entry(key.clone()).or_insert(Seen { next, since: now, restarts: 0 });
             if excused || next > seen.next {
                 *seen = Seen { next, since: now, restarts: 0 };
@@ -152,7 +169,7 @@ mod tests {
     use super::*;
 
     fn one(next: i64, excused: bool) -> HashMap<TopicPartition, Fetching> {
-        HashMap::from([(("documents".into(), 3), Fetching { next, excused })])
+        HashMap::from([(("documents".into(), 3), Fetching { next, excused, end: None })])
     }
 
     #[test]

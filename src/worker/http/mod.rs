@@ -5,6 +5,7 @@
 
 mod limits;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -89,7 +90,7 @@ fn bearer(header: &HeaderValue) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer").then(|| token.trim_ascii())
 }
 
-fn probe(state: Result<(), &'static str>) -> impl IntoResponse {
+fn probe(state: Result<(), Cow<'static, str>>) -> impl IntoResponse {
     match state {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),

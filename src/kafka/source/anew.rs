@@ -1,0 +1,140 @@
+//! Partitions that are fetched anew: because nothing comes of them, or because their topic is another one now.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use rdkafka::consumer::{Consumer, RebalanceProtocol};
+use rdkafka::error::KafkaResult;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Source;
+use super::topics::Change;
+use crate::kafka::clients;
+use crate::record::partition::TopicPartition;
+
+/// How long the log of a new topic may take to be found: the consumer is not polled meanwhile.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Source {
+    /// Looks whether the topics are still what they were, and does what follows.
+    pub(super) fn watch_topics(&mut self, now: Instant) -> Result<()> {
+        if self.topics.is_due(now) {
+            self.describe.ask();
+        }
+        let answer = self.describe.answer(Duration::ZERO);
+        let Some(Ok(topics)) = answer else { return Ok(()) };
+        for change in self.topics.look(topics) {
+            match change {
+                Change::Gone(topic) => {
+                    tracing::warn!("input.topics: the topic `{topic}` was deleted; waiting until it is there again");
+                    self.health.set_gone(&topic, true);
+                    self.gone.insert(topic, self.ledger.latest_epoch());
+                }
+                Change::Back(topic) => {
+                    tracing::info!("input.topics: the topic `{topic}` is there again");
+                    self.health.set_gone(&topic, false);
+                    self.gone.remove(&topic);
+                }
+                Change::MadeAnew(topic) => {
+                    self.health.set_gone(&topic, false);
+                    self.allow_anew(&topic)?;
+                    // What was assigned since the old one was gone is the new one's: the brokers forget offsets with their
+                    // topic.
+                    let gone = self.gone.remove(&topic).unwrap_or(u64::MAX);
+                    let of_old = |partition: &TopicPartition| self.ledger.epoch(partition).is_some_and(|it| it <= gone);
+                    let ours = self.ledger.positions().into_keys().filter(|(name, _)| **name == *topic);
+                    self.anew.extend(ours.filter(of_old));
+                }
+                Change::Grown { topic, before, now } => {
+                    tracing::info!("input.topics: the topic `{topic}` has {now} partitions now, {before} before");
+                }
+            }
+        }
+        for partition in std::mem::take(&mut self.anew) {
+            if self.ledger.epoch(&partition).is_none() {
+                // It is not ours any more, or there is no such partition in the new topic.
+                continue;
+            }
+            if let Err(error) = self.begin_anew(&partition) {
+                let (topic, number) = &partition;
+                tracing::warn!("{topic}/{number} can't be read anew yet, trying again: {}", clients::plain(&error));
+                self.anew.push(partition);
+            }
+        }
+        Ok(())
+    }
+
+    fn allow_anew(&self, topic: &str) -> Result<()> {
+        let reset = &self.reset;
+        if self.end.is_some() {
+            bail!("input.topics: the topic `{topic}` was deleted and made again during the run: run it again");
+        }
+        if reset == "error" {
+            bail!(
+                "input.topics: the topic `{topic}` was deleted and made again, and `auto.offset.reset: error` says to \
+                 stop then: set the group's offsets (kafka-consumer-groups.sh --reset-offsets), and start again"
+            );
+        }
+        tracing::warn!(
+            "input.topics: the topic `{topic}` was deleted and made again: the new one is read from where \
+             `auto.offset.reset: {reset}` says, whatever the group has committed"
+        );
+        Ok(())
+    }
+
+    /// Another topic has the name: nothing that is known of the old one's offsets holds for it.
+    fn begin_anew(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        let (topic, number) = partition;
+        let (low, high) = self.consumer.fetch_watermarks(topic, *number, TIMEOUT)?;
+        let latest = matches!(self.reset.as_str(), "latest" | "largest" | "end");
+        // Results of the old topic's records, and of the new one's that were taken for them, count for nothing.
+        self.ledger.open(topic, *number);
+        self.ledger.reach(partition, if latest { high } else { low });
+        if let Some(stale) = self.client_position(partition) {
+            self.stale.insert(partition.clone(), stale);
+        }
+        self.fetch_anew(partition)
+    }
+
+    /// A record came where only events do: its partition's queue is not the one that is ours. It is fetched again, through
+    /// the right one.
+    pub(super) fn return_stray(&mut self, stray: &BorrowedMessage<'_>) {
+        let partition = (Arc::from(stray.topic()), stray.partition());
+        self.stale.insert(partition.clone(), stray.offset() + 1);
+        if let Err(error) = self.fetch_anew(&partition) {
+            tracing::warn!("{}/{} could not be fetched anew: {}", partition.0, partition.1, clients::plain(&error));
+        }
+    }
+
+    /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.
+    pub(super) fn fetch_anew(&self, partition: &TopicPartition) -> KafkaResult<()> {
+        let positions = self.ledger.positions();
+        let one = |(topic, number): &TopicPartition| {
+            let mut list = TopicPartitionList::new();
+            // Without a position, from where the group stands.
+            let position = positions.get(&(Arc::clone(topic), *number)).copied().flatten();
+            let position = position.map_or(Offset::Invalid, Offset::Offset);
+            list.add_partition_offset(topic, *number, position).map(|()| list)
+        };
+        let prefetched = self.consumer.context().prefetched();
+        if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
+            let list = one(partition)?;
+            self.consumer.incremental_unassign(&list)?;
+            // The client may have made another queue by now, which is not ours yet.
+            prefetched.open(std::slice::from_ref(partition));
+            return self.consumer.incremental_assign(&list);
+        }
+        // Eager assignments change as a whole.
+        let mut all = TopicPartitionList::new();
+        for partition in positions.keys() {
+            for element in one(partition)?.elements() {
+                all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
+            }
+        }
+        self.consumer.unassign()?;
+        prefetched.open(&positions.into_keys().collect::<Vec<_>>());
+        self.consumer.assign(&all)
+    }
+}
