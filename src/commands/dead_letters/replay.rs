@@ -37,6 +37,8 @@ pub(super) fn run(config: &Config, args: &Replay) -> Result<ExitCode> {
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stop = Arc::new(Stop::default());
+    // What is under way is finished, from here on.
+    stop.begin();
     signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout)?;
     let mut run = Run { sender, stop, planned: plan.count(), batch: Vec::new(), sent: 0, refused: 0, shown: None };
     let done = run.send_all(&letters, &plan.offsets);
