@@ -54,8 +54,5 @@ fn plain(text: &str) -> String {
 /// Reads the configuration that the command line names.
 fn config(args: &crate::commands::cli::ConfigArgs) -> anyhow::Result<Config> {
     let config = Config::load(&args.config, &args.set);
-    Ok(config.map_err(|error| match error {
-        ConfigError::File { .. } => error,
-        other => ConfigError::In { file: args.config.display().to_string(), error: Box::new(other) },
-    })?)
+    Ok(config.map_err(|error| error.in_file(&args.config.display().to_string()))?)
 }
