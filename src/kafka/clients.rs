@@ -288,8 +288,11 @@ impl ClientContext for Log {
         log(level, facility, message);
     }
 
-    fn error(&self, _: KafkaError, reason: &str) {
-        tracing::warn!("consumer: {reason}");
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That a partition is read to its end is what whoever asked for it waits for.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!("consumer: {reason}");
+        }
     }
 }
 
