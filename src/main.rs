@@ -20,8 +20,11 @@ fn main() -> ExitCode {
     keep_onnxruntime_silent();
     let cli = Cli::parse();
     // A service tells what it does; a command tells what went wrong, and once: ONNX Runtime also logs what it returns.
-    let filter =
-        if matches!(cli.command, Some(Command::Run(_))) { "warn,tagbert=info" } else { "warn,ort::logging=off" };
+    let filter = if matches!(cli.command, Some(Command::Run(_))) {
+        "warn,tagbert=info,opentelemetry_sdk=error"
+    } else {
+        "warn,ort::logging=off"
+    };
     telemetry::log(filter);
     // Those that `FAILPOINTS` names, if this binary was built with them.
     #[cfg(feature = "failpoints")]

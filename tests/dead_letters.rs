@@ -483,3 +483,13 @@ fn list_finds_and_counts_and_show_tells_everything() {
     assert_eq!(desk.run(&["list", "--set", "output.dead_letters=no-such"]).status.code(), Some(1));
     assert_eq!(desk.run(&["list", "--since", "yesterday"]).status.code(), Some(2));
 }
+
+#[test]
+fn reading_a_topic_to_its_end_is_nothing_to_warn_of() {
+    let desk = Desk::create("quiet", 1, 3);
+    desk.bury(&["NotJson"], 0..9, 3);
+    for what in [&["list"][..], &["list", "--summary"], &["show", "0/0"], &["replay", "--dry-run"]] {
+        let output = desk.run(what);
+        assert!(output.stderr.is_empty(), "{what:?}: {output:?}");
+    }
+}

@@ -28,6 +28,36 @@ fn a_flood_of_dead_letters_stops_the_worker_before_their_offsets_are_committed()
     }
 }
 
+/// A document behind what a serializer of a schema registry puts before it.
+fn registered(text: &str) -> Vec<u8> {
+    [&[0, 0, 0, 0, 0x2a][..], &document(text)].concat()
+}
+
+#[test]
+fn a_flood_says_what_it_is_made_of() {
+    let line = Line::create("flood-registered", 1);
+    let records = (0..20).map(|n| if n == 13 { b"{".to_vec() } else { registered("a secret text") });
+    line.produce(records);
+    let mut worker = line.worker().set("dead_letters.max_consecutive", "20").until_end().start();
+    assert_eq!(worker.wait().code(), Some(1));
+    let log = worker.log();
+    let last = log.lines().last().unwrap();
+    assert!(last.contains("19 of 20 are SchemaRegistry") && last.contains("schema id 42"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+
+    let line = Line::create("registered", 1);
+    line.produce([registered("one"), [&b"\xef\xbb\xbf"[..], &document("two")].concat(), document("three")]);
+    line.worker().run_to_the_end();
+    let (tagged, dead) = (line.tagged(), line.dead());
+    let texts =
+        tagged.iter().map(|record| serde_json::from_slice::<serde_json::Value>(record.payload().unwrap()).unwrap());
+    let texts: Vec<_> = texts.map(|record| record["document"]["body"].clone()).collect();
+    assert_eq!(texts, ["two", "three"], "a byte order mark before JSON is passed over");
+    let said =
+        tagbert::record::headers::last(dead[0].headers().unwrap(), "__connect.errors.exception.message").unwrap();
+    assert!(String::from_utf8_lossy(said).contains("schema registry's five bytes (schema id 42)"));
+}
+
 #[test]
 fn the_policy_skips_or_stops_instead() {
     let line = Line::create("skip", 1);

@@ -1,7 +1,9 @@
 //! Traces and metrics reach a receiver that speaks OpenTelemetry's own protocol over gRPC.
 
 use std::collections::HashMap;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
     MetricsService, MetricsServiceServer,
@@ -19,6 +21,7 @@ use tonic::{Request, Response, Status};
 mod support;
 
 use support::kafka::Kafka;
+use support::line::{Line, document};
 use support::tagbert::Worker;
 
 #[derive(Clone, Default)]
@@ -60,17 +63,27 @@ impl MetricsService for Received {
     }
 }
 
+impl Received {
+    /// Receives at an address, as long as the runtime lives.
+    fn serve(&self, runtime: &tokio::runtime::Runtime, address: std::net::SocketAddr) {
+        let server = tonic::transport::Server::builder()
+            .add_service(TraceServiceServer::new(self.clone()))
+            .add_service(MetricsServiceServer::new(self.clone()));
+        runtime.spawn(server.serve(address));
+    }
+}
+
+/// A port where nobody listens.
+fn nobody() -> std::net::SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
 #[test]
 fn traces_go_on_through_the_worker_and_metrics_are_exported() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let received = Received::default();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let server = tonic::transport::Server::builder()
-        .add_service(TraceServiceServer::new(received.clone()))
-        .add_service(MetricsServiceServer::new(received.clone()));
-    runtime.spawn(server.serve(address));
+    let address = nobody();
+    received.serve(&runtime, address);
 
     let kafka = Kafka::shared();
     for topic in ["traced", "traced.tagged", "traced.dead"] {
@@ -123,4 +136,67 @@ fn traces_go_on_through_the_worker_and_metrics_are_exported() {
     let metrics = received.metrics.lock().unwrap();
     assert!(metrics.iter().any(|name| name == "tagbert.records.out"), "{metrics:?}");
     assert!(received.services.lock().unwrap().iter().all(|name| name == "tagbert"));
+}
+
+/// How often something is said of a receiver.
+fn said(log: &str, address: std::net::SocketAddr) -> usize {
+    let address = address.to_string();
+    log.lines().filter(|line| line.contains(&address)).count()
+}
+
+#[test]
+fn a_receiver_that_is_away_is_told_of_once_and_holds_up_no_end() {
+    let line = Line::create("otlp-away", 1);
+    line.produce((0..20).map(|_| document("a text")));
+    let run = |group: &str, environment: &[(&str, &str)]| {
+        let yaml = line.yaml("tests/fixtures/tiny-distilbert");
+        let group = format!("kafka.group={group}");
+        let started = Instant::now();
+        let mut worker = Worker::start_with(&yaml, &["--until-end", "--set", &group], environment);
+        worker.wait_for_success();
+        (started.elapsed(), worker.log())
+    };
+    let (alone, _) = run("otlp-none", &[]);
+    // One refuses connections, the other takes them and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [nobody(), silent.local_addr().unwrap()] {
+        let endpoint = format!("http://{address}");
+        let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+        let (took, log) = run(&format!("otlp-{}", address.port()), &environment);
+        assert!(took < alone + Duration::from_secs(4), "{took:?}, and {alone:?} without OTLP\n{log}");
+        assert_eq!(said(&log, address), 1, "{log}");
+        assert!(!log.contains("ERROR"), "{log}");
+    }
+}
+
+#[test]
+fn a_receiver_that_comes_back_is_told_of_once_and_gets_what_is_new() {
+    let line = Line::create("otlp-back", 1);
+    let address = nobody();
+    let endpoint = format!("http://{address}");
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "300"),
+    ];
+    let mut worker = Worker::start_with(&line.yaml("tests/fixtures/tiny-distilbert"), &[], &environment);
+    line.produce([document("one")]);
+    worker.wait_for_log("is away");
+    for _ in 0..10 {
+        line.produce([document("more")]);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(said(&worker.log(), address), 1, "{}", worker.log());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let received = Received::default();
+    received.serve(&runtime, address);
+    line.produce([document("the last")]);
+    worker.wait_for_log("is back");
+    std::thread::sleep(Duration::from_secs(1));
+    worker.terminate();
+    worker.wait_for_success();
+    let log = worker.log();
+    assert_eq!(said(&log, address), 2, "{log}");
+    assert!(!received.metrics.lock().unwrap().is_empty());
 }

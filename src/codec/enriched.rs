@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::without_mark;
 use crate::config::KeepDocument;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
@@ -24,7 +25,7 @@ pub struct EnrichedRecord<'a> {
     /// The tags, by the name of the tagger, or of the head where a tagger has several. A document without the text that a
     /// tagger reads has no tag of it.
     tags: Tags<'a>,
-    /// The original document, byte for byte (`output.document: keep`).
+    /// The original document, byte for byte but for a byte order mark (`output.document: keep`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     document: Option<&'a RawValue>,
@@ -92,7 +93,7 @@ impl Assembler {
         let record = EnrichedRecord {
             id: &envelope.body.id,
             tags: Tags(tags),
-            document: original.and_then(|bytes| serde_json::from_slice(bytes).ok()),
+            document: original.and_then(|bytes| serde_json::from_slice(without_mark(bytes)).ok()),
             source: Source {
                 topic: &envelope.origin.topic,
                 partition: envelope.origin.partition,

@@ -6,6 +6,7 @@ use anyhow::Result;
 use rdkafka::producer::BaseProducer;
 
 use super::cli::ConfigArgs;
+use super::output;
 use crate::kafka::clients;
 use crate::model::vet;
 use crate::tagger::shadow;
@@ -13,24 +14,24 @@ use crate::tagger::taggers::Taggers;
 
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
-    println!("{}", config.masked());
+    output::print(config.masked())?;
     vet::all(&config)?;
     let taggers = Taggers::load(&config)?;
     for model in taggers.models() {
-        eprintln!("model: {model}");
+        output::say(format_args!("model: {model}"));
     }
     if let Some(of_shadow) = config.of_shadow() {
         vet::all(&of_shadow)?;
         for model in shadow::load(&of_shadow, &taggers)?.models() {
-            eprintln!("shadow: {model}");
+            output::say(format_args!("shadow: {model}"));
         }
     }
     if config.kafka.brokers == "embedded" {
-        eprintln!("brokers: embedded, so there are no topics to look for");
+        output::say("brokers: embedded, so there are no topics to look for");
         return Ok(ExitCode::SUCCESS);
     }
     let _: BaseProducer = clients::producer(&config).create().map_err(clients::refused)?;
     clients::check_topics(&config)?;
-    eprintln!("topics: all there on {}", config.kafka.brokers);
+    output::say(format_args!("topics: all there on {}", config.kafka.brokers));
     Ok(ExitCode::SUCCESS)
 }

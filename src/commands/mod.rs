@@ -7,6 +7,7 @@ mod dead_letters;
 mod demo;
 pub mod gauge;
 mod model;
+mod output;
 mod plan;
 mod run;
 mod sample;
@@ -17,13 +18,14 @@ mod version;
 use std::process::ExitCode;
 
 use self::cli::{Cli, Command};
+use self::output::Unread;
 use crate::config::{Config, ConfigError};
 
 /// Runs the command, and says what went wrong if it did.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        None => Ok(version::run()),
+        None => version::run(),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Tag(args)) => tag::run(&args),
@@ -36,10 +38,12 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // As for grep and its like: `tagbert tag | head`.
+        Err(error) if error.is::<Unread>() => ExitCode::SUCCESS,
         Err(error) => {
             // ONNX Runtime's own errors may have several lines.
             let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            eprintln!("tagbert: {}", plain(line.trim_end()));
+            output::say(format_args!("tagbert: {}", plain(line.trim_end())));
             ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
         }
     }
@@ -54,8 +58,5 @@ fn plain(text: &str) -> String {
 /// Reads the configuration that the command line names.
 fn config(args: &crate::commands::cli::ConfigArgs) -> anyhow::Result<Config> {
     let config = Config::load(&args.config, &args.set);
-    Ok(config.map_err(|error| match error {
-        ConfigError::File { .. } => error,
-        other => ConfigError::In { file: args.config.display().to_string(), error: Box::new(other) },
-    })?)
+    Ok(config.map_err(|error| error.in_file(&args.config.display().to_string()))?)
 }

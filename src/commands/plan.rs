@@ -1,7 +1,6 @@
 //! `tagbert plan`: what a rate of documents needs.
 
 use std::fmt;
-use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::gauge::Documents;
 use super::gauge::alone::{Batch, Order, batches};
 use super::gauge::fit::{Fit, calibrate};
 use super::gauge::host::Host;
+use super::output;
 use super::sample::Sample;
 use crate::config::Config;
 use crate::model::session::runtime;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let taggers = std::sync::Arc::new(Taggers::load(&config)?);
     let documents = Documents::prepare(&config, &taggers, sample.values)?;
     let time = Duration::from_secs(args.seconds);
-    eprintln!("calibrating, about {} s", args.seconds);
+    output::say(format_args!("calibrating, about {} s", args.seconds));
     let host = Host::measure(&config, &taggers, &documents, time / 10)?;
     let fits = fits(&config, &taggers, &documents, time.mul_f64(0.7))?;
     let prediction = Prediction::of(&config, &taggers, &documents, host, fits);
@@ -42,9 +42,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         memory: memory(&config, sample.partitions),
     };
     if args.json {
-        writeln!(stdout(), "{}", serde_json::to_string(&plan)?)?;
+        output::print(serde_json::to_string(&plan)?)?;
     } else {
-        writeln!(stdout(), "{plan}")?;
+        output::print(&plan)?;
     }
     Ok(ExitCode::SUCCESS)
 }

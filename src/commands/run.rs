@@ -1,11 +1,11 @@
 //! `tagbert run`.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use super::cli::Run;
+use super::output;
 use crate::config::ConfigError;
 use crate::worker::lifecycle::Worker;
 
@@ -18,7 +18,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let worker = Worker::start(&config, args.until_end)?;
     let summary = worker.run()?;
     if args.until_end {
-        writeln!(std::io::stdout(), "{summary}")?;
+        output::print(&summary)?;
     } else {
         tracing::info!(
             fetched = summary.fetched,

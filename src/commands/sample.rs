@@ -12,14 +12,12 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::cli::SampleArgs;
+use crate::codec::without_mark;
 use crate::config::{Config, ConfigError};
 use crate::kafka::clients::{self, Log};
 
 /// How long the brokers may take for the next record.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What some programs put before UTF-8.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Documents as they came, and where from.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Sample {
         let mut values = Vec::new();
         for line in BufReader::new(file).split(b'\n') {
             let line = line.with_context(|| name.to_owned())?;
-            let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line).trim_ascii();
+            let line = without_mark(&line).trim_ascii();
             if !line.is_empty() {
                 values.push(line.to_vec());
             }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use schemars::{JsonSchema, Schema, schema_for};
 
 use super::cli::SchemaOf;
+use super::output;
 use crate::codec::dead_letter::DeadLetterHeaders;
 use crate::codec::enriched::EnrichedRecord;
 use crate::config::Config;
@@ -35,6 +36,6 @@ pub fn schema(of: SchemaOf) -> Schema {
 }
 
 pub(super) fn run(of: SchemaOf) -> Result<ExitCode> {
-    println!("{}", serde_json::to_string_pretty(&schema(of))?);
+    output::print(serde_json::to_string_pretty(&schema(of))?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,8 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use serde_json::json;
 
-use super::cli::{Format, Tag};
-use crate::config::{Config, Input, Model as ModelConfig};
+use super::cli::{ConfigArgs, Format, Tag};
+use super::output;
+use crate::codec::without_mark;
+use crate::config::{self, Config};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -25,13 +27,11 @@ use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
 
-/// What some programs put before UTF-8.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// Where documents have their text, if no configuration says so.
+const USUAL: &str = "input: {text: [/text]}";
 
 pub(super) fn run(args: &Tag) -> Result<ExitCode> {
-    let input = Input { text: vec!["/text".into()], ..Input::default() };
-    let model = ModelConfig { path: args.model.clone(), variant: args.variant.clone(), ..ModelConfig::default() };
-    let config = Config { input, model, ..Config::default() };
+    let config = configured(args)?;
     let taggers = Live::load(&config)?;
     ensure!(!is_same_file(&args.input, &args.output), "--output is the file of --input, which it would empty first");
     let lines = open(&args.input)?;
@@ -49,7 +49,8 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     for (number, line) in lines.split(b'\n').enumerate() {
         let line = line.with_context(|| args.input.display().to_string())?;
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        let line = if number == 0 { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) } else { line };
+        // Files that were put together have one at the beginning of each.
+        let line = without_mark(line);
         if line.trim_ascii().is_empty() {
             continue;
         }
@@ -87,6 +88,26 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     }
 }
 
+/// The configuration of the file, the environment and the command line.
+fn configured(args: &Tag) -> Result<Config> {
+    let mut config = match &args.config {
+        Some(file) => super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?,
+        None => Config::parse(USUAL, config::environment(), &args.set)?,
+    };
+    if let Some(model) = &args.model {
+        (config.model.path, config.model.variant) = (model.clone(), None);
+    }
+    if args.variant.is_some() {
+        config.model.variant.clone_from(&args.variant);
+    }
+    // A line of text becomes a document by itself.
+    if args.format == Format::Text {
+        (config.input.id, config.input.text) = ("/id".into(), vec!["/text".into()]);
+        config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
+    }
+    Ok(config)
+}
+
 /// A line as a document. Bytes that are not UTF-8 are left to the decoder to refuse.
 fn value(line: &[u8], number: usize, format: Format) -> Vec<u8> {
     match (format, std::str::from_utf8(line)) {
@@ -105,11 +126,12 @@ impl Sink for Lines {
     fn deliver(&mut self, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Enriched(envelope) => {
-                self.output.write_all(&envelope.body).and_then(|()| self.output.write_all(b"\n")).context("output")?;
+                let written = self.output.write_all(&envelope.body).and_then(|()| self.output.write_all(b"\n"));
+                written.map_err(output::unwritten)?;
             }
             Outcome::DeadLetter(envelope) => {
                 self.refused.store(true, Ordering::Relaxed);
-                eprintln!("line {}: {}", envelope.origin.offset + 1, envelope.body.message);
+                output::say(format_args!("line {}: {}", envelope.origin.offset + 1, envelope.body.message));
             }
             Outcome::Tombstone(_) => bail!("a line is never a tombstone"),
         }
@@ -117,7 +139,7 @@ impl Sink for Lines {
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.output.flush().context("output")
+        self.output.flush().map_err(output::unwritten)
     }
 }
 

@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kinds::{Size, Time};
 use super::{Config, ConfigError};
 
 /// What readers of the output may count on.
@@ -26,12 +27,12 @@ pub enum Delivery {
 pub struct Transaction {
     /// So long after its first record. Shorter than half of `kafka.properties.transaction.timeout.ms`.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Time")]
     pub interval: Duration,
     /// With so many records.
     pub records: usize,
     /// With so many bytes of records.
-    #[schemars(with = "String")]
+    #[schemars(with = "Size")]
     pub bytes: ByteSize,
 }
 
@@ -51,11 +52,11 @@ pub struct Retries {
     pub max: u32,
     /// The first wait.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Time")]
     pub backoff: Duration,
     /// The longest.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Time")]
     pub max_backoff: Duration,
 }
 
@@ -83,6 +84,7 @@ pub struct DeadLetters {
     /// So many in a row stop the worker, with the offset of the last one unmoved: something is wrong upstream.
     pub max_consecutive: Option<u32>,
     /// So stops a share of them, 0 to 1, among the latest 1,000 records (or 100, early on).
+    #[schemars(example = 0.5)]
     pub max_ratio: Option<f64>,
 }
 

@@ -31,7 +31,7 @@ impl TryFrom<String> for Device {
             ("tensorrt", Some(number)) => Ok(Self::TensorRt(number)),
             _ if text == "auto" => Ok(Self::Auto),
             _ if text == "cpu" => Ok(Self::Cpu),
-            _ => Err(format!("`{text}` is no device: use auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")),
+            _ => Err(format!("is `{text}`, which is no device: use auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N")),
         }
     }
 }

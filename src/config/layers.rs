@@ -1,57 +1,15 @@
-//! Reading the configuration: defaults < file < environment < `--set`, and what it says of mistakes.
+//! Reading the configuration: defaults < file < environment < `--set`. Whatever the layer, a value is the text that was
+//! written, and the key says what it means.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
-use config::{Environment, File, FileFormat};
+use config::{Environment, Map, Source, Value, ValueKind};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use super::{Config, Shadow};
-
-/// Why a configuration can't be used. Every one of these ends in exit code 2.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("{path}: {error}")]
-    File {
-        /// The file.
-        path: String,
-        /// The reason.
-        error: std::io::Error,
-    },
-    /// It is not YAML, or a value has the wrong type.
-    #[error(transparent)]
-    Parse(#[from] config::ConfigError),
-    /// A key that does not exist.
-    #[error("unknown key `{key}`{}", nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
-    UnknownKey {
-        /// The key as it was written.
-        key: String,
-        /// The known key that it resembles most.
-        nearest: Option<String>,
-    },
-    /// A value that can't be used.
-    #[error("`{key}` {why}")]
-    Value {
-        /// The key.
-        key: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Any of these, with the file that the configuration came from.
-    #[error("{file}: {error}")]
-    In {
-        /// The file.
-        file: String,
-        /// What is wrong; it may also stand in the environment, or on the command line.
-        error: Box<ConfigError>,
-    },
-    /// A `--set` that is not KEY=VALUE. What it is instead may be a secret, so it is not shown.
-    #[error("--set: expected KEY=VALUE, KEY being a dotted name such as batch.tokens")]
-    Set,
-}
+use super::words::Words;
+use super::{Config, ConfigError, written};
 
 impl Config {
     /// Reads the configuration from `file`, the environment and `sets` (each `KEY=VALUE`), and checks it.
@@ -69,47 +27,125 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`].
     pub fn parse(yaml: &str, environment: HashMap<String, String>, sets: &[String]) -> Result<Self, ConfigError> {
-        let usual =
-            environment.get("KAFKA_BOOTSTRAP_SERVERS").map(|brokers| ("kafka.brokers".to_owned(), brokers.clone()));
-        let ours = Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment));
-        let sets = sets.iter().map(|set| {
-            let (key, value) = set.split_once('=').ok_or(ConfigError::Set)?;
-            Ok((key.to_owned(), value.to_owned()))
-        });
-        let sets = sets.collect::<Result<Vec<_>, ConfigError>>()?;
-        let layers = [
-            config::Config::builder().add_source(File::from_str(yaml, FileFormat::Yaml)).build()?,
-            overrides(usual)?,
-            config::Config::builder().add_source(ours).build()?,
-            overrides(sets)?,
-        ];
+        let [usual, ours] = of_environment(environment)?;
+        let layers = [written::read(yaml)?, usual, ours, of_sets(sets)?].map(|table| Value::new(None, table));
         let mut merged = config::Config::builder();
         let mut properties = BTreeMap::new();
-        for layer in layers {
-            let tree: Value = layer.clone().try_deserialize()?;
-            refuse_unknown_keys(&tree)?;
+        for layer in &layers {
             // Dotted names may be written flat or nested; one layer must beat another either way.
-            if let Some(given) = tree.pointer("/kafka/properties") {
-                let why = |why| ConfigError::Value { key: "kafka.properties".into(), why };
-                flatten(given, "", &mut properties).map_err(why)?;
+            if let Some(given) = find(layer, "kafka.properties") {
+                flatten(given, "", &mut properties)?;
             }
-            merged = merged.add_source(layer);
+            merged = merged.add_source(Layer(layer.clone()));
         }
-        let mut config: Self = merged.build()?.try_deserialize()?;
+        let tree = merged.build()?.cache;
+        let placed = |error: ConfigError| placed(error, &layers);
+        let words = Words::new();
+        words.check(&tree).map_err(placed)?;
+        let config = Self::deserialize(tree.clone()).map_err(|error| explain(error, &words, &tree));
+        let mut config = config.map_err(placed)?;
         config.kafka.properties = properties;
-        config.read_secrets()?;
-        config.validate()?;
+        config.read_secrets().and_then(|()| config.validate()).map_err(placed)?;
         Ok(config)
     }
 }
 
+/// Keys and values of one source.
+type Table = Map<String, Value>;
+
+/// A source that has been read.
+#[derive(Clone, Debug)]
+struct Layer(Value);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Table, config::ConfigError> {
+        self.0.clone().into_table()
+    }
+}
+
+/// What the environment says: by the variable that other clients of Kafka know, and by our own.
+fn of_environment(environment: HashMap<String, String>) -> Result<[Table; 2], ConfigError> {
+    let usual = "KAFKA_BOOTSTRAP_SERVERS";
+    let brokers = environment.get(usual).map(|brokers| ("kafka.brokers", brokers.clone()));
+    let ours = Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment));
+    let ours = config::Config::builder().add_source(ours).build()?.cache;
+    Ok([overrides(brokers, usual)?, ours.into_table()?])
+}
+
+fn of_sets(sets: &[String]) -> Result<Table, ConfigError> {
+    let sets = sets.iter().map(|set| {
+        let (key, value) = set.split_once('=').ok_or(ConfigError::Set)?;
+        Ok((key, value.to_owned()))
+    });
+    overrides(sets.collect::<Result<Vec<_>, ConfigError>>()?, "--set")
+}
+
 /// A layer of single keys.
-fn overrides(keys: impl IntoIterator<Item = (String, String)>) -> Result<config::Config, ConfigError> {
+fn overrides<'k>(keys: impl IntoIterator<Item = (&'k str, String)>, origin: &str) -> Result<Table, ConfigError> {
     let mut layer = config::Config::builder();
-    for (key, value) in keys {
+    for (key, text) in keys {
+        let value = Value::new(Some(&origin.to_owned()), text);
         layer = layer.set_override(key, value).map_err(|_| ConfigError::Set)?;
     }
-    Ok(layer.build()?)
+    Ok(layer.build()?.cache.into_table()?)
+}
+
+/// The value of a dotted key, however deep it is written.
+fn find<'t>(tree: &'t Value, key: &str) -> Option<&'t Value> {
+    if key.is_empty() {
+        return Some(tree);
+    }
+    match &tree.kind {
+        ValueKind::Table(table) => table.iter().find_map(|(name, value)| {
+            let rest = key.strip_prefix(name.as_str())?;
+            let below = rest.is_empty() || rest.starts_with(['.', '[']);
+            find(value, rest.trim_start_matches('.')).filter(|_| below)
+        }),
+        ValueKind::Array(elements) => {
+            let (number, rest) = key.strip_prefix('[')?.split_once(']')?;
+            find(elements.get(number.parse::<usize>().ok()?)?, rest.trim_start_matches('.'))
+        }
+        _ => None,
+    }
+}
+
+/// Where a key stands in the last layer that has it, or else the section that it is missing in.
+fn origin<'t>(layers: &'t [Value], key: &str) -> Option<&'t str> {
+    let here = layers.iter().rev().find_map(|layer| find(layer, key)?.origin());
+    here.or_else(|| origin(layers, key.rsplit_once(['.', '['])?.0))
+}
+
+/// The error with the line, the variable or the option where its key stands, if it has one.
+fn placed(error: ConfigError, layers: &[Value]) -> ConfigError {
+    let (ConfigError::Value { key, .. } | ConfigError::UnknownKey { key, .. }) = &error else { return error };
+    let Some(place) = origin(layers, key) else { return error };
+    let place = match place {
+        "the environment" => format!("TAGBERT__{}", key.to_uppercase().replace('.', "__")),
+        place => place.to_owned(),
+    };
+    ConfigError::Placed { place, error: Box::new(error) }
+}
+
+/// What a key's own type does not take, in the schema's words; or in the type's, where they say more.
+fn explain(error: config::ConfigError, words: &Words, tree: &Value) -> ConfigError {
+    use config::ConfigError::{At, Message, NotFound, Type};
+    let dotted =
+        |key: &str| key.replace(']', "].").replace("].[", "][").replace("..", ".").trim_end_matches('.').to_owned();
+    match error {
+        NotFound(key) => words.missing(&dotted(&key)),
+        At { error, key: Some(key), .. } if !words.knows(&dotted(&key)) && matches!(*error, Message(_)) => {
+            ConfigError::Value { key: dotted(&key), why: error.to_string() }
+        }
+        At { key: Some(ref key), .. } | Type { key: Some(ref key), .. } => match find(tree, &dotted(key)) {
+            Some(value) => words.explain(&dotted(key), value),
+            None => error.into(),
+        },
+        other => other.into(),
+    }
 }
 
 /// The environment, without what is not UTF-8: none of that is ours.
@@ -119,53 +155,34 @@ pub(crate) fn environment() -> HashMap<String, String> {
         .collect()
 }
 
-/// Below these, any key is welcome.
-const OPEN: [&str; 2] = ["kafka.properties.", "model.thresholds."];
-
-/// Every key must be one that the defaults have.
-fn refuse_unknown_keys(given: &Value) -> Result<(), ConfigError> {
-    let every = Config { shadow: Some(Shadow::example()), ..Config::default() };
-    let known = keys(&serde_json::to_value(every).unwrap_or_default(), "");
-    for key in keys(given, "") {
-        if known.contains(&key) || OPEN.iter().any(|open| key.starts_with(open)) {
-            continue;
-        }
-        let alike = |candidate: &&String| strsim::damerau_levenshtein(candidate, &key);
-        let same_name = known.iter().find(|candidate| candidate.rsplit('.').next() == key.rsplit('.').next());
-        let near = |most| known.iter().min_by_key(alike).filter(|near| alike(near) <= most);
-        let nearest = near(2).or(same_name).or_else(|| near(4));
-        return Err(ConfigError::UnknownKey { nearest: nearest.cloned(), key });
-    }
-    Ok(())
-}
-
-/// All keys of a tree, dotted, sections before what is in them.
-fn keys(tree: &Value, prefix: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (key, value) in tree.as_object().into_iter().flatten() {
-        let key = format!("{prefix}{key}");
-        let below = keys(value, &format!("{key}."));
-        found.push(key);
-        found.extend(below);
-    }
-    found
-}
-
 /// A list, or its elements in one string, as the environment and `--set` have it: `a,b` or `[a, b]`.
-pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum List {
-        Joined(String),
-        Elements(Vec<String>),
-    }
-    Ok(match List::deserialize(from)? {
-        List::Elements(elements) => elements,
-        List::Joined(joined) => {
-            let inner = joined.trim().trim_start_matches('[').trim_end_matches(']');
-            inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']).to_owned()).collect()
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum List {
+    Joined(String),
+    Elements(Vec<String>),
+}
+
+impl From<List> for Vec<String> {
+    fn from(list: List) -> Self {
+        match list {
+            List::Elements(elements) => elements,
+            List::Joined(joined) => {
+                let inner = joined.trim().trim_start_matches('[').trim_end_matches(']');
+                inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']).to_owned()).collect()
+            }
         }
-    })
+    }
+}
+
+/// Reads a list.
+pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    List::deserialize(from).map(Vec::from)
+}
+
+/// The same where it may be left out.
+pub(super) fn some_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    Option::<List>::deserialize(from).map(|list| list.map(Vec::from))
 }
 
 /// A time such as `5s`, or `off`, which is none.
@@ -174,27 +191,31 @@ pub(super) fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
     if text == "off" {
         return Ok(Duration::ZERO);
     }
-    let explain =
-        |error| serde::de::Error::custom(format!("`{text}` is neither a time such as `5s` nor `off`: {error}"));
-    humantime_serde::re::humantime::parse_duration(&text).map_err(explain)
+    humantime_serde::re::humantime::parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
 /// librdkafka's dotted names, written flat (`{"sasl.password": …}`) or nested (`TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD`).
-fn flatten(value: &Value, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
-    match value {
-        Value::Object(nested) => {
+fn flatten(value: &Value, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let what = match &value.kind {
+        ValueKind::Table(nested) => {
             let dot = if name.is_empty() { "" } else { "." };
-            nested.iter().try_for_each(|(key, value)| flatten(value, &format!("{name}{dot}{key}"), into))?;
+            return nested.iter().try_for_each(|(key, value)| flatten(value, &format!("{name}{dot}{key}"), into));
         }
-        Value::Null if name.is_empty() => {}
-        _ if name.is_empty() => return Err("must be a map of librdkafka's properties".into()),
-        Value::String(text) => drop(into.insert(name.to_owned(), text.clone())),
-        Value::Bool(_) | Value::Number(_) => drop(into.insert(name.to_owned(), value.to_string())),
-        Value::Null | Value::Array(_) => {
-            return Err(format!("has `{name}`, which must be text, a number or a boolean"));
+        // `properties:` alone says nothing, and a text in their place is the schema's to refuse.
+        _ if name.is_empty() => return Ok(()),
+        ValueKind::Array(_) => "is a list",
+        ValueKind::Nil => "is empty",
+        text => {
+            into.insert(name.to_owned(), text.to_string());
+            return Ok(());
         }
-    }
-    Ok(())
+    };
+    let why = format!("{what}: it must be a text, a number or a boolean, as librdkafka takes it; '' is the empty text");
+    let error = ConfigError::Value { key: format!("kafka.properties.{name}"), why };
+    Err(match value.origin() {
+        Some(place) => ConfigError::Placed { place: place.to_owned(), error: Box::new(error) },
+        None => error,
+    })
 }
 
 /// Any tree: what it means is known only when all layers are.

@@ -2,14 +2,20 @@
 //!
 //! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
 
+mod cluster;
 mod delivery;
 mod device;
+mod error;
+mod kinds;
 mod layers;
 pub mod location;
+mod near;
 mod secrets;
 mod taggers;
+mod words;
+mod written;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +26,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
-pub use self::layers::ConfigError;
+pub use self::error::ConfigError;
+use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
 pub use self::taggers::{
     Aggregation, LongDocuments, Model, ModelSettings, Shadow, Tagger, TaggerModel, TaggerSettings, WindowScores,
@@ -154,12 +161,12 @@ pub struct Batch {
     pub tokens: usize,
     /// How long a document may wait for others that are on their way. An upper bound, not a toll.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Time")]
     pub wait: Duration,
     /// Within what time a document is to be through a model, once it has been tokenized: batches are made so small that it
     /// is, as long as the model keeps up. None: they are as large as `tokens` lets them be.
     #[serde(with = "humantime_serde::option")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Time>", example = &"100ms")]
     pub latency_target: Option<Duration>,
 }
 
@@ -175,7 +182,7 @@ impl Default for Batch {
 pub struct Cache {
     /// Bytes for the tags of texts that may come again, as long as the same models are in use. A text that is in flight is
     /// tagged once, too. 0 tags each document anew.
-    #[schemars(with = "String", extend("type" = ["string", "integer"]))]
+    #[schemars(with = "Size")]
     pub size: ByteSize,
 }
 
@@ -196,10 +203,10 @@ const LEAST_CACHE: ByteSize = ByteSize::kib(64);
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes on their way, until they are acknowledged; beyond it, nothing is taken. A quarter more is fetched ahead.
-    #[schemars(with = "String")]
+    #[schemars(with = "Size")]
     pub in_flight: ByteSize,
     /// A larger record goes to the dead-letter topic.
-    #[schemars(with = "String")]
+    #[schemars(with = "Size")]
     pub document: ByteSize,
 }
 
@@ -215,11 +222,12 @@ impl Default for Limits {
 pub struct Http {
     /// Its address; port 0 takes any free one. Whoever reaches it can read `/livez`, `/readyz` and `/metrics`, and
     /// without a token also `/shadow`, and ask for a reload by `POST /models/reload`.
-    #[schemars(with = "String")]
+    #[schemars(with = "Address")]
     pub listen: SocketAddr,
     /// What `/shadow` and `/models/reload` are to be asked with: `Authorization: Bearer TOKEN`.
     pub token: Option<String>,
     /// The file that has the token.
+    #[schemars(example = &"/run/secrets/token")]
     pub token_file: Option<PathBuf>,
 }
 
@@ -235,7 +243,7 @@ impl Default for Http {
 pub struct Shutdown {
     /// How long what is in flight may take to finish after SIGTERM or SIGINT.
     #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Time")]
     pub timeout: Duration,
 }
 
@@ -245,35 +253,11 @@ impl Default for Shutdown {
     }
 }
 
-/// Properties that would break a promise, or that tagbert sets by another name (G-11).
-const REFUSED: [(&str, &str); 11] = [
-    ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
-    ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),
-    ("transactional.id", "transactions are tagbert's own affair"),
-    ("isolation.level", "aborted records must never be read as documents"),
-    ("enable.partition.eof", "the ends of partitions are looked for by it"),
-    ("statistics.interval.ms", "lag and stalled partitions are looked for by it, once a second"),
-    ("enable.idempotence", "without it a retry could break the order, or write a record twice"),
-    ("delivery.report.only.error", "offsets are committed when results are acknowledged, so it must hear of that"),
-    ("bootstrap.servers", "set `kafka.brokers` instead"),
-    ("metadata.broker.list", "set `kafka.brokers` instead"),
-    ("group.id", "set `kafka.group` instead"),
-];
-
 impl Config {
     /// What deserializing can't check.
     fn validate(&self) -> Result<(), ConfigError> {
         let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
-        for (key, why) in REFUSED {
-            if self.kafka.properties.contains_key(key) {
-                return refuse(&format!("kafka.properties.{key}"), format!("can't be set: {why}"));
-            }
-        }
-        if let Some((key, _)) =
-            self.kafka.properties.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'))
-        {
-            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte".into());
-        }
+        self.validate_cluster()?;
         if self
             .http
             .token
@@ -284,19 +268,6 @@ impl Config {
                 "http.token",
                 "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one".into(),
             );
-        }
-        if self.kafka.brokers.trim().is_empty() {
-            return refuse("kafka.brokers", "is empty".into());
-        }
-        if self.kafka.group.is_empty() {
-            return refuse("kafka.group", "is empty".into());
-        }
-        if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
-            return refuse("input.topics", "names no topic".into());
-        }
-        let mut topics = HashSet::new();
-        if let Some(twice) = self.input.topics.iter().find(|topic| !topics.insert(*topic)) {
-            return refuse("input.topics", format!("names `{twice}` twice"));
         }
         let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
         let own = own.map(|pointer| ("taggers", pointer));
@@ -312,17 +283,6 @@ impl Config {
         }
         if self.input.text.is_empty() {
             return refuse("input.text", "names no field".into());
-        }
-        for (key, topic) in [("output.topic", &self.output.topic), ("output.dead_letters", &self.output.dead_letters)] {
-            if topic.is_empty() {
-                return refuse(key, "is empty".into());
-            }
-            if self.input.topics.contains(topic) {
-                return refuse(key, format!("`{topic}` is an input topic too: its records would go round for ever"));
-            }
-        }
-        if self.output.topic == self.output.dead_letters {
-            return refuse("output.dead_letters", "must not be `output.topic`".into());
         }
         self.validate_taggers()?;
         self.validate_shadow()?;

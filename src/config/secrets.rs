@@ -73,7 +73,7 @@ fn both(key: &str) -> ConfigError {
     ConfigError::Value { key: key.into(), why: format!("is given, and `{key}{SUFFIX}` too: give one of them") }
 }
 
-/// A file's text, without the newline that editors and `echo` leave at its end.
+/// A file's text, without the byte order mark that editors leave before it, and the newline at its end.
 fn read(key: &str, path: &Path) -> Result<String, ConfigError> {
     let refuse = |why: String| ConfigError::Value { key: key.into(), why: format!("names {}: {why}", path.display()) };
     let mut text = String::new();
@@ -82,6 +82,9 @@ fn read(key: &str, path: &Path) -> Result<String, ConfigError> {
         io::ErrorKind::InvalidData => refuse("it is not UTF-8".into()),
         _ => refuse(error.to_string()),
     })?;
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
     let length = text.trim_end_matches(['\r', '\n']).len();
     match length {
         0 => Err(refuse("it is empty".into())),

@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kinds::{Size, TimeOrOff};
 use super::location::Location;
 use super::{Batch, Config, ConfigError, Device, GpuSettings, layers};
 
@@ -19,20 +20,24 @@ pub struct Model {
     #[schemars(with = "String")]
     pub path: Location,
     /// Which of its ONNX files: `fp32`, `fp16`, `int8` or a file's name. Without it, `model.onnx`, or what there is.
+    #[schemars(example = &"int8")]
     pub variant: Option<String>,
     /// `auto` (CUDA if it is there, else CPU), `cpu`, `cuda`, `cuda:N`, `tensorrt` or `tensorrt:N`.
     #[schemars(with = "String")]
     pub device: Device,
     /// How many batches it runs at once, each in a session of its own. Without it, one for each core, 4 at most; 1 on a
     /// GPU.
+    #[schemars(example = 2)]
     pub sessions: Option<NonZeroUsize>,
     /// Cores for each session: more of them make one batch quicker, and all together slower. Without it, its share.
+    #[schemars(example = 2)]
     pub threads: Option<NonZeroUsize>,
     /// The most memory of a GPU that a model takes beside its weights, such as `8GiB`; without it, as much as batches
     /// need. It is that of each session.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<Size>", example = &"8GiB")]
     pub gpu_memory: Option<ByteSize>,
     /// The most tokens that the model is fed at once, special ones included. Without it, as many as it has positions for.
+    #[schemars(example = 256)]
     pub max_tokens: Option<NonZeroUsize>,
     /// Whether a document's tags must be the same whatever else is in its batch. It matters for graphs with dynamic int8
     /// alone, which are then run one row a batch, and slower: all others are so anyway.
@@ -40,8 +45,10 @@ pub struct Model {
     /// What is done with documents that are longer.
     pub long_documents: LongDocuments,
     /// Tokens of a window, special ones included; without it, `max_tokens`.
+    #[schemars(example = 256)]
     pub window: Option<NonZeroUsize>,
     /// Tokens that a window shares with the one before it; without it, an eighth of the window.
+    #[schemars(example = 32)]
     pub stride: Option<usize>,
     /// How the windows' class scores become the document's.
     pub window_scores: WindowScores,
@@ -49,11 +56,12 @@ pub struct Model {
     pub aggregation: Aggregation,
     /// Least scores, by label or entity type: a class below its own becomes null, an entity is left out. They replace
     /// those that the model brings.
+    #[schemars(example = serde_json::json!({"spam": 0.9}))]
     pub thresholds: BTreeMap<String, f32>,
     /// How often the files of models in directories are looked at: once changed, and then unchanged for as long, they
     /// are loaded. `off` leaves that to SIGHUP and `POST /models/reload`.
     #[serde(deserialize_with = "layers::interval", serialize_with = "humantime_serde::serialize")]
-    #[schemars(with = "String")]
+    #[schemars(with = "TimeOrOff")]
     pub watch: Duration,
 }
 
@@ -88,6 +96,7 @@ pub struct Shadow {
     pub path: Location,
     /// As `model.variant`.
     #[serde(default)]
+    #[schemars(example = &"int8")]
     pub variant: Option<String>,
     /// The share of the documents that it is tried on, up to 1. The same documents each time.
     #[serde(default = "Shadow::usual_sample")]
@@ -97,11 +106,6 @@ pub struct Shadow {
 impl Shadow {
     fn usual_sample() -> f64 {
         0.1
-    }
-
-    /// With every key that there may be.
-    pub(super) fn example() -> Self {
-        Self { path: Model::default().path, variant: None, sample: Self::usual_sample() }
     }
 }
 
@@ -151,18 +155,22 @@ pub enum Aggregation {
 #[serde(deny_unknown_fields)]
 pub struct Tagger {
     /// Its name, and its tag's. (Those of a model with several heads have the heads' names, unless `head` picks one.)
+    #[schemars(example = &"people")]
     pub name: String,
     /// Its model, if it is not `model`. Taggers of the same model and texts run it once.
     #[serde(default)]
     pub model: TaggerModel,
     /// The one head to use of a model that has several.
     #[serde(default)]
+    #[schemars(example = &"spam")]
     pub head: Option<String>,
     /// JSON pointers to the texts that it reads, instead of `input.text`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "layers::some_list")]
+    #[schemars(example = ["/title"])]
     pub text: Option<Vec<String>>,
     /// The labels (or entity types) to keep; without it, all. A best label that is not kept becomes null.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "layers::some_list")]
+    #[schemars(example = ["PER", "ORG"])]
     pub labels: Option<Vec<String>>,
     /// As in `model`.
     #[serde(default)]
@@ -175,9 +183,11 @@ pub struct Tagger {
     pub long_documents: Option<LongDocuments>,
     /// As in `model`.
     #[serde(default)]
+    #[schemars(example = 256)]
     pub window: Option<NonZeroUsize>,
     /// As in `model`.
     #[serde(default)]
+    #[schemars(example = 32)]
     pub stride: Option<usize>,
     /// As in `model`.
     #[serde(default)]
@@ -192,11 +202,13 @@ pub struct TaggerModel {
     #[schemars(with = "Option<String>")]
     pub path: Option<Location>,
     /// As in `model`, but that of `model` is for its path alone.
+    #[schemars(example = &"int8")]
     pub variant: Option<String>,
     /// As in `model`.
     #[schemars(with = "Option<String>")]
     pub device: Option<Device>,
     /// As in `model`.
+    #[schemars(example = 256)]
     pub max_tokens: Option<NonZeroUsize>,
     /// As in `model`.
     pub consistent: Option<bool>,

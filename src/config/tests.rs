@@ -1,3 +1,6 @@
+mod mistakes;
+mod texts;
+
 use std::collections::HashMap;
 
 use super::*;
@@ -40,16 +43,19 @@ fn a_cache_is_off_or_of_a_size_that_makes_sense() {
     let size = |size: &str| parse("", &[], &[&format!("cache.size={size}")]).map(|config| config.cache.size.as_u64());
     assert_eq!(size("0"), Ok(0));
     assert_eq!(parse("cache: {size: 64MiB}", &[], &[]).unwrap().cache.size, ByteSize::mib(64));
-    assert_eq!(size("64").unwrap_err(), "`cache.size` is 64 B: must be 64.0 KiB or more, or 0 for none");
+    assert_eq!(size("64").unwrap_err(), "--set: `cache.size` is 64 B: must be 64.0 KiB or more, or 0 for none");
 }
 
 #[test]
 fn an_unknown_key_names_the_nearest_one() {
     assert_eq!(
         parse("batch: {token: 1}", &[], &[]).unwrap_err(),
-        "unknown key `batch.token`: did you mean `batch.tokens`?"
+        "line 1: unknown key `batch.token`: did you mean `batch.tokens`?"
     );
-    assert_eq!(parse("topics: [a]", &[], &[]).unwrap_err(), "unknown key `topics`: did you mean `input.topics`?");
+    assert_eq!(
+        parse("topics: [a]", &[], &[]).unwrap_err(),
+        "line 1: unknown key `topics`: did you mean `input.topics`?"
+    );
     assert!(parse("", &[("TAGBERT__BATCH__TOKNES", "1")], &[]).unwrap_err().contains("`batch.tokens`"));
     assert!(parse("", &[], &["zzzzzzzzzzzzzzzz=1"]).unwrap_err().contains("unknown key"));
 }
@@ -80,7 +86,7 @@ fn a_property_of_a_later_layer_wins_however_it_is_written() {
 
 #[test]
 fn properties_that_break_a_promise_are_refused_with_the_reason() {
-    for (key, why) in REFUSED {
+    for (key, why) in cluster::REFUSED {
         let error = parse("", &[], &[&format!("kafka.properties.{key}=false")]).unwrap_err();
         assert!(error.contains(key) && error.contains(why), "{error}");
     }
@@ -109,7 +115,7 @@ fn values_that_cannot_work_are_refused_by_name() {
         ("input.topics=a,a", "twice"),
         ("input.text=/a~2", "JSON pointer"),
         ("kafka.properties=x", "must be a map"),
-        ("model.watch=often", "nor `off`"),
+        ("model.watch=often", "or `off`"),
         ("shadow.sample=0.5", "path"),
         ("shadow.pth=x", "did you mean `shadow.path`?"),
     ] {
@@ -174,7 +180,7 @@ fn a_secret_that_cannot_be_read_is_refused_with_its_key_and_path() {
         (key, file(&vec![b'x'; (1 << 20) + 1]).into_temp_path().as_ref(), "more than"),
     ] {
         let error = parse("", &[], &[&set(key, path)]).unwrap_err();
-        assert!(error.starts_with(&format!("`{key}` names {}: ", path.display())) && error.contains(why), "{error}");
+        assert!(error.contains(&format!("`{key}` names {}: ", path.display())) && error.contains(why), "{error}");
     }
     let (one, nul) = (file(b"hunter2"), file(b"hunter\x002"));
     let refused = |sets: &[&str], expected: &str| {

@@ -171,10 +171,10 @@ const LISTEN: Duration = Duration::from_millis(200);
 pub fn metadata(config: &Config) -> Result<Metadata> {
     let client = consumer(config, 1).set("statistics.interval.ms", "0").create_with_context(Witness::default());
     let client: BaseConsumer<Witness> = client.map_err(refused)?;
-    ask(&client).with_context(|| format!("kafka.brokers: no connection to {}", config.kafka.brokers))
+    ask(&client, config).with_context(|| format!("kafka.brokers: no connection to {}", config.kafka.brokers))
 }
 
-fn ask(client: &BaseConsumer<Witness>) -> Result<Metadata> {
+fn ask(client: &BaseConsumer<Witness>, config: &Config) -> Result<Metadata> {
     let deadline = Instant::now() + REQUEST_TIMEOUT;
     loop {
         let error = match client.fetch_metadata(None, LOOK) {
@@ -193,7 +193,10 @@ fn ask(client: &BaseConsumer<Witness>) -> Result<Metadata> {
         if Instant::now() >= deadline {
             let last = witness.last.lock().unwrap_or_else(PoisonError::into_inner).take();
             let last = last.unwrap_or_else(|| plain(&error));
-            bail!("no answer in {} s: {last}: see also `security.protocol`", REQUEST_TIMEOUT.as_secs());
+            let protocol =
+                config.kafka.properties.get("security.protocol").map_or("PLAINTEXT, unless set", String::as_str);
+            let seconds = REQUEST_TIMEOUT.as_secs();
+            bail!("no answer in {seconds} s: {last}; `security.protocol` is {protocol}: is the listener of that kind?");
         }
     }
 }
@@ -297,8 +300,11 @@ impl ClientContext for Log {
         log(level, facility, message);
     }
 
-    fn error(&self, _: KafkaError, reason: &str) {
-        tracing::warn!("consumer: {reason}");
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That a partition is read to its end is what whoever asked for it waits for.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!("consumer: {reason}");
+        }
     }
 }
 

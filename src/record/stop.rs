@@ -6,12 +6,24 @@ use std::sync::{Mutex, PoisonError};
 /// Set once, by a signal or by the first error that can't be survived.
 #[derive(Debug, Default)]
 pub struct Stop {
+    begun: AtomicBool,
     requested: AtomicBool,
     abandoned: AtomicBool,
     failure: Mutex<Option<anyhow::Error>>,
 }
 
 impl Stop {
+    /// Says that from now on something may be in flight, which a stop has to wait for.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// Whether anything may be in flight.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
     /// Asks for a clean stop.
     pub fn request(&self) {
         self.requested.store(true, Ordering::Release);

@@ -6,8 +6,12 @@
 
 pub mod health;
 pub mod metrics;
+mod otlp;
 
 use std::io::{self, IsTerminal};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use opentelemetry::KeyValue;
@@ -15,16 +19,21 @@ use opentelemetry::global;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_otlp::{MetricExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::Registry;
 use tracing_subscriber::EnvFilter;
 
+use self::otlp::{Patient, Receiver};
+
 /// Starts logging. `RUST_LOG` filters it; without it, `usual` does.
 pub fn log(usual: &str) {
     let filter = EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that nobody reads any more is no reason to stop: the library would panic when it says so.
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     // A second call, as tests of the library make it, changes nothing.
     let _ = if io::stderr().is_terminal() {
         subscriber.with_target(false).compact().try_init()
@@ -40,7 +49,11 @@ pub struct Telemetry {
     pub registry: Registry,
     metrics: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
+    receivers: Vec<Arc<Receiver>>,
 }
+
+/// How long the end of a worker waits for the last metrics and traces to be sent.
+const LAST: Duration = Duration::from_millis(1500);
 
 impl Telemetry {
     /// Sets the exporters up. Call it within a tokio runtime: gRPC needs one.
@@ -60,19 +73,30 @@ impl Telemetry {
             .build()
             .context("metrics for Prometheus")?;
         let mut metrics = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(prometheus);
+        let mut receivers: Vec<Arc<Receiver>> = Vec::new();
+        // One that gets both signals is away for both, and back for both.
+        let mut receiver = |signal| {
+            let new = Receiver::of(signal);
+            let known = receivers.iter().find(|known| known.is(&new)).map(Arc::clone);
+            known.unwrap_or_else(|| {
+                receivers.push(Arc::clone(&new));
+                new
+            })
+        };
         if exports_to("METRICS") {
             let exporter = MetricExporter::builder().build().context("OTLP export of metrics")?;
-            metrics = metrics.with_periodic_exporter(exporter);
+            metrics = metrics.with_periodic_exporter(Patient { exporter, to: receiver("METRICS") });
         }
         let traces = exports_to("TRACES").then(|| {
             let exporter = SpanExporter::builder().build().context("OTLP export of traces")?;
+            let exporter = Patient { exporter, to: receiver("TRACES") };
             anyhow::Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
         });
         let traces = traces.transpose()?;
         if let Some(traces) = &traces {
             global::set_tracer_provider(traces.clone());
         }
-        Ok(Self { registry, metrics: metrics.build(), traces })
+        Ok(Self { registry, metrics: metrics.build(), traces, receivers })
     }
 
     /// What instruments are made of.
@@ -87,13 +111,26 @@ impl Telemetry {
         self.traces.is_some()
     }
 
-    /// Sends what is left.
+    /// Sends what is left, unless that takes too long: the receivers may be away.
     pub fn stop(self) {
-        let traces = self.traces.map(|traces| traces.shutdown());
-        for result in traces.into_iter().chain([self.metrics.shutdown()]) {
-            if let Err(error) = result {
-                tracing::warn!("telemetry: {error}");
-            }
+        let Self { metrics, traces, receivers, .. } = self;
+        for receiver in &receivers {
+            receiver.leave();
+        }
+        let (done, all_done) = mpsc::channel();
+        let last = move || {
+            let results = [traces.map(|traces| traces.shutdown()), Some(metrics.shutdown())];
+            let _ = done.send(results.into_iter().flatten().collect::<Result<Vec<_>, _>>());
+        };
+        // A thread of its own, which the end of the process takes along.
+        if thread::Builder::new().name("telemetry".into()).spawn(last).is_err() || receivers.is_empty() {
+            return;
+        }
+        match all_done.recv_timeout(LAST) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("OTLP: {error}"),
+            // Who answers no more is away, if that was not known yet.
+            Err(_) => receivers.iter().for_each(|receiver| receiver.note("the last", Err(OTelSdkError::Timeout(LAST)))),
         }
     }
 }

@@ -94,6 +94,9 @@ impl Worker {
             Arc::clone(&stop),
             source.pulse(),
         )?;
+        // From here on, a stop has something to leave.
+        stop.begin();
+        source.subscribe(config)?;
         let pipeline = Pipeline::start(config, &live, shadow.clone(), sink, &metrics, &stop)?;
         Ok(Self { source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })
     }

@@ -27,6 +27,11 @@ pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration) ->
             }
         };
         let (name, _) = next().await;
+        // Start-up waits for others, in more places than could be told to stop; nothing of it has to be ended.
+        if !stop.has_begun() {
+            tracing::info!("{name} while starting: leaving at once; no record was read");
+            leave(0);
+        }
         let seconds = timeout.as_secs_f32();
         tracing::info!("{name}: draining, for {seconds} s at most; again to leave at once");
         stop.request();

@@ -1,5 +1,6 @@
 //! From bytes to a document: the id and the text to tag, found by JSON pointers.
 
+mod foreign;
 mod pointers;
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::pointers::{NotFound, Pointers};
+use super::without_mark;
 use crate::config::Config;
 use crate::record::document::Document;
 use crate::record::envelope::Record;
@@ -59,11 +61,15 @@ impl Decoder {
             let (size, limit) = (bytes.len(), self.limit);
             return Err(reject("DocumentTooLarge", format!("{size} bytes are over limits.document, {limit} bytes")));
         }
+        let bytes = without_mark(bytes);
+        if let Some((class, what)) = foreign::format(bytes) {
+            return Err(reject(class, format!("the value is not plain JSON: {what}")));
+        }
         let value = std::str::from_utf8(bytes)
             .map_err(|error| reject("NotUtf8", format!("the value is not UTF-8: {error}")))?;
         let found = self.pointers.find(value).map_err(|error| match error {
             NotFound::NotJson(error) => reject("NotJson", format!("the value is not JSON: {}", without_text(&error))),
-            NotFound::NotAnObject => reject("NotAnObject", "the value is not a JSON object".into()),
+            NotFound::NotAnObject => reject("NotAnObject", foreign::instead_of_an_object(value)),
         })?;
         let texts = self.texts(&found)?;
         let id = found[self.id].unwrap_or(RawValue::NULL).to_owned();
@@ -175,6 +181,14 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_a_document_is_passed_over() {
+        assert_eq!(parts("\u{feff}{\"id\":7,\"body\":\"x\"}"), both("7", "x"));
+        assert_eq!(parts("\u{feff} {\"body\":\"\u{feff}x\"}"), both("null", "\u{feff}x"));
+        assert_eq!(class("\u{feff}\u{feff}{\"body\":\"x\"}"), "NotJson", "one is a mark, two are not");
+        assert_eq!(class("\u{feff}"), "NotJson");
+    }
+
+    #[test]
     fn an_id_stays_as_it_was_and_nothing_else_matters() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         let value = format!(r#"{{"id":123456789012345678901234567890.10,"n":1e400,"deep":{deep},"body":"x"}}"#);
@@ -187,6 +201,7 @@ mod tests {
         assert_eq!(class(r#"{"body":"\ud800"}"#), "NotJson", "a lone surrogate is no text");
         assert_eq!(class(*b"{\"body\":\"\xff\"}"), "NotUtf8");
         assert_eq!(class(r#"["body"]"#), "NotAnObject");
+        assert_eq!(class(*b"\0\0\0\0\x2a{\"body\":\"x\"}"), "SchemaRegistry");
         assert_eq!(class(r#"{"id":1}"#), "TextMissing");
         assert_eq!(class(r#"{"body":5}"#), "TextNotAString");
         assert_eq!(class(r#"{"body":" \n"}"#), "TextEmpty");

@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use super::gauge::gemm::Precision;
 use super::gauge::host::Host;
 use super::gauge::limit::Limit;
 use super::gauge::{Documents, limit, line, spread};
+use super::output;
 use super::sample::Sample;
 use crate::config::Config;
 use crate::tagger::live::Live;
@@ -42,9 +42,9 @@ pub(super) fn run(args: &Bench) -> Result<ExitCode> {
     let figures = measure(&config, &live, &documents, Duration::from_secs(args.seconds))?;
     let report = Report::of(&sample.source, &config, &live.current(), &documents, &figures);
     if args.json {
-        writeln!(stdout(), "{}", serde_json::to_string(&report)?)?;
+        output::print(serde_json::to_string(&report)?)?;
     } else {
-        writeln!(stdout(), "{report}")?;
+        output::print(&report)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -86,7 +86,8 @@ fn measure(config: &Config, models: &Arc<Live>, documents: &Documents, time: Dur
         if number > 0 && started.elapsed() > time {
             break;
         }
-        eprintln!("round {} of {ROUNDS}, {:.0} s so far", number + 1, started.elapsed().as_secs_f64());
+        let so_far = started.elapsed().as_secs_f64();
+        output::say(format_args!("round {} of {ROUNDS}, {so_far:.0} s so far", number + 1));
         // What is left, at the rate of the round before: the first guess may be far off.
         let left = time.saturating_sub(started.elapsed()).as_secs_f64() / (ROUNDS - number) as f64;
         let enough = |seconds: f64| tokens.max(rate * seconds);

@@ -47,7 +47,7 @@ pub enum Command {
     Demo(Demo),
     /// Tag documents of a file or of standard input, without Kafka
     ///
-    /// Enriched records come out as JSON lines, in the order of the input. A line that can't be tagged is reported on
+    /// With --config and --set as for `run`; without --config, documents have their text at `/text`. Enriched records come out as JSON lines, in the order of the input. A line that can't be tagged is reported on
     /// standard error with its number and passed over; the exit code is then 1.
     Tag(Tag),
     /// Check a configuration: parse it, load the model, connect, look for the topics
@@ -120,9 +120,16 @@ pub struct Demo {
 /// `tagbert tag`.
 #[derive(Debug, Args)]
 pub struct Tag {
-    /// The model: a directory, `hf://OWNER/NAME`, `s3://…` or `https://…`
-    #[arg(long, value_name = "PATH", default_value = "models/tagbert-small")]
-    pub model: Location,
+    /// The configuration, in YAML, of which the models, texts, batches and limits count
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a key, such as `limits.document=8MiB`; it beats the environment, which beats the file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The model, instead of the configuration's (`models/tagbert-small` by default): a directory, `hf://OWNER/NAME`,
+    /// `s3://…` or `https://…`
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<Location>,
     /// Which of its ONNX files: fp32, fp16, int8, or a file's name
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,

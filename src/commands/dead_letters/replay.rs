@@ -17,6 +17,7 @@ use super::read::{Letter, Letters};
 use super::send::{Outgoing, Sender};
 use crate::codec::dead_letter;
 use crate::commands::cli::Replay;
+use crate::commands::output;
 use crate::config::Config;
 use crate::record::stop::Stop;
 use crate::worker::signals;
@@ -31,18 +32,20 @@ pub(super) fn run(config: &Config, args: &Replay) -> Result<ExitCode> {
     let letters = Letters::connect(config)?;
     let mut plan = Plan::make(&letters, args)?;
     let Some(sender) = sender else {
-        writeln!(io::stdout(), "would replay {} of {} dead letters{}", plan.count(), plan.all, plan.left)?;
+        output::print(format_args!("would replay {} of {} dead letters{}", plan.count(), plan.all, plan.left))?;
         return Ok(plan.left.exit_code());
     };
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stop = Arc::new(Stop::default());
+    // What is under way is finished, from here on.
+    stop.begin();
     signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout)?;
     let mut run = Run { sender, stop, planned: plan.count(), batch: Vec::new(), sent: 0, refused: 0, shown: None };
     let done = run.send_all(&letters, &plan.offsets);
     plan.left.add(Why::Refused, run.refused);
     plan.left.add(Why::NotYet, run.planned - run.sent - run.refused);
-    writeln!(io::stdout(), "replayed {} of {} dead letters{}", run.sent, plan.all, plan.left)?;
+    output::print(format_args!("replayed {} of {} dead letters{}", run.sent, plan.all, plan.left))?;
     done.map(|()| plan.left.exit_code())
 }
 
@@ -128,7 +131,7 @@ impl Plan {
                 if args.dry_run {
                     let id = letter.id();
                     let line = why.map_or_else(|| announce(letter, letters), |why| format!("{id}: {why}"));
-                    writeln!(io::stdout(), "{line}")?;
+                    writeln!(io::stdout(), "{line}").map_err(output::unwritten)?;
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -230,7 +233,7 @@ impl Run {
         let refused = self.sender.send(&batch)?;
         for (letter, why) in &refused {
             let (partition, offset) = letter.from;
-            eprintln!("{partition}/{offset}: {} refused it: {why}", line(&letter.topic));
+            output::say(format_args!("{partition}/{offset}: {} refused it: {why}", line(&letter.topic)));
         }
         self.refused += refused.len() as u64;
         self.sent += (batch.len() - refused.len()) as u64;

@@ -5,7 +5,7 @@ mod corpus;
 mod report;
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write, stderr, stdout};
+use std::io::{BufWriter, IsTerminal, Write, stderr};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use self::broker::{Broker, Feeder, Reader};
 use self::corpus::Corpus;
 use self::report::Report;
 use super::cli::Demo;
+use super::output;
 use crate::config::{self, Config};
 use crate::telemetry::metrics::Metrics;
 use crate::worker::lifecycle::Worker;
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
                 }
                 if report.out <= SHOWN {
                     progress.clear();
-                    writeln!(stdout(), "{}", report::for_people(&tagged))?;
+                    output::print(report::for_people(&tagged))?;
                 }
             }
         }
@@ -79,11 +80,11 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
     if let Some(output) = &mut output {
         output.flush().context("--output")?;
     }
-    writeln!(stdout(), "{summary}\n{report}")?;
+    output::print(format_args!("{summary}\n{report}"))?;
     let (missing, repeated) = (report.missing(), report.repeated);
     ensure!(missing == 0 && repeated == 0, "{missing} documents are missing, {repeated} came more than once");
     ensure!(summary.given_up() == 0, "{} documents were given up", summary.given_up());
-    writeln!(stdout(), "every document is accounted for")?;
+    output::print("every document is accounted for")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,12 +112,15 @@ impl Progress {
         let fill = metrics.rows.get() as f64 / metrics.batches.get().max(1) as f64;
         let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         let total = self.total;
-        eprint!("{start}{done}/{total} documents  {rate:.1} documents/s  lag {lag}  {fill:.1} documents a batch{end}");
+        let _ = write!(
+            stderr(),
+            "{start}{done}/{total} documents  {rate:.1} documents/s  lag {lag}  {fill:.1} documents a batch{end}"
+        );
     }
 
     fn clear(&self) {
         if self.terminal {
-            eprint!("\r\x1b[K");
+            let _ = write!(stderr(), "\r\x1b[K");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::cli::{Inspect, Model};
+use super::output;
 use crate::config::{Config, Device, LongDocuments, Model as ModelConfig};
 use crate::model::vet::{self, Limits};
 
@@ -37,9 +38,9 @@ fn inspect(args: &Inspect) -> Result<()> {
     }
     let inspection = inspection::of(&config)?;
     if args.json {
-        println!("{}", serde_json::to_string(&inspection)?);
+        output::print(serde_json::to_string(&inspection)?)?;
     } else {
-        print!("{}", super::plain(&show::text(&inspection)));
+        output::print(super::plain(&show::text(&inspection)).trim_end_matches('\n'))?;
     }
     Ok(())
 }

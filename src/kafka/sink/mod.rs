@@ -305,7 +305,7 @@ fn safe(metrics: &Metrics, parcel: &Parcel) {
         Kind::Enriched(_) => &metrics.enriched,
         Kind::Tombstone => &metrics.tombstones,
         Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => metrics.dead_letters_of(rejection.stage),
-        Kind::Skipped => &metrics.skipped,
+        Kind::Skipped(_) => &metrics.skipped,
     }
     .add(1);
     metrics.acknowledged(parcel.fetched);

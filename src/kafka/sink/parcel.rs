@@ -40,7 +40,7 @@ pub(super) enum Kind {
     /// A dead letter without the record's key, value and headers, since with them it was refused as well.
     BareDeadLetter(Rejection),
     /// Nothing is sent.
-    Skipped,
+    Skipped(Rejection),
 }
 
 /// Which topic a message is for.
@@ -81,9 +81,12 @@ impl Parcel {
         Self { origin, kind: kind(body), fetched, receipt, record, timestamp, span, _permit: permit }
     }
 
-    /// True for what could not be tagged or delivered.
-    pub fn is_rejected(&self) -> bool {
-        matches!(self.kind, Kind::DeadLetter(_) | Kind::BareDeadLetter(_) | Kind::Skipped)
+    /// Why it could not be tagged or delivered.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match &self.kind {
+            Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) | Kind::Skipped(rejection) => Some(rejection),
+            Kind::Enriched(_) | Kind::Tombstone => None,
+        }
     }
 
     /// About the size of the message, in bytes.
@@ -101,7 +104,7 @@ impl Parcel {
             Kind::Tombstone => (To::Output, key, None, self.span.propagate(own.clone())),
             Kind::DeadLetter(rejection) => (To::DeadLetters, key, value, Some(self.explain(own.clone(), rejection))),
             Kind::BareDeadLetter(rejection) => (To::DeadLetters, None, None, Some(self.explain(None, rejection))),
-            Kind::Skipped => return None,
+            Kind::Skipped(_) => return None,
         };
         let headers = headers::with_record_id(headers, &self.origin.record_id());
         Some(Contents { to, key, value, headers, timestamp: self.timestamp })
@@ -120,7 +123,7 @@ impl Parcel {
     pub fn instead(&mut self, error: RDKafkaErrorCode, policy: Policy) -> Result<(), Rejection> {
         let class = if is_size(error) { "RecordTooLarge" } else { "RecordRefused" };
         let timestamp = if error == RDKafkaErrorCode::InvalidTimestamp { self.timestamp.take() } else { None };
-        self.kind = match std::mem::replace(&mut self.kind, Kind::Skipped) {
+        self.kind = match &self.kind {
             Kind::Enriched(_) | Kind::Tombstone => {
                 let message = format!("the output topic refused the result: {error}");
                 let rejection = Rejection::new(Stage::Sink, class, message);
@@ -130,7 +133,7 @@ impl Parcel {
                 rejected(rejection, policy)?
             }
             // Without its timestamp it may pass.
-            letter @ Kind::DeadLetter(_) if timestamp.is_some() => letter,
+            Kind::DeadLetter(rejection) if timestamp.is_some() => Kind::DeadLetter(rejection.clone()),
             Kind::DeadLetter(rejection) => {
                 let bytes = self.record.size();
                 let message = format!(
@@ -138,13 +141,13 @@ impl Parcel {
                     rejection.message
                 );
                 self.timestamp = None;
-                Kind::BareDeadLetter(Rejection { message, ..rejection })
+                Kind::BareDeadLetter(Rejection { message, ..rejection.clone() })
             }
             Kind::BareDeadLetter(rejection) => {
                 let message = format!("{}; the dead-letter topic refused even that: {error}", rejection.message);
-                return Err(Rejection { message, ..rejection });
+                return Err(Rejection { message, ..rejection.clone() });
             }
-            Kind::Skipped => Kind::Skipped,
+            Kind::Skipped(rejection) => Kind::Skipped(rejection.clone()),
         };
         Ok(())
     }
@@ -153,7 +156,7 @@ impl Parcel {
 fn rejected(rejection: Rejection, policy: Policy) -> Result<Kind, Rejection> {
     match policy {
         Policy::DeadLetter => Ok(Kind::DeadLetter(rejection)),
-        Policy::Skip => Ok(Kind::Skipped),
+        Policy::Skip => Ok(Kind::Skipped(rejection)),
         Policy::Stop => Err(rejection),
     }
 }

@@ -88,7 +88,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Connects, looks for the topics, and subscribes. With `until_end`, the end offsets are taken now.
+    /// Connects, and looks for the topics. With `until_end`, the end offsets are taken now.
     ///
     /// # Errors
     /// When a property is wrong, the cluster can't be reached, or a topic is missing.
@@ -114,8 +114,6 @@ impl Source {
             topics.look(answer.unwrap_or_default());
         }
         let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
-        let names: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&names).context("can't subscribe to the input topics")?;
         Ok(Self {
             consumer,
             ledger,
@@ -140,6 +138,15 @@ impl Source {
             committing: None,
             last_record: Instant::now(),
         })
+    }
+
+    /// Joins the group.
+    ///
+    /// # Errors
+    /// When the client library does not take the topics.
+    pub fn subscribe(&self, config: &Config) -> Result<()> {
+        let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).context("can't subscribe to the input topics")
     }
 
     /// The consumer, for who needs to know its group, and only asks (G-41).

@@ -1,0 +1,155 @@
+//! What can be known to be wrong with the way to the cluster before anything is asked of it.
+
+use std::collections::HashSet;
+
+use super::{Config, ConfigError, near};
+
+/// Properties that would break a promise, or that tagbert sets by another name (G-11).
+pub(super) const REFUSED: [(&str, &str); 11] = [
+    ("enable.auto.commit", "offsets are committed only when every result is acknowledged"),
+    ("enable.auto.offset.store", "offsets are committed only when every result is acknowledged"),
+    ("transactional.id", "transactions are tagbert's own affair"),
+    ("isolation.level", "aborted records must never be read as documents"),
+    ("enable.partition.eof", "the ends of partitions are looked for by it"),
+    ("statistics.interval.ms", "lag and stalled partitions are looked for by it, once a second"),
+    ("enable.idempotence", "without it a retry could break the order, or write a record twice"),
+    ("delivery.report.only.error", "offsets are committed when results are acknowledged, so it must hear of that"),
+    ("bootstrap.servers", "set `kafka.brokers` instead"),
+    ("metadata.broker.list", "set `kafka.brokers` instead"),
+    ("group.id", "set `kafka.group` instead"),
+];
+
+/// What `security.protocol` may be.
+const PROTOCOLS: [&str; 4] = ["ssl", "sasl_ssl", "sasl_plaintext", "plaintext"];
+
+/// The mechanisms of SASL that this build has.
+const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+
+impl Config {
+    pub(super) fn validate_cluster(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
+        let properties = &self.kafka.properties;
+        for (key, why) in REFUSED {
+            if properties.contains_key(key) {
+                return refuse(&format!("kafka.properties.{key}"), format!("can't be set: {why}"));
+            }
+        }
+        if let Some((key, _)) = properties.iter().find(|(key, value)| key.contains('\0') || value.contains('\0')) {
+            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte".into());
+        }
+        if self.kafka.brokers.trim().is_empty() {
+            return refuse("kafka.brokers", "is empty".into());
+        }
+        if self.kafka.group.is_empty() {
+            return refuse("kafka.group", "is empty".into());
+        }
+        self.validate_security()?;
+        self.validate_topics()
+    }
+
+    /// The library says "recompile librdkafka", or nothing until nobody answers.
+    fn validate_security(&self) -> Result<(), ConfigError> {
+        let refuse = |name: &str, why: String| Err(ConfigError::Value { key: format!("kafka.properties.{name}"), why });
+        let given = |name: &str| self.kafka.properties.get(name).map(String::as_str);
+        let protocol = given("security.protocol").unwrap_or("plaintext").to_lowercase();
+        if !PROTOCOLS.contains(&protocol.as_str()) {
+            let meant = near::word(&protocol.replace('-', "_"), &PROTOCOLS).map(str::to_uppercase);
+            let meant = meant.map(|meant| format!("did you mean `{meant}`? It ")).unwrap_or_default();
+            let why = format!("is `{protocol}`: {meant}must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL");
+            return refuse("security.protocol", why);
+        }
+        let named = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find_map(|name| Some((name, given(name)?)));
+        match named {
+            Some((name, mechanism)) if !protocol.starts_with("sasl") => refuse(
+                name,
+                format!(
+                    "is `{mechanism}`, but no login is made over {}: set `security.protocol: SASL_SSL` too \
+                     (or SASL_PLAINTEXT, where the network is your own)",
+                    protocol.to_uppercase()
+                ),
+            ),
+            Some((name, mechanism)) => self.validate_mechanism(name, mechanism),
+            None if protocol.starts_with("sasl") => refuse(
+                "sasl.mechanism",
+                format!(
+                    "is missing, which `security.protocol: {}` needs: it must be {}",
+                    protocol.to_uppercase(),
+                    in_words(&MECHANISMS)
+                ),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_mechanism(&self, name: &str, mechanism: &str) -> Result<(), ConfigError> {
+        let refuse = |name: &str, why: String| Err(ConfigError::Value { key: format!("kafka.properties.{name}"), why });
+        let given = |name: &str| self.kafka.properties.get(name).is_some_and(|value| !value.is_empty());
+        if !MECHANISMS.contains(&mechanism) {
+            let lower = MECHANISMS.map(str::to_lowercase);
+            let meant = near::word(mechanism, &lower.each_ref().map(String::as_str)).map(str::to_uppercase);
+            let meant = meant.map(|meant| format!("did you mean `{meant}`? It ")).unwrap_or_default();
+            let why = format!("is `{mechanism}`: {meant}must be {} (Kerberos is not built in)", in_words(&MECHANISMS));
+            return refuse(name, why);
+        }
+        if mechanism == "OAUTHBEARER" {
+            let ways = ["sasl.oauthbearer.method", "enable.sasl.oauthbearer.unsecure.jwt"];
+            if ways.iter().any(|way| given(way)) {
+                return Ok(());
+            }
+            return refuse(
+                "sasl.oauthbearer.method",
+                "is missing, which OAUTHBEARER needs: `oidc`, with `sasl.oauthbearer.client.id`, \
+                 `sasl.oauthbearer.client.secret` and `sasl.oauthbearer.token.endpoint.url`"
+                    .into(),
+            );
+        }
+        match ["sasl.username", "sasl.password"].into_iter().find(|name| !given(name)) {
+            Some(missing) => {
+                refuse(missing, format!("is missing, which {mechanism} needs; `{missing}_file` may name a file"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn validate_topics(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
+        if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
+            return refuse("input.topics", "names no topic".into());
+        }
+        let outputs = [("output.topic", &self.output.topic), ("output.dead_letters", &self.output.dead_letters)];
+        let inputs = self.input.topics.iter().map(|topic| ("input.topics", topic));
+        for (key, topic) in inputs.chain(outputs) {
+            if topic.is_empty() {
+                return refuse(key, "is empty".into());
+            }
+            let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if !topic.chars().all(is_known) || topic.len() > 249 || [".", ".."].contains(&topic.as_str()) {
+                let is_pattern = topic.contains(['^', '*', '$', '[', '(', '|', '?', '+', '\\']);
+                let what = if is_pattern { "a pattern: each topic is named" } else { "no topic's name" };
+                let why = format!(
+                    "has `{}`, {what}; up to 249 letters, digits, `.`, `_` and `-` make a name, such as `documents`",
+                    topic.escape_debug()
+                );
+                return refuse(key, why);
+            }
+        }
+        let mut topics = HashSet::new();
+        if let Some(twice) = self.input.topics.iter().find(|topic| !topics.insert(*topic)) {
+            return refuse("input.topics", format!("names `{twice}` twice"));
+        }
+        for (key, topic) in outputs {
+            if self.input.topics.contains(topic) {
+                return refuse(key, format!("`{topic}` is an input topic too: its records would go round for ever"));
+            }
+        }
+        if self.output.topic == self.output.dead_letters {
+            return refuse("output.dead_letters", "must not be `output.topic`".into());
+        }
+        Ok(())
+    }
+}
+
+fn in_words(all: &[&str]) -> String {
+    let (last, others) = all.split_last().unwrap_or((&"", &[]));
+    format!("{} or {last}", others.join(", "))
+}

@@ -1,0 +1,44 @@
+//! What is a text stays as it was written.
+
+use super::{file, parse};
+
+#[test]
+fn texts_are_taken_as_they_are_written_in_every_layer() {
+    for text in ["007", "1e3", "12345678901234567890", "no", "0123", "1.10", "0x1F", "null", "True", "2026-11-28"] {
+        // In YAML, what reads like nothing is quoted.
+        let written = if text == "null" { "'null'" } else { text };
+        let yaml = format!(
+            "kafka: {{group: {written}, properties: {{client.id: {written}, sasl: {{username: {written}}}}}}}\n\
+             input: {{topics: [{written}]}}\noutput: {{topic: {text}.out, dead_letters: {text}.dead}}\n\
+             model: {{path: {written}, variant: {written}, thresholds: {{{written}: 0.5}}}}\n\
+             taggers: [{{name: {written}, head: {written}, labels: [{written}]}}]\n"
+        );
+        let file = parse(&yaml, &[], &[]).unwrap();
+        let variables = ["GROUP", "PROPERTIES__CLIENT__ID", "PROPERTIES__SASL__USERNAME"];
+        let variables = variables.map(|name| format!("TAGBERT__KAFKA__{name}"));
+        let environment: Vec<_> = variables.iter().map(|name| (name.as_str(), text)).collect();
+        let environment = parse("", &environment, &[]).unwrap();
+        let sets = ["group", "properties.client.id", "properties.sasl.username"];
+        let sets = sets.map(|key| format!("kafka.{key}={text}"));
+        let set = parse("", &[], &sets.each_ref().map(String::as_str)).unwrap();
+        for config in [&file, &environment, &set] {
+            assert_eq!(config.kafka.group, text);
+            assert_eq!(config.kafka.properties["client.id"], text);
+            assert_eq!(config.kafka.properties["sasl.username"], text);
+        }
+        assert_eq!((file.input.topics[0].as_str(), file.model.variant.as_deref()), (text, Some(text)));
+        assert_eq!(file.model.path.to_string(), text);
+        assert!(file.model.thresholds.contains_key(text));
+        let tagger = &file.taggers()[0];
+        assert_eq!((tagger.name.as_deref(), tagger.head.as_deref()), (Some(text), Some(text)));
+        assert_eq!(tagger.labels.as_deref(), Some(&[text.to_owned()][..]));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_configuration_or_a_secret() {
+    assert_eq!(parse("\u{feff}kafka: {group: a}", &[], &[]).unwrap().kafka.group, "a");
+    let password = file("\u{feff}hunter2\r\n".as_bytes());
+    let set = format!("kafka.properties.sasl.password_file={}", password.path().display());
+    assert_eq!(parse("", &[], &[&set]).unwrap().kafka.properties["sasl.password"], "hunter2");
+}

@@ -1,0 +1,237 @@
+//! YAML as it is written: every scalar is text, so that nobody's password becomes a number. What a text means is for the
+//! key to say.
+
+use std::collections::HashMap;
+
+use config::{Map, Value, ValueKind};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
+
+use super::ConfigError;
+
+/// No configuration is deeper.
+const DEPTH: usize = 64;
+
+/// More than that is an alias of aliases gone wild.
+const NODES: usize = 100_000;
+
+/// The keys and values of a file, each with its line for an origin.
+///
+/// # Errors
+/// When it is no YAML, or none that a configuration can be.
+pub(super) fn read(yaml: &str) -> Result<Map<String, Value>, ConfigError> {
+    let yaml = yaml.trim_start_matches('\u{feff}');
+    let mut reader = Reader { events: Parser::new_from_str(yaml), anchors: HashMap::new(), nodes: 0, depth: 0 };
+    let root = reader.documents()?;
+    match root.kind {
+        ValueKind::Nil => Ok(Map::new()),
+        ValueKind::Table(table) => Ok(table),
+        _ => Err(ConfigError::Yaml("is no map of keys, such as `kafka: {brokers: localhost:9092}`".into())),
+    }
+}
+
+struct Reader<'y> {
+    events: Parser<'y, StrInput<'y>>,
+    anchors: HashMap<usize, Value>,
+    nodes: usize,
+    depth: usize,
+}
+
+type Placed<'y> = (Event<'y>, Span);
+
+impl<'y> Reader<'y> {
+    fn event(&mut self) -> Result<Placed<'y>, ConfigError> {
+        let explain = |error: ScanError| fault(error.marker().line(), &format!("no YAML: {}", error.info()));
+        self.events.next().unwrap_or(Ok((Event::StreamEnd, Span::default()))).map_err(explain)
+    }
+
+    /// The one document of a file.
+    fn documents(&mut self) -> Result<Value, ConfigError> {
+        let mut root = None;
+        loop {
+            match self.event()? {
+                (Event::StreamEnd, _) => return Ok(root.unwrap_or_default()),
+                (Event::StreamStart | Event::Nothing | Event::DocumentStart(_) | Event::DocumentEnd, _) => {}
+                (_, span) if root.is_some() => {
+                    return Err(fault(span.start.line(), "a second document (`---`): a configuration is one"));
+                }
+                event => root = Some(self.node(event, None)?),
+            }
+        }
+    }
+
+    /// A node, at its own line or at that of its key.
+    fn node(&mut self, (event, span): Placed<'y>, line: Option<usize>) -> Result<Value, ConfigError> {
+        let line = line.unwrap_or(span.start.line());
+        self.nodes += 1;
+        if self.nodes > NODES || self.depth > DEPTH {
+            return Err(fault(line, "more than a configuration can be"));
+        }
+        self.depth += 1;
+        let (kind, anchor) = match event {
+            // Empty is null; only what is quoted is a text without characters.
+            Event::Scalar(text, ScalarStyle::Plain, anchor, None) if is_null(&text) => (ValueKind::Nil, anchor),
+            Event::Scalar(text, _, anchor, _) => (ValueKind::String(text.into_owned()), anchor),
+            Event::SequenceStart(anchor, _) => (self.list()?, anchor),
+            Event::MappingStart(anchor, _) => (self.map()?, anchor),
+            Event::Alias(anchor) => match self.anchors.get(&anchor) {
+                Some(known) => {
+                    self.nodes += count(known);
+                    (known.kind.clone(), 0)
+                }
+                None => return Err(fault(line, "an alias (`*name`) of what has not come yet")),
+            },
+            _ => return Err(fault(line, "no value where one is expected")),
+        };
+        self.depth -= 1;
+        let value = Value::new(Some(&format!("line {line}")), kind);
+        if anchor > 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+        Ok(value)
+    }
+
+    fn list(&mut self) -> Result<ValueKind, ConfigError> {
+        let mut elements = Vec::new();
+        loop {
+            match self.event()? {
+                (Event::SequenceEnd, _) => return Ok(ValueKind::Array(elements)),
+                event => elements.push(self.node(event, None)?),
+            }
+        }
+    }
+
+    fn map(&mut self) -> Result<ValueKind, ConfigError> {
+        let mut table = Map::new();
+        loop {
+            let (key, line) = match self.event()? {
+                (Event::MappingEnd, _) => return Ok(ValueKind::Table(table)),
+                (Event::Scalar(key, style, ..), span) => {
+                    let line = span.start.line();
+                    if &*key == "<<" && style == ScalarStyle::Plain {
+                        return Err(fault(line, "a merge (`<<`), which YAML 1.2 does not have: write the keys out"));
+                    }
+                    (key.into_owned(), line)
+                }
+                (_, span) => return Err(fault(span.start.line(), "a key that is no text")),
+            };
+            let event = self.event()?;
+            let value = self.node(event, Some(line))?;
+            if table.contains_key(&key) {
+                return Err(fault(line, &format!("`{}` a second time", key.escape_debug())));
+            }
+            table.insert(key, value);
+        }
+    }
+}
+
+fn is_null(plain: &str) -> bool {
+    matches!(plain, "" | "~" | "null" | "Null" | "NULL")
+}
+
+fn count(value: &Value) -> usize {
+    1 + match &value.kind {
+        ValueKind::Table(table) => table.values().map(count).sum(),
+        ValueKind::Array(elements) => elements.iter().map(count).sum(),
+        _ => 0,
+    }
+}
+
+fn fault(line: usize, what: &str) -> ConfigError {
+    ConfigError::Placed { place: format!("line {line}"), error: Box::new(ConfigError::Yaml(format!("here is {what}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(yaml: &str) -> Option<String> {
+        match read(&format!("a: {yaml}")).unwrap().remove("a").unwrap().kind {
+            ValueKind::String(text) => Some(text),
+            ValueKind::Nil => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_scalar_is_the_text_that_it_is_written_as() {
+        for plain in [
+            "007",
+            "0123",
+            "0o17",
+            "0x1F",
+            "1e3",
+            "1.10",
+            "-0",
+            "+1",
+            ".5",
+            ".inf",
+            ".nan",
+            "1_000",
+            "12:30:45",
+            "12345678901234567890",
+            "true",
+            "True",
+            "no",
+            "on",
+            "y",
+            "2026-11-28",
+            "NaN",
+            "0.1e-7",
+        ] {
+            assert_eq!(text(plain).as_deref(), Some(plain));
+        }
+        assert_eq!(text("'it''s'").as_deref(), Some("it's"));
+        assert_eq!(text(r#""\u0041 # b""#).as_deref(), Some("A # b"));
+        assert_eq!(text("!!int '7'").as_deref(), Some("7"));
+        assert_eq!(text("|\n  one\n  two").as_deref(), Some("one\ntwo\n"));
+    }
+
+    #[test]
+    fn what_is_empty_is_null_and_what_is_quoted_is_text() {
+        for null in ["", "~", "null", "# a comment"] {
+            assert_eq!(text(null), None, "{null}");
+        }
+        assert_eq!(text("''").as_deref(), Some(""));
+        assert_eq!(text("'null'").as_deref(), Some("null"));
+        assert_eq!(text("!!str null").as_deref(), Some("null"));
+    }
+
+    #[test]
+    fn keys_are_texts_too_and_anchors_are_followed() {
+        let table = read("b: &b {007: 010, no: {1.10: x}}\na: *b").unwrap();
+        assert_eq!(table["a"].kind, table["b"].kind);
+        let ValueKind::Table(a) = &table["a"].kind else { panic!() };
+        assert_eq!(a["007"].kind, ValueKind::String("010".into()));
+        assert!(a.contains_key("no"));
+        assert_eq!(table["a"].origin(), Some("line 2"));
+    }
+
+    #[test]
+    fn an_empty_file_and_a_byte_order_mark_are_no_mistakes() {
+        for yaml in ["", "# nothing", "---\n", "\u{feff}", "~"] {
+            assert!(read(yaml).unwrap().is_empty(), "{yaml:?}");
+        }
+        assert_eq!(read("\u{feff}a: 1").unwrap()["a"].kind, ValueKind::String("1".into()));
+    }
+
+    #[test]
+    fn what_a_reader_could_mistake_is_refused_with_its_line() {
+        for (yaml, expected) in [
+            ("a: 1\na: 2", "line 2: here is `a` a second time"),
+            ("a: 1\n---\nb: 2", "line 3: here is a second document"),
+            ("a: &a {b: 1}\nc:\n  <<: *a", "line 3: here is a merge"),
+            ("? [a]\n: b", "a key that is no text"),
+            ("a: &a [*a]", "an alias"),
+            ("- a", "is no map of keys"),
+            ("a: 1\n\tb: 2", "found a tab"),
+            ("a: [1", "line"),
+            ("a: @secret", "line 1"),
+        ] {
+            let error = read(yaml).unwrap_err().to_string();
+            assert!(error.contains(expected), "{yaml:?}: {error}");
+        }
+        assert!(read(&("a: ".to_owned() + &"[".repeat(200) + &"]".repeat(200))).is_err());
+        let laughs = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)).collect::<String>();
+        assert!(read(&format!("a0: &a0 x\n{laughs}")).is_err());
+    }
+}
