@@ -20,7 +20,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         eprintln!("model: {model}");
     }
     if let Some(of_shadow) = config.of_shadow() {
-        vet::all(&of_shadow)?;
+        shadow::vet(&of_shadow)?;
         for model in shadow::load(&of_shadow, &taggers)?.models() {
             eprintln!("shadow: {model}");
         }
