@@ -118,7 +118,9 @@ mod tests {
         assert_eq!(permits.len(), 2, "544 kB each");
         permits[0].settle(30_000);
         assert!(!budget.is_spent(), "it needed less");
-        permits.iter_mut().for_each(|permit| permit.settle(10_000 * 52));
+        for permit in &mut permits {
+            permit.settle(10_000 * 52);
+        }
         assert_eq!(budget.used(), 2 * (54 * 10_000 + OVERHEAD), "never more than was taken");
         drop(permits);
         assert_eq!(budget.used(), 0);

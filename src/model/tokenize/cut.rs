@@ -18,7 +18,7 @@ pub(super) enum Cut {
 }
 
 impl Cut {
-    /// Those of BERT, XLM-RoBERTa and RoBERTa; `None` for others.
+    /// Those of BERT, `XLM-RoBERTa` and `RoBERTa`; `None` for others.
     pub fn of(tokenizer: &HfTokenizer) -> Option<Self> {
         let spaced = |token: &str| token.contains(char::is_whitespace);
         let added = tokenizer.get_added_tokens_decoder();

@@ -20,7 +20,7 @@ const LETTERS: usize = 4;
 const ATTEMPTS: usize = 32;
 
 impl Tokenizer {
-    /// Whether texts can be put together of pieces: as RoBERTa does it, and nothing else.
+    /// Whether texts can be put together of pieces: as `RoBERTa` does it, and nothing else.
     pub(super) fn has_pieces(&self) -> bool {
         let plain = match self.inner.get_model() {
             ModelWrapper::BPE(model) => model.dropout.is_none() && !model.ignore_merges,
@@ -59,8 +59,9 @@ impl Tokenizer {
     /// those of its other bytes.
     fn join(&self, all: &Encoded, next: &mut Encoded) {
         let Some(start) = next.places.first().map(|place| place.start).filter(|_| !all.ids.is_empty()) else { return };
-        let tokens = next.ids.iter().zip(&mut next.places).take_while(|(_, place)| place.start == start);
-        tokens.for_each(|(id, place)| place.continues = Some(*id) != self.unknown);
+        for (id, place) in next.ids.iter().zip(&mut next.places).take_while(|(_, place)| place.start == start) {
+            place.continues = Some(*id) != self.unknown;
+        }
     }
 
     /// How many tokens of a piece stay whatever follows, and their bytes.

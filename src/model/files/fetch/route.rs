@@ -11,6 +11,9 @@ pub(super) struct Route {
     proxy: Option<String>,
 }
 
+/// What to do about a certificate that nobody trusts.
+const PRIVATE: &str = "if its certificate authority is a private one, set SSL_CERT_FILE to a file with its certificate";
+
 impl Route {
     /// As the libraries for requests choose it: by `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
     pub fn to(url: &str) -> Self {
@@ -20,8 +23,8 @@ impl Route {
         Self { proxy: proxy.and_then(|proxy| proxy.rsplit('@').next().map(str::to_owned)) }
     }
 
-    /// What to look at when there is no answer for this reason.
-    pub fn advice(&self, cause: &str) -> String {
+    /// What to look at when there is no answer for this reason; `also`, unless it is plain why.
+    pub fn advice(&self, cause: &str, also: &str) -> String {
         if is_about_certificates(cause) {
             let set =
                 ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].iter().find_map(|name| Some((name, env::var(name).ok()?)));
@@ -29,20 +32,16 @@ impl Route {
                 _ if env::var_os("SSL_CERT_FILE").is_some() => {
                     "the certificates in SSL_CERT_FILE are trusted, and no others: add its authority's there".into()
                 }
-                Some((name, bundle)) => format!("set SSL_CERT_FILE to {bundle}, as {name} is"),
-                None => {
-                    "if its certificate authority is a private one, set SSL_CERT_FILE to a file with its certificate"
-                        .into()
-                }
+                Some((name, bundle)) => format!("{name} is {bundle}, which is not there: {PRIVATE}"),
+                None => PRIVATE.into(),
             };
         }
         match &self.proxy {
-            Some(proxy) => {
-                format!(
-                    "requests go through the proxy {proxy} (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; NO_PROXY for hosts that need none): check it"
-                )
-            }
-            None => "check the network".into(),
+            Some(proxy) => format!(
+                "requests go through the proxy {proxy} (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY; NO_PROXY for hosts that need \
+                 none): check it"
+            ),
+            None => format!("check the network{also}"),
         }
     }
 }
@@ -57,13 +56,13 @@ mod tests {
 
     #[test]
     fn a_certificate_that_nobody_trusts_names_the_variable() {
-        let advice = Route { proxy: None }.advice("invalid peer certificate: UnknownIssuer");
+        let advice = Route { proxy: None }.advice("invalid peer certificate: UnknownIssuer", "");
         assert!(advice.contains("SSL_CERT_FILE"), "{advice}");
     }
 
     #[test]
     fn a_dead_proxy_is_named_and_not_the_host() {
-        let advice = Route { proxy: Some("127.0.0.1:9".into()) }.advice("Connection refused (os error 111)");
+        let advice = Route { proxy: Some("127.0.0.1:9".into()) }.advice("Connection refused (os error 111)", "");
         assert!(advice.contains("the proxy 127.0.0.1:9 (HTTPS_PROXY"), "{advice}");
     }
 }

@@ -110,7 +110,7 @@ impl Builder<'_> {
         Ok(tokenizer)
     }
 
-    /// SentencePiece's. Without `unknown`, that is the number of the unknown token.
+    /// `SentencePiece`'s. Without `unknown`, that is the number of the unknown token.
     fn unigram(&self, unknown: Option<usize>, before: Option<Vec<NormalizerWrapper>>) -> Result<HfTokenizer> {
         let json = self.json()?;
         let ModelWrapper::Unigram(model) = json.tokenizer.get_model() else {
@@ -130,10 +130,8 @@ impl Builder<'_> {
             None => rules,
             Some(before) => Some(Sequence::new(before.into_iter().chain(rules).collect()).into()),
         };
-        let scheme = match self.files.switch("add_prefix_space", true)? {
-            true => PrependScheme::Always,
-            false => PrependScheme::Never,
-        };
+        let prefixed = self.files.switch("add_prefix_space", true)?;
+        let scheme = if prefixed { PrependScheme::Always } else { PrependScheme::Never };
         let words = Metaspace::new('\u{2581}', scheme, true);
         tokenizer
             .with_normalizer(normalizer)
@@ -172,7 +170,7 @@ impl Builder<'_> {
     }
 }
 
-/// What ALBERT does to a text before SentencePiece's rules.
+/// What ALBERT does to a text before `SentencePiece`'s rules.
 fn albert(files: &Files) -> Result<Vec<NormalizerWrapper>> {
     let quotes = |quotes: &str| Replace::new(quotes, "\"").map_err(|error| anyhow!(error));
     let mut steps: Vec<NormalizerWrapper> = vec![quotes("``")?.into(), quotes("''")?.into()];
@@ -185,7 +183,7 @@ fn albert(files: &Files) -> Result<Vec<NormalizerWrapper>> {
     Ok(steps)
 }
 
-/// SentencePiece's own rules, which are the only part of a `tokenizer.json`'s normalizer that counts.
+/// `SentencePiece`'s own rules, which are the only part of a `tokenizer.json`'s normalizer that counts.
 fn rules(normalizer: &NormalizerWrapper) -> Option<NormalizerWrapper> {
     match normalizer {
         NormalizerWrapper::Precompiled(_) => Some(normalizer.clone()),

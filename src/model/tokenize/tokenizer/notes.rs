@@ -93,7 +93,11 @@ impl Notes {
 
 /// The keys of `tokenizer_config.json` without effect.
 fn of_config(class: &Class, files: &Files, built: &HfTokenizer) -> Vec<String> {
-    let normalizer = serde_json::to_value(built.get_normalizer()).unwrap_or_default();
+    let parts = [
+        serde_json::to_value(built.get_normalizer()),
+        serde_json::to_value(built.get_pre_tokenizer()),
+        serde_json::to_value(built.get_post_processor()),
+    ];
     let line = |(key, value): (&String, &Value)| {
         let key = key.as_str();
         let is_read = READ.contains(&key) || WITHOUT_EFFECT.contains(&key) || NAMES.contains(&key);
@@ -110,8 +114,12 @@ fn of_config(class: &Class, files: &Files, built: &HfTokenizer) -> Vec<String> {
             )),
             "auto_map" => Some(format!("{CONFIG} names code of its own in {key}, which tagbert does not run")),
             _ if SWITCHES.contains(&key) => {
-                let name = if key == "do_lower_case" { "lowercase" } else { key };
-                let same = normalizer.get(name) == Some(value);
+                let name = match key {
+                    "do_lower_case" => "lowercase",
+                    "tokenize_chinese_chars" => "handle_chinese_chars",
+                    _ => key,
+                };
+                let same = parts.iter().flatten().any(|part| part.get(name) == Some(value));
                 let why = format!("{} does not heed, in transformers either", class.name);
                 (!same).then(|| format!("{CONFIG} says {key}: {}, which {why}", short(value)))
             }

@@ -25,6 +25,9 @@ use crate::model::files::version::add_content;
 /// How often a file is tried whose transfer broke off, or brought something else (G-55).
 const ATTEMPTS: u32 = 3;
 
+/// What may be wrong when the hub does not answer.
+const ALSO: &str = ", or HF_ENDPOINT";
+
 /// Fetches a model of the hub.
 pub async fn fetch(settings: &Settings, repo: &str, revision: Option<&str>, variant: Option<&str>) -> Result<Fetched> {
     graphs(variant)?;
@@ -200,7 +203,7 @@ impl Hub {
 
     fn silent(&self) -> String {
         let (host, seconds) = (&self.host, self.patience.as_secs());
-        format!("{host} was silent for {seconds} s; {}, or HF_ENDPOINT", self.route.advice(""))
+        format!("{host} was silent for {seconds} s; {}", self.route.advice("", ALSO))
     }
 
     /// The library's errors in our words: its own have whole URLs.
@@ -210,8 +213,8 @@ impl Hub {
         Failure::Final(match error {
             HFError::Request { source, .. } => {
                 let cause = redact::cause(&source);
-                let advice = self.route.advice(&cause);
-                return Failure::Unreachable(format!("{host}: {cause}; {advice}, or HF_ENDPOINT"));
+                let advice = self.route.advice(&cause, ALSO);
+                return Failure::Unreachable(format!("{host}: {cause}; {advice}"));
             }
             HFError::Http { context } if context.status.is_server_error() => {
                 return Failure::Unreachable(format!("{host} answers {}", context.status));

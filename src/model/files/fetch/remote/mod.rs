@@ -33,7 +33,7 @@ pub async fn fetch(settings: &Settings, url: &Url, variant: Option<&str>) -> Res
     // The first question is the one that finds a dead host.
     let config = timeout(settings.patience, remote.find(CONFIG)).await;
     let config = config.with_context(|| {
-        let advice = Route::to(remote.url.as_str()).advice("");
+        let advice = Route::to(remote.url.as_str()).advice("", "");
         format!("{}: timed out after {} s; {advice}", remote.host(), settings.patience.as_secs())
     })??;
     let config = config.with_context(|| format!("{} is not there, so it is no model", remote.show(CONFIG)))?;
@@ -162,7 +162,7 @@ impl Remote {
             ),
             error => {
                 let cause = redact::cause(error);
-                anyhow!("{cause}; {}", Route::to(self.url.as_str()).advice(&cause))
+                anyhow!("{cause}; {}", Route::to(self.url.as_str()).advice(&cause, ""))
             }
         }
     }
