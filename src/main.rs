@@ -18,6 +18,7 @@ static MALLOC_CONF: &[u8; 46] = b"dirty_decay_ms:1000,oversize_threshold:262144\
 
 fn main() -> ExitCode {
     keep_onnxruntime_silent();
+    trust_what_others_trust();
     let cli = Cli::parse();
     // A service tells what it does; a command tells what went wrong, and once: ONNX Runtime also logs what it returns.
     let filter = if matches!(cli.command, Some(Command::Run(_))) {
@@ -40,4 +41,22 @@ fn main() -> ExitCode {
 fn keep_onnxruntime_silent() {
     // SAFETY: this is the first statement of `main`, so there is only one thread.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
+}
+
+/// Certificate authorities have a variable that the libraries for TLS read, and others that people have set for Python's
+/// requests and for curl.
+#[expect(
+    unsafe_code,
+    reason = "those libraries read the environment, and no thread runs yet that could read it meanwhile"
+)]
+fn trust_what_others_trust() {
+    if std::env::var_os("SSL_CERT_FILE").is_some() || std::env::var_os("SSL_CERT_DIR").is_some() {
+        return;
+    }
+    let bundles = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().filter_map(std::env::var_os);
+    if let Some(bundle) = bundles.map(std::path::PathBuf::from).find(|bundle| bundle.exists()) {
+        let name = if bundle.is_dir() { "SSL_CERT_DIR" } else { "SSL_CERT_FILE" };
+        // SAFETY: so far `main` has only called functions that start no thread.
+        unsafe { std::env::set_var(name, bundle) };
+    }
 }

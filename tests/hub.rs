@@ -47,6 +47,7 @@ fn hub_settings(endpoint: String, cache: &TempDir) -> Settings {
         token: Some(TOKEN.into()),
         cache: Some(cache.path().into()),
         offline: false,
+        has_place: true,
     };
     Settings { hub, patience: Duration::from_secs(10), ..Settings::default() }
 }
@@ -196,6 +197,47 @@ fn the_variant_decides_which_graph_is_fetched() {
     assert!(!fetched.directory.join("onnx/model.onnx").exists());
     let error = message(fetch_with(&settings, &location("hf://owner/name"), Some("fp16")));
     assert!(error.contains("onnx/model.onnx, onnx/model_quantized.onnx"), "{error}");
+}
+
+#[test]
+fn a_whole_copy_that_can_not_be_written_to_is_used() {
+    let (shared, cache) = (Shared::new(files()), tempfile::tempdir().unwrap());
+    let hub = Hub::start(&shared);
+    let settings = hub_settings(hub.endpoint(), &cache);
+    let fetched = fetch_with(&settings, &location("hf://owner/name"), None).unwrap();
+    // What root may not write either: a file where a directory should be.
+    let refs = cache.path().join("models--owner--name/refs");
+    fs::remove_dir_all(&refs).unwrap();
+    fs::write(&refs, "").unwrap();
+    assert_eq!(fetch_with(&settings, &location("hf://owner/name"), None).unwrap(), fetched);
+    shared.lock().files.insert("config.json".into(), b"{}".to_vec());
+    shared.lock().commit = "b".repeat(40);
+    let moved = fetch_with(&settings, &location("hf://owner/name"), None).unwrap();
+    assert_eq!(moved.revision, Some("b".repeat(40)), "not the copy of another commit");
+}
+
+/// What `tag` says of a model of the hub in this environment.
+fn refusal(environment: &[(&str, &str)]) -> String {
+    let output = tagbert_with(&["tag", "--model", "hf://owner/name"], b"{\"text\":\"well\"}", environment);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_proxy_that_is_away_is_named_and_not_taken_for_the_hub() {
+    let cache = tempfile::tempdir().unwrap();
+    let home = ("HF_HOME", cache.path().to_str().unwrap());
+    let said =
+        refusal(&[home, ("HF_ENDPOINT", "https://hub.invalid"), ("HTTPS_PROXY", "http://me:opensesame@127.0.0.1:9")]);
+    assert!(said.contains("through the proxy 127.0.0.1:9 (HTTPS_PROXY"), "{said}");
+    assert!(!said.contains("opensesame"), "{said}");
+}
+
+#[test]
+fn without_a_home_nothing_is_kept_where_all_may_write() {
+    let nowhere = ["HOME", "HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"].map(|name| (name, ""));
+    let said = refusal(&nowhere);
+    assert!(said.contains("set HF_HOME to a directory"), "{said}");
 }
 
 #[test]

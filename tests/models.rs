@@ -286,9 +286,10 @@ fn a_shadow_that_is_too_slow_misses_documents_and_the_line_does_not_wait() {
 #[test]
 fn a_shadow_that_cannot_work_is_refused_at_the_start() {
     let line = Line::create("shadow-refused", 1);
-    for (shadow, expected) in
-        [("no/such/model", "no/such/model"), ("tests/fixtures/parity/distilbert-single-label", "no tag in common")]
-    {
+    for (shadow, expected) in [
+        ("no/such/model", "shadow.path: no/such/model is not a directory"),
+        ("tests/fixtures/parity/distilbert-single-label", "no tag in common"),
+    ] {
         let mut worker =
             Worker::start(&line.yaml(TINY), &["--set", "model.stride=8", "--set", &format!("shadow.path={shadow}")]);
         assert_eq!(worker.wait().code(), Some(1));

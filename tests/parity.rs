@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tagbert::config::{Config, Device, LongDocuments};
+use tagbert::model::files::manifest::Manifest;
 use tagbert::model::tokenize::tokenizer;
 use tagbert::record::document::Document;
 use tagbert::record::tag::Tag;
@@ -231,4 +233,94 @@ fn a_variant_is_chosen_by_its_name() {
             }
         }
     }
+}
+
+/// What `models/recipe/parity_variations.py` says.
+#[derive(Deserialize)]
+struct Variation {
+    of: String,
+    change: Vec<Vec<Value>>,
+    #[serde(default)]
+    cases: Vec<(String, Vec<u32>, Vec<(u32, u32)>)>,
+    labels: Option<Vec<String>>,
+}
+
+impl Variation {
+    /// A copy of the fixture's files with the changes.
+    fn make(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(fixtures().join(&self.of)).unwrap() {
+            let file = entry.unwrap().path();
+            if file.extension().is_some_and(|extension| extension == "json" || extension == "txt") {
+                fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+            }
+        }
+        for change in &self.change {
+            let [file, path] = [&change[0], &change[1]].map(|part| part.as_str().unwrap());
+            let file = copy.path().join(file);
+            match (path, change.get(2)) {
+                ("", None) => fs::remove_file(file).unwrap(),
+                (path, value) => {
+                    let text = fs::read(&file).unwrap_or_else(|_| b"{}".to_vec());
+                    let mut whole = serde_json::from_slice(&text).unwrap();
+                    put(&mut whole, path, value);
+                    fs::write(file, whole.to_string()).unwrap();
+                }
+            }
+        }
+        copy
+    }
+}
+
+fn put(whole: &mut Value, path: &str, value: Option<&Value>) {
+    let Some((parent, last)) = path.rsplit_once('/') else {
+        whole.clone_from(value.unwrap());
+        return;
+    };
+    match (whole.pointer_mut(parent).unwrap(), value) {
+        (Value::Array(list), Some(value)) => list.push(value.clone()),
+        (Value::Object(map), Some(value)) => drop(map.insert(last.into(), value.clone())),
+        (Value::Object(map), None) => drop(map.remove(last)),
+        (other, _) => panic!("{path}: {other}"),
+    }
+}
+
+#[test]
+fn files_that_disagree_mean_what_they_mean_to_transformers() {
+    let file = fs::read_to_string(fixtures().join("variations.json")).unwrap();
+    let variations: Vec<Variation> = serde_json::from_str(&file).unwrap();
+    assert!(variations.len() > 100);
+    let mut failures = Vec::new();
+    for variation in &variations {
+        let copy = variation.make();
+        let about = format!("{} {}", variation.of, serde_json::to_string(&variation.change).unwrap());
+        if let Some(labels) = &variation.labels {
+            let manifest = Manifest::load(copy.path(), "varied".into());
+            let found = manifest.map(|manifest| manifest.heads[0].labels.clone());
+            if !found.as_ref().is_ok_and(|found| found.iter().map(|label| &**label).eq(labels)) {
+                failures.push(format!("{about}: {found:?} is not {labels:?}"));
+            }
+        }
+        if variation.cases.is_empty() {
+            continue;
+        }
+        let tokenizer = match tokenizer::load(copy.path()) {
+            Ok(tokenizer) => tokenizer,
+            Err(error) => {
+                failures.push(format!("{about}: {error:#}"));
+                continue;
+            }
+        };
+        let frame = tokenizer.frame(0).unwrap();
+        for (text, ids, places) in &variation.cases {
+            let found = tokenizer.encode(text).unwrap();
+            let framed = [&frame.prefix[..], &found.ids, &frame.suffix].concat();
+            let found: Vec<_> = found.places.iter().map(|place| (place.start, place.end)).collect();
+            if framed != *ids || found != *places {
+                failures.push(format!("{about}: {text:?}: {framed:?} {found:?} is not {ids:?} {places:?}"));
+            }
+        }
+    }
+    let shown: Vec<_> = failures.iter().take(20).map(String::as_str).collect();
+    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), shown.join("\n"));
 }

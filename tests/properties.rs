@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::config::{Config, Device};
+use tagbert::record::document::Document;
 use tagbert::record::envelope::Record;
 use tagbert::record::tag::{Entity, Tag};
 use tagbert::tagger::gather::run_alone;
@@ -23,6 +24,22 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 });
 
 static TAGGERS: LazyLock<Arc<Taggers>> = LazyLock::new(|| Arc::new(Taggers::load(&CONFIG).unwrap()));
+
+/// Of each kind of tokenizer and head, with long and short windows.
+static KINDS: LazyLock<Vec<Arc<Taggers>>> = LazyLock::new(|| {
+    let models = ["distilbert-bio-cased", "distilbert-plain", "roberta-bio", "roberta-single-label", "xlm-roberta-bio"];
+    let cases = models.iter().flat_map(|model| [(model, None), (model, Some(9))]);
+    let load = |(model, window): (&&str, Option<usize>)| {
+        let mut config = Config::default();
+        let directory = support::root().join("tests/fixtures/parity").join(model);
+        config.model.path = directory.to_str().unwrap().parse().unwrap();
+        config.model.device = Device::Cpu;
+        config.model.window = window.and_then(|window| window.try_into().ok());
+        config.model.stride = window.map(|_| 5);
+        Arc::new(Taggers::load(&config).unwrap())
+    };
+    cases.map(load).collect()
+});
 
 /// Takes a record's value through all stages; gives the tags' entities with the text, or `None` for a dead letter.
 fn tag(value: Vec<u8>) -> Option<(String, Vec<Entity>)> {
@@ -73,6 +90,16 @@ fn nasty() -> impl Strategy<Value = String> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_document_needs_more_than_was_expected(text in nasty()) {
+        for taggers in &*KINDS {
+            let Ok(work) = taggers.encode(Document::unnamed(vec![Some(text.clone())])) else { continue };
+            let most = taggers.most_for_a_byte() * text.len();
+            // A text of nothing has a window, too.
+            prop_assert!(work.size() <= most + 1024, "{} bytes of {most}, {:?}", work.size(), taggers.models());
+        }
+    }
 
     #[test]
     fn any_text_is_tagged_with_exact_spans_or_refused(text in nasty()) {

@@ -27,8 +27,11 @@ NAME/expected.json    an object, one case a line:
     scores            or [label, score] of all labels, in order (multi-label)
     none, simple, first, average, max
                       or the entities of each strategy: [label or type, start, end, score],
-                      offsets in code points, without those that are "O"
+                      offsets in code points, without those that are "O"; the last three of
+                      WordsPipeline's words
 Scores have 6 digits.
+
+What of files that disagree? See parity_variations.py.
 
 How TokenClassificationPipeline (transformers 5.23) decides whether a token
 continues the word before it (`is_subword`), per token that is not special by
@@ -81,6 +84,7 @@ from transformers import (
 )
 
 from parity_texts import LONG, PROSE, TEXTS
+from parity_variations import write_variations
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "parity"
 OPSET = 17
@@ -358,7 +362,33 @@ def difference(path, model, tokenizer, texts):
 # Pipelines.
 
 
-class ReferencePipeline(TokenClassificationPipeline):
+class WordsPipeline(TokenClassificationPipeline):
+    """Words that what the tokenizer drops does not change.
+
+    To transformers, a token goes on with the word before it if the tokenizer drops a
+    character within it ("Ber\\u200blin", an accent that stands behind its letter) or,
+    without marked pieces, right before it. Here only what is kept counts.
+    """
+
+    def gather_pre_entities(self, sentence, *arguments, **options):
+        entities = super().gather_pre_entities(sentence, *arguments, **options)
+        backend = self.tokenizer.backend_tokenizer
+        marker = getattr(backend.model, "continuing_subword_prefix", None)
+        before = 0
+        for entity in entities:
+            start, end = int(entity["start"]), int(entity["end"])
+            if entity["is_subword"] and marker:
+                kept = [c for c in sentence[start:end] if backend.normalizer.normalize_str(f"a{c}a") != "aa"]
+                entity["is_subword"] = entity["word"].startswith(marker) or len(kept) != len(entity["word"])
+            elif entity["is_subword"]:
+                while start > before and not sentence[start - 1].isspace():
+                    start -= 1
+                entity["is_subword"] = start > 0 and sentence[start - 1] != " "
+            before = end
+        return entities
+
+
+class ReferencePipeline(WordsPipeline):
     """Grouping for BILOU and IOBES, whose L-, U-, E- and S- transformers takes for types.
 
     Words are aggregated by transformers. Then B, U and S begin an entity; I, L and
@@ -660,7 +690,10 @@ def kinds():
 
 
 def check_tokenizer(folder, tokenizer, intended):
-    """What AutoTokenizer makes of the folder is what tokenizer.json says, or was meant by vocab.txt."""
+    """What AutoTokenizer makes of the folder is what tokenizer.json says, or was meant by vocab.txt.
+
+    Of files that disagree see parity_variations.py.
+    """
     path = folder / "tokenizer.json"
     told = path.read_text(encoding="utf-8") if path.exists() else intended.backend_tokenizer.to_str()
     told, used = json.loads(told), json.loads(tokenizer.backend_tokenizer.to_str())
@@ -712,7 +745,7 @@ def make(kind, seed):
         function = None
         expected["grouping"] = "reference" if reference else "transformers"
         own = TokenClassificationPipeline(model=model, tokenizer=tokenizer, device="cpu")
-        pipe = ReferencePipeline(model=model, tokenizer=tokenizer, device="cpu") if reference else own
+        pipe = (ReferencePipeline if reference else WordsPipeline)(model=model, tokenizer=tokenizer, device="cpu")
     else:
         several = model.config.problem_type == "multi_label_classification"
         function = "sigmoid" if several or len(labels) == 1 else "softmax"
@@ -744,7 +777,7 @@ def make(kind, seed):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", help="make this model only")
+    parser.add_argument("--only", help="make this model only, or \"variations\"")
     only = parser.parse_args().only
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -754,6 +787,8 @@ def main():
     for seed, kind in enumerate(kinds()):
         if only in (None, kind["name"]):
             make(kind, seed)
+    if only in (None, "variations"):
+        write_variations(FIXTURES)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         output::say(format_args!("model: {model}"));
     }
     if let Some(of_shadow) = config.of_shadow() {
-        vet::all(&of_shadow)?;
+        shadow::vet(&of_shadow)?;
         for model in shadow::load(&of_shadow, &taggers)?.models() {
             output::say(format_args!("shadow: {model}"));
         }

@@ -12,10 +12,13 @@ use super::files::stamp::Stamp;
 use super::files::version::{TOKENIZER_FILES, files, hash_of};
 use super::files::{fetch, layout};
 use super::graph::graph_file::GraphFile;
+use super::graph::onnx::Graph;
 use super::session::gpu::Plan;
 use super::session::widths::Widths;
 use super::session::{Infer, Logits, Place, Session, device};
-use super::tokenize::{Frame, Tokenizer, tokenizer};
+use super::tokenize::tokenizer::{self, Notes};
+use super::tokenize::{Frame, Tokenizer};
+use super::vocabulary::rows;
 use crate::config::ModelSettings;
 use crate::record::answer::Identity;
 
@@ -39,6 +42,10 @@ pub struct Model {
     pub graph: PathBuf,
     /// The files that decide what its tags are, and so its version; not all have to be there.
     pub files: Vec<PathBuf>,
+    /// How many tokens its embedding has rows for, if the tokenizer has more.
+    pub rows: Option<usize>,
+    /// How its files were read.
+    pub notes: Notes,
     widths: Widths,
     /// Whether each row is run by itself.
     alone: bool,
@@ -65,11 +72,14 @@ impl Model {
         let most = manifest.max_tokens;
         let max_tokens = settings.max_tokens.map_or(most, Into::into);
         ensure!(max_tokens <= most, "max_tokens is {max_tokens}, but {} takes only {most}", manifest.name);
-        let tokenizer = tokenizer::load(&directory)?;
+        let (tokenizer, mut notes) = tokenizer::load_with_notes(&directory)?;
+        notes.taken.splice(0..0, manifest.taken.iter().cloned());
+        notes.unheeded.splice(0..0, manifest.unheeded.iter().cloned());
         let frame = tokenizer.frame(manifest.pad)?;
         let graph = graph?;
         // Weights may be in files of any name.
         let about = GraphFile::open(&graph)?.graph;
+        ensure_is_variant(&about, variant, &graph)?;
         let beside = graph.parent().unwrap_or(&directory);
         let mut weights: Vec<PathBuf> = about.external.keys().map(|name| beside.join(name)).collect();
         weights.retain(|file| !files.contains(file));
@@ -91,29 +101,48 @@ impl Model {
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
         // Else the version could be that of other files than those that were loaded (G-27).
         ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
-        let model = Self {
+        let class = tokenizer::class(&directory)?;
+        let words = hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?;
+        let mut model = Self {
             identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
             manifest,
             tokenizer: Arc::new(tokenizer),
             frame,
             max_tokens,
-            tokenizer_version: hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?,
+            tokenizer_version: format!("{class} {words}"),
             directory,
             graph,
             files,
+            rows: None,
+            notes,
             widths: place.widths(),
             alone,
             sessions,
             free,
             back,
         };
-        for mut session in model.free.iter().take(sessions) {
-            model
-                .warm_up(&mut *session, settings.gpu.batch_tokens)
-                .with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
+        for _ in 0..sessions {
+            let mut session = model.free.recv().context("a session is missing")?;
+            let rows = model.warm_up(&mut *session, settings.gpu.batch_tokens);
+            model.rows = rows.with_context(|| format!("{}: the warm-up failed", model.graph.display()))?;
             drop(model.back.send(session));
         }
+        model.say_how_files_were_read();
         Ok(model)
+    }
+
+    fn say_how_files_were_read(&self) {
+        let place = self.directory.display();
+        for line in &self.notes.unheeded {
+            tracing::warn!("{place}: {line}");
+        }
+        if let Some(rows) = self.rows {
+            tracing::warn!(
+                "{place}: the tokenizer has {} tokens, and the embedding {rows} rows: documents with one of the others are \
+                 refused. Resize it (`model.resize_token_embeddings(len(tokenizer))`), train, and export it again",
+                self.tokenizer.last_id() + 1
+            );
+        }
     }
 
     /// The same model with something else to infer: a fake, or a wrapper.
@@ -170,8 +199,8 @@ impl Model {
 
     /// The first run is slow, and tells whether there is a second: a tokenizer of another model, too few positions or
     /// logits that are no numbers show here. Where widths are few, each is run, with as many rows as batches of so many
-    /// tokens have.
-    fn warm_up(&self, session: &mut dyn Infer, batch_tokens: usize) -> Result<()> {
+    /// tokens have. Tells how many tokens have rows in the embedding, if not all have.
+    fn warm_up(&self, session: &mut dyn Infer, batch_tokens: usize) -> Result<Option<usize>> {
         let ids = self.tokenizer.encode(PROBE)?.ids;
         let room = self.max_tokens.saturating_sub(self.frame.len());
         ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
@@ -187,13 +216,30 @@ impl Model {
         if !self.frame.is_empty() {
             session.infer(&[&[], &[]])?;
         }
-        let last = self.tokenizer.last_id();
-        session
-            .infer(&[&[last]])
-            .with_context(|| format!("with token {last}, the last of the tokenizer (is it this model's own?)"))?;
+        let mut rows = rows(&self.tokenizer, &self.frame, session)?;
+        // A GPU reads beyond an embedding without a word.
+        if self.is_on_gpu() {
+            let said = self.manifest.vocabulary.filter(|said| *said <= self.tokenizer.last_id() as usize);
+            rows = rows.or(said);
+        }
         session.infer(&[short, &short[..short.len() / 2]])?;
-        session.infer(&[&long]).map(drop).with_context(|| format!("with max_tokens, {}", self.max_tokens))
+        session.infer(&[&long]).with_context(|| format!("with max_tokens, {}", self.max_tokens))?;
+        Ok(rows)
     }
+}
+
+/// The names of graphs say what they are, and may be wrong.
+fn ensure_is_variant(about: &Graph, wanted: Option<&str>, graph: &Path) -> Result<()> {
+    let is = about.precision();
+    let wanted = wanted.filter(|wanted| ["fp32", "fp16", "int8"].contains(wanted) && about.parameter_count() > 0);
+    ensure!(
+        wanted.is_none_or(|wanted| wanted == is),
+        "{}: the variant {} is asked for, and this graph is {is}: put the other one in its place, or ask for none, or for \
+         this file by its name",
+        graph.display(),
+        wanted.unwrap_or_default()
+    );
+    Ok(())
 }
 
 /// A text to try a model with.

@@ -7,3 +7,4 @@ pub mod loaded;
 pub mod session;
 pub mod tokenize;
 pub mod vet;
+pub mod vocabulary;

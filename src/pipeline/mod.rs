@@ -201,24 +201,29 @@ impl Prepare {
             Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
         };
         let taggers = self.live.current();
+        document.permit.expect(taggers.most_for_a_byte());
         let (document, claim) = match self.cache.as_ref().filter(|_| !alone) {
             None => (document, None),
             Some(cache) => match cache.look_up(document, taggers.load, &feed) {
                 Found::Unknown(document, claim) => (document, Some(claim)),
-                Found::Known(document, answer) => return Some(Err(Finished::Known(document, answer))),
+                Found::Known(mut document, answer) => {
+                    document.permit.settle(0);
+                    return Some(Err(Finished::Known(document, answer)));
+                }
                 Found::Waits => return None,
             },
         };
         let encoded = document.map(|document| taggers.encode(document)).transpose();
         Some(encoded.map_err(refused).map(|mut ready| {
-            ready.permit.grow(ready.body.size());
+            ready.permit.settle(ready.body.size());
             ready.body.claim = claim;
             ready
         }))
     }
 }
 
-fn refused(letter: Envelope<Rejection>) -> Finished {
+fn refused(mut letter: Envelope<Rejection>) -> Finished {
+    letter.permit.settle(0);
     Finished::Outcome(Outcome::DeadLetter(letter))
 }
 

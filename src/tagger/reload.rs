@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::live::Live;
 use super::probe;
-use super::shadow::Shadow;
+use super::shadow::{self, Shadow};
 use super::taggers::Taggers;
 use super::watch::{Watch, local_files};
 use crate::config::Config;
@@ -196,7 +196,7 @@ impl Reloader {
         let shadow = self.shadow.as_ref().map(|shadow| {
             let tags = self.live.current();
             let load = || {
-                self.of_shadow.as_ref().map_or(Ok(()), vet::all)?;
+                self.of_shadow.as_ref().map_or(Ok(()), shadow::vet)?;
                 shadow.load(&tags)
             };
             let change = exchange(&shadow.taggers(), load, |new| shadow.replace(&tags, new));

@@ -232,6 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_is_called_o_is_a_type() {
+        let tokens = [(0, 1, false, "B-O"), (2, 3, false, "I-O"), (4, 5, false, "O"), (6, 7, false, "B-PER")];
+        for aggregation in [Aggregation::Simple, Aggregation::First, Aggregation::Average, Aggregation::Max] {
+            let found = decode_as(&["O", "B-O", "I-O", "B-PER"], aggregation, "a b c d", &tokens);
+            assert_eq!(found, [entity("O", "a b"), entity("PER", "d")], "{aggregation:?}");
+        }
+        // Two labels that are mapped to O are both outside.
+        let found =
+            decode_as(&["O", "O", "B-PER"], Aggregation::First, "a b", &[(0, 1, false, "O"), (2, 3, false, "B-PER")]);
+        assert_eq!(found, [entity("PER", "b")]);
+    }
+
+    #[test]
     fn tokens_that_share_a_character_do_not_confuse_the_slices() {
         let tokens = [(0, 1, false, "B-PER"), (0, 1, true, "B-PER"), (1, 2, true, "B-LOC")];
         let found = decode_as(&BIO, Aggregation::None, "🎉é", &tokens);

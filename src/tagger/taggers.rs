@@ -16,6 +16,7 @@ use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, Window
 use crate::model::loaded::Model;
 use crate::model::session::Logits;
 use crate::model::tokenize::{Encoded, Place, Tokenizer};
+use crate::model::vocabulary::check;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::rejection::Rejection;
@@ -75,6 +76,12 @@ pub struct Work {
     /// Since when it could be run by the next lane's model.
     pub ready: Instant,
 }
+
+/// Bytes of a token, and where it stands.
+const TOKEN: usize = size_of::<u32>() + size_of::<Place>();
+
+/// Bytes of a window that waits for its run: where it begins and ends, and what it is of.
+const WINDOW: usize = 128;
 
 /// How many loads there were.
 static LOADS: AtomicU64 = AtomicU64::new(0);
@@ -177,9 +184,25 @@ impl Taggers {
         let encode = |reader: &Reader| {
             document.texts[reader.text].as_ref().map(|text| reader.tokenizer.encode(text)).transpose()
         };
-        let encoded = self.readers.iter().map(encode).collect::<Result<_, _>>()?;
+        let encoded = self.readers.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        for lane in &self.lanes {
+            if let Some(text) = &encoded[lane.reader] {
+                check(&text.ids[..lane.windows.seen(text.ids.len())], lane.model.rows)?;
+            }
+        }
         let logits = Vec::with_capacity(self.lanes.len());
         Ok(Work { taggers: Arc::clone(self), document, encoded, logits, claim: None, ready: Instant::now() })
+    }
+
+    /// The most bytes that tokens and logits of a byte of text take, as [`Work::size`] counts them.
+    #[must_use]
+    pub fn most_for_a_byte(&self) -> usize {
+        // No tokenizer makes more tokens than there are bytes, but for rare forms that its rules spell out.
+        let tokens = self.readers.len() * TOKEN;
+        let of_lane = |lane: &Lane| {
+            lane.windows.step().map_or(0, |step| lane.logits_of_token() + lane.size_of_window().div_ceil(step))
+        };
+        tokens + self.lanes.iter().map(of_lane).sum::<usize>()
     }
 
     /// The names of the tags, in the order of the configuration.
@@ -201,18 +224,31 @@ impl Lane {
     pub fn tokens<'a>(&self, work: &'a Work) -> Option<&'a Encoded> {
         work.encoded[self.reader].as_ref()
     }
+
+    /// Bytes of the logits of a token: those of heads for documents count for the window that they are of.
+    fn logits_of_token(&self) -> usize {
+        let heads = self.model.manifest.heads.iter().filter(|head| head.is_by_token());
+        heads.map(|head| head.labels.len()).sum::<usize>() * size_of::<f32>()
+    }
+
+    /// Bytes of a text of so many tokens on its way: each window with its logits, and those of all tokens.
+    fn size(&self, tokens: usize) -> usize {
+        self.windows.count(tokens) * self.size_of_window() + self.windows.seen(tokens) * self.logits_of_token()
+    }
+
+    fn size_of_window(&self) -> usize {
+        let heads = self.model.manifest.heads.iter().filter(|head| !head.is_by_token());
+        WINDOW + heads.map(|head| head.labels.len()).sum::<usize>() * size_of::<f32>()
+    }
 }
 
 impl Work {
-    /// Bytes of its tokens, and of the token logits to come.
+    /// Bytes of its tokens, its windows, and the logits to come.
     #[must_use]
     pub fn size(&self) -> usize {
-        let tokens = self.encoded.iter().flatten().map(|text| text.ids.len() * (size_of::<u32>() + size_of::<Place>()));
-        let logits = self.taggers.lanes.iter().map(|lane| {
-            let heads = lane.model.manifest.heads.iter().filter(|head| head.is_by_token());
-            let labels: usize = heads.map(|head| head.labels.len()).sum();
-            lane.tokens(self).map_or(0, |text| lane.windows.seen(text.ids.len()) * labels * size_of::<f32>())
-        });
+        let tokens = self.encoded.iter().flatten().map(|text| text.ids.len() * TOKEN);
+        let lanes = self.taggers.lanes.iter();
+        let logits = lanes.map(|lane| lane.tokens(self).map_or(0, |text| lane.size(text.ids.len())));
         tokens.sum::<usize>() + logits.sum::<usize>()
     }
 

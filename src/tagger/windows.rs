@@ -36,6 +36,12 @@ impl Windows {
         Self { size, stride: 0, truncate: true }
     }
 
+    /// How many tokens behind the one before a window begins; `None` if there is only one.
+    #[must_use]
+    pub fn step(&self) -> Option<usize> {
+        (!self.truncate).then_some(self.size - self.stride)
+    }
+
     /// How many tokens of a document of `tokens` the model sees.
     #[must_use]
     pub fn seen(&self, tokens: usize) -> usize {

@@ -61,6 +61,10 @@ pub struct Inspection {
     pub graph: GraphFacts,
     pub heads: Vec<HeadFacts>,
     pub tokenizer: About,
+    /// A line for what decides about tokens and labels: what, and the file that says so.
+    pub taken: Vec<String>,
+    /// A line for what a file says in vain.
+    pub unheeded: Vec<String>,
     pub fed: Fed,
 }
 
@@ -128,6 +132,8 @@ pub fn of(config: &Config) -> Result<Inspection> {
         max_tokens: model.max_tokens,
         heads: model.manifest.heads.iter().map(HeadFacts::of).collect(),
         tokenizer: model.tokenizer.about(),
+        taken: model.notes.taken.clone(),
+        unheeded: model.notes.unheeded.clone(),
         fed: Fed::of(&taggers, lane, &graph.graph)?,
         graph,
     })

@@ -12,8 +12,10 @@ const FEW: usize = 12;
 
 /// The text.
 pub fn text(inspection: &Inspection) -> String {
-    let Inspection { identity, model_type, architectures, directory, max_tokens, graph: file, heads, tokenizer, fed } =
-        inspection;
+    let Inspection {
+        identity, model_type, architectures, directory, max_tokens, graph: file, heads, tokenizer, ..
+    } = inspection;
+    let fed = &inspection.fed;
     let graph = &file.graph;
     let mut lines = Lines::default();
     lines.add("model", identity);
@@ -48,6 +50,8 @@ pub fn text(inspection: &Inspection) -> String {
     lines.add_all("heads", heads.iter().map(head));
     let cased = if tokenizer.cased { "cased" } else { "uncased" };
     lines.add("tokenizer", format!("{}, {} tokens, {cased}", tokenizer.kind, grouped(tokenizer.vocabulary as u64)));
+    lines.add_all("taken", inspection.taken.iter().cloned());
+    lines.add_all("unheeded", inspection.unheeded.iter().cloned());
     lines.add("special", few(tokenizer.special.iter().map(|(id, token)| format!("{token} {id}"))));
     lines.add("probe", fed.text);
     lines.add("tokens", fed.tokens.join(" "));

@@ -8,8 +8,15 @@ use anyhow::{Result, bail, ensure};
 pub const CONFIG: &str = "config.json";
 
 /// The files beside the graph: the first there must be, the others are taken when they are there.
-pub const SIDE_FILES: [&str; 6] =
-    [CONFIG, "heads.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
+pub const SIDE_FILES: [&str; 7] = [
+    CONFIG,
+    "heads.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
 
 /// Where the graph of a variant may be, the best place first.
 ///

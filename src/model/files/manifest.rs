@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::json::read;
+use super::labels::{LabelKeys, Labels};
 use super::token_label::TokenLabel;
 
 /// What is known of a model before it is run.
@@ -25,6 +26,12 @@ pub struct Manifest {
     pub max_tokens: usize,
     /// The id of the padding token.
     pub pad: u32,
+    /// How many tokens its embedding is said to have rows for.
+    pub vocabulary: Option<usize>,
+    /// A line for what was taken from where.
+    pub taken: Vec<String>,
+    /// A line for what a file says in vain.
+    pub unheeded: Vec<String>,
 }
 
 /// One output of the graph, and what it means.
@@ -130,15 +137,17 @@ struct ConfigFile {
     architectures: Vec<String>,
     max_position_embeddings: Option<usize>,
     pad_token_id: Option<u32>,
-    problem_type: Option<ProblemType>,
-    #[serde(default)]
-    id2label: BTreeMap<String, Arc<str>>,
-    num_labels: Option<usize>,
+    problem_type: Option<serde_json::Value>,
+    vocab_size: Option<usize>,
+    #[serde(flatten)]
+    labels: LabelKeys,
 }
 
 #[derive(Default, Deserialize)]
 struct TokenizerConfigFile {
     model_max_length: Option<f64>,
+    /// Its name of old.
+    max_len: Option<f64>,
 }
 
 /// The encoders whose exports take the inputs that tagbert feeds. Those of the second kind count positions from the
@@ -148,12 +157,6 @@ const FROM_PADDING: [&str; 3] = ["roberta", "xlm-roberta", "camembert"];
 
 /// More than any of these encoders has. (The warm-up runs on as many.)
 const MOST_POSITIONS: usize = 1 << 16;
-
-/// `transformers` leaves out what is its default: two labels without names.
-const DEFAULT_LABELS: usize = 2;
-
-/// More labels than any head has.
-const MOST_LABELS: usize = 1 << 16;
 
 impl Manifest {
     /// Reads what describes the directory's model, which is called `name` unless it says another name.
@@ -165,11 +168,11 @@ impl Manifest {
         ensure!(file.exists(), "{}: it is not there; `save_pretrained` of `transformers` writes it", file.display());
         let config: ConfigFile = read(&file)?;
         let model_type = config.model_type.clone();
-        let pad = config.pad_token_id.unwrap_or(0);
-        let unused = if FROM_PADDING.contains(&model_type.as_str()) {
-            pad as usize + 1
+        let (pad, unused) = if FROM_PADDING.contains(&model_type.as_str()) {
+            let pad = config.pad_token_id.unwrap_or(1);
+            (pad, pad as usize + 1)
         } else if FROM_ZERO.contains(&model_type.as_str()) {
-            0
+            (config.pad_token_id.unwrap_or(0), 0)
         } else {
             let known = [&FROM_ZERO[..], &FROM_PADDING].concat().join(", ");
             bail!("{}: model_type is `{model_type}`; supported are {known}", file.display());
@@ -181,24 +184,44 @@ impl Manifest {
             file.display()
         );
         let heads = directory.join("heads.json");
+        let mut notes = Notes::default();
         let (name, heads) = if heads.exists() {
             let entries: HeadsFile = read(&heads)?;
             let checked = checked(entries.heads).with_context(|| heads.display().to_string())?;
             ensure!(!entries.name.is_empty(), "{}: `name` is empty", heads.display());
+            notes.taken.push("labels: heads.json".into());
             (entries.name, checked)
         } else {
-            let head = config.head(&name).with_context(|| file.display().to_string())?;
+            let head = config.head(&name, &mut notes).with_context(|| file.display().to_string())?;
             (name, vec![head])
         };
-        let max_tokens = positions.min(tokenizer_limit(directory)?);
+        let limit = tokenizer_limit(directory)?;
+        let max_tokens = positions.min(limit);
         ensure!(max_tokens >= 8, "{}: it has positions for only {max_tokens} tokens", file.display());
-        Ok(Self { name, model_type, architectures: config.architectures, heads, max_tokens, pad })
+        notes.taken.push(format!(
+            "at most {max_tokens} tokens: {}",
+            if limit < positions {
+                "tokenizer_config.json: model_max_length"
+            } else {
+                "config.json: max_position_embeddings"
+            }
+        ));
+        let Notes { taken, unheeded } = notes;
+        let (architectures, vocabulary) = (config.architectures, config.vocab_size);
+        Ok(Self { name, model_type, architectures, heads, max_tokens, pad, vocabulary, taken, unheeded })
     }
+}
+
+/// What was taken from where, and what is said in vain.
+#[derive(Default)]
+struct Notes {
+    taken: Vec<String>,
+    unheeded: Vec<String>,
 }
 
 impl ConfigFile {
     /// The one head that an export of `transformers` has.
-    fn head(&self, name: &str) -> Result<Head> {
+    fn head(&self, name: &str, notes: &mut Notes) -> Result<Head> {
         let ends_with = |end: &str| self.architectures.iter().any(|architecture| architecture.ends_with(end));
         let tokens = ends_with("ForTokenClassification");
         if !tokens && !ends_with("ForSequenceClassification") {
@@ -208,9 +231,11 @@ impl ConfigFile {
                  has a heads.json)"
             );
         }
-        let labels = self.labels()?;
+        let Labels { names: labels, source, unheeded } = self.labels.read()?;
+        notes.taken.push(format!("{} labels: config.json: {source}", labels.len()));
+        notes.unheeded.extend(unheeded);
         // As `TextClassificationPipeline` chooses: one logit is a yes or no unless it says that it is a number.
-        let task = match self.problem_type {
+        let task = match self.problem_type(notes) {
             _ if tokens => Task::Tokens(TokenLabel::all(&labels)),
             Some(ProblemType::Regression) => Task::Regression,
             Some(ProblemType::MultiLabelClassification) => Task::MultiLabel,
@@ -222,20 +247,17 @@ impl ConfigFile {
         Ok(Head { name: name.into(), output: None, labels, task, temperature: 1.0, thresholds: BTreeMap::new() })
     }
 
-    fn labels(&self) -> Result<Vec<Arc<str>>> {
-        let names = &self.id2label;
-        if names.is_empty() {
-            let count = self.num_labels.unwrap_or(DEFAULT_LABELS);
-            ensure!((1..=MOST_LABELS).contains(&count), "num_labels is {count}");
-            return Ok((0..count).map(|id| format!("LABEL_{id}").into()).collect());
+    /// `transformers` takes one that it does not know for none.
+    fn problem_type(&self, notes: &mut Notes) -> Option<ProblemType> {
+        let value = self.problem_type.as_ref().filter(|value| !value.is_null())?;
+        let known = ProblemType::deserialize(value).ok();
+        if known.is_none() {
+            notes.unheeded.push(format!(
+                "config.json says problem_type: {value}, which is none: it can be single_label_classification, \
+                 multi_label_classification or regression"
+            ));
         }
-        let name = |id: usize| {
-            let name = names.get(&id.to_string()).cloned();
-            name.with_context(|| {
-                format!("id2label names {} labels, and none of them is {id}: number them 0, 1, 2 …", names.len())
-            })
-        };
-        (0..names.len()).map(name).collect()
+        known
     }
 }
 
@@ -291,6 +313,7 @@ fn tokenizer_limit(directory: &Path) -> Result<usize> {
     #[expect(clippy::cast_sign_loss, reason = "it is at least 1")]
     Ok(config
         .model_max_length
+        .or(config.max_len)
         .filter(|length| (1.0..1e9).contains(length))
         .map_or(usize::MAX, |length| length as usize))
 }

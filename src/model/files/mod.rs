@@ -2,6 +2,7 @@
 
 pub mod fetch;
 pub mod json;
+mod labels;
 pub mod layout;
 pub mod manifest;
 pub mod stamp;

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use super::layout;
 
 /// Those of the tokenizer; not all have to be there.
-pub const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+pub const TOKENIZER_FILES: [&str; 5] =
+    ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"];
 
 /// The files that decide what the tags are; not all have to be there.
 #[must_use]

@@ -139,6 +139,21 @@ impl Graph {
         self.count(&INTEGER) > 0
     }
 
+    /// How its weights are kept: `fp32`, `fp16` or `int8`, as variants are called.
+    #[must_use]
+    pub fn precision(&self) -> &'static str {
+        let count = |kinds: &[&str]| kinds.iter().filter_map(|kind| self.parameters.get(*kind)).sum::<u64>();
+        // A full graph has integers, too: few, for shapes and axes, of 64 bits.
+        if count(&["int8", "uint8", "int4", "uint4"]) > count(&["float32", "float16", "bfloat16"]) || self.is_integer()
+        {
+            "int8"
+        } else if count(&["float16"]) > count(&["float32", "bfloat16"]) {
+            "fp16"
+        } else {
+            "fp32"
+        }
+    }
+
     /// Whether activations are quantised by a scale that each batch decides anew: then a row's logits depend on the rows
     /// beside it.
     #[must_use]

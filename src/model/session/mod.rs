@@ -242,7 +242,15 @@ fn output_of(head: &Head, outputs: &[ort::value::Outlet]) -> Result<Output> {
             );
             let logits = shape.last().copied().unwrap_or(-1);
             let fits = logits < 0 || logits == labels as i64;
-            ensure!(fits, "head `{name}` has {labels} labels, but output `{output_name}` has {logits} logits");
+            ensure!(
+                fits,
+                "head `{name}` has {labels} labels, but output `{output_name}` has {logits} logits: name each of them {}",
+                if head.output.is_some() {
+                    "in heads.json"
+                } else {
+                    r#"in config.json, as in "id2label": {"0": "no", "1": "yes"}"#
+                }
+            );
         }
         other => bail!("output `{output_name}` is {other}; expected float32 or float16: {EXPORT}"),
     }

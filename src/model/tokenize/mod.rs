@@ -1,19 +1,21 @@
 //! From text to token ids, as the model's own tokenizer has it.
 
 mod characters;
+mod cut;
+mod pieces;
 pub mod tokenizer;
 mod word_piece;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow, ensure};
 use serde::Serialize;
-use tokenizers::{
-    ModelWrapper, NormalizedString, Normalizer as _, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as HfTokenizer,
-};
+use tokenizers::normalizer::Range;
+use tokenizers::{ModelWrapper, NormalizedString, Normalizer as _, Tokenizer as HfTokenizer};
 
+use self::cut::Cut;
 use self::word_piece::WordPiece;
 use crate::record::rejection::{Rejection, Stage};
 
@@ -68,17 +70,19 @@ pub struct Tokenizer {
     inner: HfTokenizer,
     words: Words,
     unknown: Option<u32>,
-    /// Words that a space parts know nothing of each other.
-    divisible: bool,
+    /// Where a text may be cut.
+    cut: Option<Cut>,
+    /// What can't be cut is tokenized one by one, since the library holds so much of it.
+    whole: Arc<Mutex<()>>,
     /// The same in one pass, for BERT's own kind.
     fast: Option<Arc<WordPiece>>,
 }
 
-/// A longer text is tokenized in parts of about so many bytes: on the way, the library holds a hundred times the text.
+/// A longer text is tokenized in parts of about so many bytes: on the way, the library holds hundreds of times the text.
 const PART: usize = 32 * 1024;
 
-/// How `transformers` tells whether a token goes on with a word (`TokenClassificationPipeline.gather_pre_entities`). The
-/// unknown token never does.
+/// How `transformers` tells whether a token goes on with a word (`TokenClassificationPipeline.gather_pre_entities`), but
+/// for characters that the tokenizer drops: those count for nothing here. The unknown token never goes on.
 #[derive(Clone, Debug)]
 enum Words {
     /// Pieces within a word are marked, such as by `##`: then it is a token whose own length is not that of its text.
@@ -134,8 +138,8 @@ impl Tokenizer {
         // Where the model names none, one of the usual names.
         let unknown =
             unknown.as_deref().into_iter().chain(["<unk>", "[UNK]"]).find_map(|token| inner.token_to_id(token));
-        let divisible = is_divisible(&inner);
-        let mut tokenizer = Self { inner, words, unknown, divisible, fast: None };
+        let cut = Cut::of(&inner);
+        let mut tokenizer = Self { inner, words, unknown, cut, whole: Arc::default(), fast: None };
         if let Words::Marked { lengths, .. } = &tokenizer.words {
             let fast = WordPiece::new(&tokenizer.inner, lengths, unknown);
             // A template of special tokens can have the text twice, or not at all.
@@ -149,6 +153,14 @@ impl Tokenizer {
     #[must_use]
     pub fn last_id(&self) -> u32 {
         self.inner.get_vocab(true).into_values().max().unwrap_or_default()
+    }
+
+    /// How many words have a number from `first` on, and how many words there are; tokens that were added count for none.
+    #[must_use]
+    pub fn words_from(&self, first: usize) -> (usize, usize) {
+        let (words, added) = (self.inner.get_vocab(false), self.inner.get_added_tokens_decoder());
+        let missing = words.values().filter(|id| **id as usize >= first && !added.contains_key(*id));
+        (missing.count(), words.len())
     }
 
     /// What it is.
@@ -199,15 +211,31 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn encode(&self, text: &str) -> Result<Encoded, Rejection> {
-        self.encode_in_parts(text, if self.divisible { PART } else { usize::MAX })
+        self.encode_in_parts(text, PART)
     }
 
     fn encode_in_parts(&self, text: &str, bytes: usize) -> Result<Encoded, Rejection> {
-        let Some(mut end) = first_cut(text, bytes) else { return self.encode_part(text, 0) };
+        let next = |rest: &str| self.cut.as_ref().and_then(|cut| cut.first(rest, bytes));
         let (mut encoded, mut rest, mut before) = (Encoded::default(), text, 0);
         loop {
-            let (part, behind) = rest.split_at(end);
-            let Encoded { ids, places } = self.encode_part(part, before)?;
+            let (part, behind) = rest.split_at(next(rest).unwrap_or(rest.len()));
+            let encoded_part = if part.len() > 2 * PART && self.has_pieces() {
+                self.encode_pieces(part, before, PART)
+            } else {
+                self.encode_part(part, before)
+            };
+            let Encoded { ids, mut places } = encoded_part?;
+            // Here it is no prefix that the tokenizer has added.
+            if let (Some(Cut::BeforeSpaces { prefixed: true }), Some(first)) = (&self.cut, places.first_mut())
+                && before > 0
+                && first.start == before
+            {
+                first.start += 1;
+                first.end = first.end.max(first.start);
+            }
+            if behind.is_empty() && before == 0 {
+                return Ok(Encoded { ids, places });
+            }
             encoded.ids.extend(ids);
             encoded.places.extend(places);
             if behind.is_empty() {
@@ -215,7 +243,6 @@ impl Tokenizer {
             }
             before += part.chars().count() as u32;
             rest = behind;
-            end = first_cut(rest, bytes).unwrap_or(rest.len());
         }
     }
 
@@ -230,6 +257,7 @@ impl Tokenizer {
     }
 
     fn encode_by_library(&self, text: &str, before: u32) -> Result<Encoded, Rejection> {
+        let _alone = (text.len() > 2 * PART).then(|| self.whole.lock().unwrap_or_else(PoisonError::into_inner));
         // Someone else's tokenizer on someone else's text: a panic in there must not stop the stream.
         let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode_char_offsets(text, false)));
         let encoding = encoding.unwrap_or_else(|_| Err("it panicked".into())).map_err(|error| {
@@ -239,18 +267,29 @@ impl Tokenizer {
         let offsets = encoding.get_offsets().iter().map(|&(start, end)| (start as u32, end as u32));
         let continues: Vec<bool> = match &self.words {
             Words::Marked { marker, lengths } => {
+                let mut starts = text.char_indices().map(|(byte, _)| byte).collect::<Vec<_>>();
+                starts.push(text.len());
                 let tokens = ids.iter().zip(encoding.get_tokens()).zip(offsets.clone());
                 let continues = tokens.map(|((id, token), (start, end))| {
                     let length = lengths.get(*id as usize).copied().unwrap_or_default();
+                    let slice = || &text[starts[start as usize]..starts[end as usize]];
                     // A marked piece always does, even where it happens to be as long as its text.
-                    token.starts_with(marker.as_str()) || length != end - start
+                    token.starts_with(marker.as_str()) || (length != end - start && length != self.kept(slice()))
                 });
                 continues.collect()
             }
             Words::Spaced => {
-                let spaces: Vec<bool> = text.chars().map(|character| character == ' ').collect();
-                let is_space = |at: u32| spaces.get(at as usize).copied().unwrap_or_default();
-                offsets.clone().map(|(start, _)| start > 0 && !is_space(start - 1) && !is_space(start)).collect()
+                let characters: Vec<char> = text.chars().collect();
+                let is_space = |at: u32| characters.get(at as usize) == Some(&' ');
+                let ends = [0].into_iter().chain(offsets.clone().map(|(_, end)| end));
+                let continues = offsets.clone().zip(ends).map(|((start, _), before)| {
+                    // What stands between two tokens and is no space was dropped.
+                    let gap = characters.get(before as usize..start as usize).unwrap_or_default();
+                    let dropped = gap.iter().rev().take_while(|character| !character.is_whitespace()).count() as u32;
+                    let begin = start - dropped;
+                    begin > 0 && !is_space(begin - 1) && !is_space(start)
+                });
+                continues.collect()
             }
         };
         let known = ids.iter().map(|id| Some(*id) != self.unknown);
@@ -263,24 +302,17 @@ impl Tokenizer {
     }
 }
 
-/// BERT's own way: normalized character by character, then cut at each space and punctuation mark.
-fn is_divisible(tokenizer: &HfTokenizer) -> bool {
-    let spaced = |token: &str| token.contains(char::is_whitespace);
-    matches!(tokenizer.get_model(), ModelWrapper::WordPiece(_))
-        && matches!(tokenizer.get_normalizer(), Some(NormalizerWrapper::BertNormalizer(_)))
-        && matches!(tokenizer.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)))
-        && !tokenizer
-            .get_added_tokens_decoder()
-            .values()
-            .any(|token| token.lstrip || token.rstrip || spaced(&token.content))
-}
-
-/// Behind the first space or end of line, from so many bytes on, that stands before a letter or digit.
-fn first_cut(text: &str, bytes: usize) -> Option<usize> {
-    let from = text.ceil_char_boundary(bytes);
-    let behind = &text[from..];
-    let mut pairs = behind.char_indices().zip(behind.chars().skip(1));
-    pairs.find(|((_, one), next)| matches!(one, ' ' | '\n') && next.is_alphanumeric()).map(|((at, _), _)| from + at + 1)
+impl Tokenizer {
+    /// How many characters of a token's text the normalizer keeps.
+    fn kept(&self, text: &str) -> u32 {
+        let mut normalized = NormalizedString::from(text);
+        let done = self.inner.get_normalizer().is_none_or(|normalizer| normalizer.normalize(&mut normalized).is_ok());
+        let length = normalized.get().len();
+        let places = (0..length).filter_map(|at| normalized.convert_offsets(Range::Normalized(at..=at)));
+        let mut starts: Vec<usize> = places.map(|place| place.start).collect();
+        starts.dedup();
+        if done { starts.len() as u32 } else { 0 }
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,27 @@ static TOKENIZERS: LazyLock<[Tokenizer; 4]> = LazyLock::new(|| {
         .map(|directory| tokenizer::load(&Path::new("tests/fixtures").join(directory)).unwrap())
 });
 
+/// Byte-level BPE, with spaces that it adds and places that it does not trim; Unigram, with and without rules.
+static OTHERS: LazyLock<Vec<Tokenizer>> = LazyLock::new(|| {
+    let own = ["roberta-bio", "roberta-single-label", "xlm-roberta-bio", "xlm-roberta-multi-label"];
+    let varied = ["add_prefix_space", "trim_offsets"];
+    let all = own.iter().map(|name| (name, None)).chain(varied.iter().map(|key| (&own[0], Some(key))));
+    let tokenizer = |(name, key): (&&str, Option<&&str>)| {
+        let copy = tempfile::tempdir().unwrap();
+        for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(Path::new("tests/fixtures/parity").join(name).join(file), copy.path().join(file)).unwrap();
+        }
+        let file = copy.path().join("tokenizer_config.json");
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        if let Some(key) = key {
+            config[*key] = (*key == "add_prefix_space").into();
+        }
+        std::fs::write(file, config.to_string()).unwrap();
+        tokenizer::load(copy.path()).unwrap()
+    };
+    all.map(tokenizer).collect()
+});
+
 fn nasty() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-zA-Z0-9]{1,9}",
@@ -33,10 +54,23 @@ fn nasty() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn a_text_in_parts_has_the_tokens_and_places_of_the_whole(text in nasty(), bytes in 1..40usize) {
-        for tokenizer in &*TOKENIZERS {
-            prop_assert!(tokenizer.divisible);
+        // XLM-RoBERTa's rules misplace all that follows a character that they drop at the very beginning.
+        let text = format!("x{text}");
+        for tokenizer in TOKENIZERS.iter().chain(&*OTHERS) {
+            prop_assert!(tokenizer.cut.is_some());
             let whole = tokenizer.encode_by_library(&text, 0).unwrap();
             prop_assert_eq!(tokenizer.encode_in_parts(&text, bytes).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_text_in_pieces_has_the_tokens_and_places_of_the_whole(
+        text in "([a-zA-Zé東京한د]{9,60}|[a-z']{1,9}|don't| |<mask>|[0-9.,]{1,5}|\\PC){1,40}",
+        bytes in 24..80usize,
+    ) {
+        for tokenizer in OTHERS.iter().filter(|tokenizer| tokenizer.has_pieces()) {
+            let whole = tokenizer.encode_by_library(&text, 0).unwrap();
+            prop_assert_eq!(tokenizer.encode_pieces(&text, 0, bytes).unwrap(), whole);
         }
     }
 
@@ -69,6 +103,22 @@ fn each_character_alone_and_between_others_has_the_tokens_and_places_of_the_libr
 }
 
 #[test]
+fn a_text_without_a_place_to_cut_is_tokenized_in_pieces() {
+    let tokenizers: Vec<_> = OTHERS.iter().filter(|tokenizer| tokenizer.has_pieces()).collect();
+    assert!(tokenizers.len() >= 2);
+    for text in ["東".repeat(40_000), "Donaudampfschifffahrtsgesellschaftskapitän".repeat(4_000)] {
+        for tokenizer in &tokenizers {
+            let encoded = tokenizer.encode_part(&text[..0], 0).unwrap();
+            assert_eq!(encoded, Encoded::default());
+            let (rest, before) = (&text[..], 0);
+            let piece = tokenizer.encode_part(&rest[..rest.ceil_char_boundary(PART)], before).unwrap();
+            assert!(tokenizer.border(rest, &piece, before).is_some(), "there is a border");
+            assert_eq!(tokenizer.encode(&text).unwrap(), tokenizer.encode_by_library(&text, 0).unwrap());
+        }
+    }
+}
+
+#[test]
 fn added_tokens_are_left_to_the_library() {
     let encode = |tokenizer: &Tokenizer, text| tokenizer.fast.as_ref().unwrap().encode(text, 0);
     let tokenizer = &TOKENIZERS[0];
@@ -77,4 +127,31 @@ fn added_tokens_are_left_to_the_library() {
     let mut inner = tokenizer.inner.clone();
     inner.add_tokens([AddedToken::from("norvik", false)]).unwrap();
     assert!(Tokenizer::new(inner).unwrap().fast.is_none(), "it is found in what is normalized");
+}
+
+/// The words that transformers' rule makes of a text, with the characters that the tokenizer drops as if they weren't.
+fn words(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+    let places = tokenizer.encode(text).unwrap().places;
+    let slice = |from: u32, to: u32| text.chars().skip(from as usize).take((to - from) as usize).collect();
+    places.chunk_by(|_, next| next.continues).map(|word| slice(word[0].start, word[word.len() - 1].end)).collect()
+}
+
+#[test]
+fn characters_that_the_tokenizer_drops_make_no_other_word() {
+    let drop = ["\u{200b}", "\u{feff}", "\u{ad}", "\u{200d}", "\u{2060}", "\u{301}"];
+    for (tokenizer, strips) in TOKENIZERS[..3].iter().zip([true, true, false]) {
+        for dropped in &drop[..drop.len() - usize::from(!strips)] {
+            let plain = words(tokenizer, "in London today");
+            assert_eq!(plain, ["in", "London", "today"]);
+            for text in [format!("in Lon{dropped}don today"), format!("in L{dropped}o{dropped}ndon today")] {
+                let found = words(tokenizer, &text);
+                let found: Vec<_> = found.iter().map(|word| word.replace(*dropped, "")).collect();
+                assert_eq!(found, plain, "{text:?}");
+            }
+        }
+    }
+    // XLM-RoBERTa's rules drop it; so "in" is not the beginning of what stands behind it.
+    let unigram = &OTHERS[2];
+    assert_eq!(words(unigram, "in London today"), ["in", "London", "today"]);
+    assert_eq!(words(unigram, "in \u{200b}Lon\u{200b}don today"), ["in", "Lon\u{200b}don", "today"]);
 }

@@ -43,7 +43,7 @@ struct Token {
 enum Continues {
     Never,
     Always,
-    /// Unless its text has so many characters.
+    /// Unless its text has so many characters, without those that are gone.
     Unless(u32),
 }
 
@@ -99,9 +99,14 @@ impl Word {
         let continues = match token.continues {
             Continues::Never => false,
             Continues::Always => true,
-            Continues::Unless(length) => length != end - start,
+            Continues::Unless(length) => length != end - start && length != self.kept(bytes),
         };
         Place { start, end, continues }
+    }
+
+    /// How many characters of the text these bytes come from: between them, others may be gone.
+    fn kept(&self, bytes: Range<usize>) -> u32 {
+        self.from[bytes].chunk_by(|one, next| one == next).count() as u32
     }
 
     /// True when it has more characters than that.

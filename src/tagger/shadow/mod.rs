@@ -24,6 +24,8 @@ use super::gather::run_alone_while;
 use super::probe;
 use super::taggers::Taggers;
 use crate::config::Config;
+use crate::config::location::Location;
+use crate::model::vet;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::Origin;
@@ -293,6 +295,7 @@ impl State {
 /// # Errors
 /// When they can't be used, or give no tag that could be compared.
 pub fn load(config: &Config, primary: &Taggers) -> Result<Arc<Taggers>> {
+    ensure_is_there(config)?;
     let loaded = thread::scope(|scope| {
         let load = || {
             lower_priority();
@@ -309,6 +312,24 @@ pub fn load(config: &Config, primary: &Taggers) -> Result<Arc<Taggers>> {
         names(primary)
     );
     Ok(taggers)
+}
+
+/// Tries the models of a shadow's configuration, each in a process of its own.
+///
+/// # Errors
+/// When they can't be used.
+pub fn vet(config: &Config) -> Result<()> {
+    ensure_is_there(config)?;
+    vet::all(config).context("shadow")
+}
+
+/// Else it would be `model.path` that is said to be wrong, in whose place the shadow's is.
+fn ensure_is_there(config: &Config) -> Result<()> {
+    match &config.model.path {
+        Location::Directory(path) => ensure!(path.is_dir(), "shadow.path: {} is not a directory", path.display()),
+        Location::Hub { .. } | Location::Remote(_) => {}
+    }
+    Ok(())
 }
 
 /// Tags of the same name are compared. Where there is only one and one, their names don't matter: those of single heads

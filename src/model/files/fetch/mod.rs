@@ -3,6 +3,7 @@
 mod hub;
 mod redact;
 mod remote;
+mod route;
 mod settings;
 
 use std::path::PathBuf;

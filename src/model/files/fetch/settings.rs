@@ -25,8 +25,11 @@ impl Default for Settings {
     }
 }
 
+/// The variables that say where the hub's cache is.
+const PLACES: [&str; 5] = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"];
+
 /// The Hugging Face hub. What is `None` is read by its library, from the variables that all such libraries know.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Hub {
     /// `HF_ENDPOINT`.
     pub endpoint: Option<String>,
@@ -36,6 +39,14 @@ pub struct Hub {
     pub cache: Option<PathBuf>,
     /// `HF_HUB_OFFLINE`: the cache is asked, and nothing else.
     pub offline: bool,
+    /// Whether any variable says where the cache is: the library would take a directory that everyone may write to.
+    pub has_place: bool,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { endpoint: None, token: None, cache: None, offline: false, has_place: true }
+    }
 }
 
 impl Settings {
@@ -55,6 +66,7 @@ impl From<HashMap<String, String>> for Settings {
         Self {
             hub: Hub {
                 offline: offline.is_some_and(|value| ["1", "on", "true", "yes"].contains(&value.as_str())),
+                has_place: PLACES.iter().any(|name| directory(name).is_some()),
                 ..Hub::default()
             },
             cache: directory("TAGBERT_CACHE").or_else(cache),
@@ -90,6 +102,14 @@ mod tests {
     fn offline_is_what_other_tools_of_the_hub_take_for_it() {
         for (value, offline) in [("1", true), ("TRUE", true), ("yes", true), ("0", false), ("", false)] {
             assert_eq!(settings([("HF_HUB_OFFLINE", value)]).hub.offline, offline, "{value}");
+        }
+    }
+
+    #[test]
+    fn without_a_home_the_hub_has_no_place_but_one_that_is_named() {
+        assert!(!settings([("PATH", "/bin"), ("HOME", "")]).hub.has_place);
+        for name in PLACES {
+            assert!(settings([(name, "/place")]).hub.has_place, "{name}");
         }
     }
 }

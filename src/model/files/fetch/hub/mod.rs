@@ -17,12 +17,16 @@ use tracing::{info, warn};
 use url::Url;
 
 use self::watch::Watch;
+use super::route::Route;
 use super::{Fetched, Settings, quietly, redact};
 use crate::model::files::layout::{CONFIG, SIDE_FILES, find_graph, graphs, no_graph, weights};
 use crate::model::files::version::add_content;
 
 /// How often a file is tried whose transfer broke off, or brought something else (G-55).
 const ATTEMPTS: u32 = 3;
+
+/// What may be wrong when the hub does not answer.
+const ALSO: &str = ", or HF_ENDPOINT";
 
 /// Fetches a model of the hub.
 pub async fn fetch(settings: &Settings, repo: &str, revision: Option<&str>, variant: Option<&str>) -> Result<Fetched> {
@@ -46,7 +50,10 @@ pub async fn fetch(settings: &Settings, repo: &str, revision: Option<&str>, vari
     for file in wanted(&files, variant).with_context(|| format!("revision {commit}"))? {
         hub.download(&commit, &file).await?;
     }
-    hub.remember(&commit)?;
+    if let Err(error) = hub.remember(&commit) {
+        // All files are here, perhaps in an image or a volume that nobody may write to.
+        warn!("{error:#}; without the network, this revision will not be found");
+    }
     Ok(Fetched { directory: hub.snapshot(&commit), revision: Some(commit) })
 }
 
@@ -77,12 +84,14 @@ struct Hub {
     revision: String,
     /// For messages.
     host: String,
+    route: Route,
     patience: Duration,
 }
 
 impl Hub {
     fn new(settings: &Settings, repo: &str, revision: &str) -> Result<Self> {
         let given = &settings.hub;
+        ensure!(given.has_place, "there is no place for a copy: set HF_HOME to a directory (HOME is not set)");
         let mut builder = HFClient::builder().user_agent(concat!("tagbert/", env!("CARGO_PKG_VERSION")));
         if let Some(endpoint) = &given.endpoint {
             builder = builder.endpoint(endpoint);
@@ -99,10 +108,11 @@ impl Hub {
         Ok(Self {
             model: client.model(owner, name),
             folder: client.cache_dir().join(format!("models--{}", repo.replace('/', "--"))),
-            client,
             revision: revision.into(),
             patience: settings.patience,
             host: host.context("HF_ENDPOINT names no host")?,
+            route: Route::to(client.endpoint()),
+            client,
         })
     }
 
@@ -172,6 +182,9 @@ impl Hub {
 
     /// Notes which commit the revision is, once all of its files are here.
     fn remember(&self, commit: &str) -> Result<()> {
+        if self.remembered().as_deref() == Some(commit) {
+            return Ok(());
+        }
         let file = self.reference();
         let write = || {
             fs::create_dir_all(file.parent().unwrap_or(&self.folder))?;
@@ -189,7 +202,8 @@ impl Hub {
     }
 
     fn silent(&self) -> String {
-        format!("{} was silent for {} s; check the network, or HF_ENDPOINT", self.host, self.patience.as_secs())
+        let (host, seconds) = (&self.host, self.patience.as_secs());
+        format!("{host} was silent for {seconds} s; {}", self.route.advice("", ALSO))
     }
 
     /// The library's errors in our words: its own have whole URLs.
@@ -199,7 +213,8 @@ impl Hub {
         Failure::Final(match error {
             HFError::Request { source, .. } => {
                 let cause = redact::cause(&source);
-                return Failure::Unreachable(format!("{host}: {cause}; check the network, or HF_ENDPOINT"));
+                let advice = self.route.advice(&cause, ALSO);
+                return Failure::Unreachable(format!("{host}: {cause}; {advice}"));
             }
             HFError::Http { context } if context.status.is_server_error() => {
                 return Failure::Unreachable(format!("{host} answers {}", context.status));

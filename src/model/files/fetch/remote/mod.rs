@@ -20,6 +20,7 @@ use tracing::info;
 use url::Url;
 
 use self::copy::{Cache, Found};
+use super::route::Route;
 use super::{Fetched, Settings, quietly, redact};
 use crate::config::location::public;
 use crate::model::files::layout::{CONFIG, SIDE_FILES, graphs, no_graph, weights};
@@ -32,7 +33,8 @@ pub async fn fetch(settings: &Settings, url: &Url, variant: Option<&str>) -> Res
     // The first question is the one that finds a dead host.
     let config = timeout(settings.patience, remote.find(CONFIG)).await;
     let config = config.with_context(|| {
-        format!("{}: timed out after {} s; check the network", remote.host(), settings.patience.as_secs())
+        let advice = Route::to(remote.url.as_str()).advice("", "");
+        format!("{}: timed out after {} s; {advice}", remote.host(), settings.patience.as_secs())
     })??;
     let config = config.with_context(|| format!("{} is not there, so it is no model", remote.show(CONFIG)))?;
 
@@ -155,10 +157,13 @@ impl Remote {
             }
             error if self.is_bucket() => anyhow!(
                 "{}; check the network, that there are keys (AWS_ACCESS_KEY_ID), and what AWS_REGION, \
-                 AWS_ENDPOINT_URL and AWS_ALLOW_HTTP say",
+                 AWS_ENDPOINT_URL and AWS_ALLOW_HTTP say, and SSL_CERT_FILE of a private certificate authority",
                 redact::cause(error)
             ),
-            error => anyhow!("{}; check the network", redact::cause(error)),
+            error => {
+                let cause = redact::cause(error);
+                anyhow!("{cause}; {}", Route::to(self.url.as_str()).advice(&cause, ""))
+            }
         }
     }
 }
