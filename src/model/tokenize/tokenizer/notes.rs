@@ -85,6 +85,8 @@ impl Notes {
         let sources = if added.sources.is_empty() { "the class".into() } else { added.sources.join(", ") };
         taken.push(format!("{count} tokens beside the words: {sources}"));
         let mut unheeded = differences(class, files, built);
+        // Some settings stand in two places of a file.
+        unheeded.dedup();
         unheeded.extend(of_config(class, files, built));
         unheeded.extend(of_added(files, built));
         Self { vocabulary: files.vocabulary(), taken, unheeded }

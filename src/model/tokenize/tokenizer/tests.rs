@@ -142,6 +142,15 @@ fn what_a_file_says_in_vain_is_told_by_file_and_key() {
 }
 
 #[test]
+fn what_stands_in_two_places_of_a_file_is_told_once() {
+    let copy = changed("roberta-bio", &[(OWN, "/add_prefix_space", true.into())]);
+    let (tokenizer, notes) = load_with_notes(copy.path()).unwrap();
+    assert_eq!(notes.unheeded.len(), 1, "{:?}", notes.unheeded);
+    // As transformers has it: with the word's own token at the beginning.
+    assert_eq!(tokenizer.token(tokenizer.encode("Paris").unwrap().ids[0]).unwrap(), "\u{120}Paris");
+}
+
+#[test]
 fn the_shipped_models_and_all_fixtures_say_nothing_in_vain() {
     let fixtures = Path::new("tests/fixtures/parity").read_dir().unwrap().map(|entry| entry.unwrap().path());
     let shipped = ["models/tagbert-small", "models/tagbert-tiny"].map(Into::into);
