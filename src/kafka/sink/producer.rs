@@ -109,7 +109,7 @@ impl Producer {
 
     /// The topic that a parcel goes to.
     pub fn destination(&self, parcel: &Parcel) -> &str {
-        if parcel.is_rejected() { &self.dead_letters } else { &self.output }
+        if parcel.rejection().is_some() { &self.dead_letters } else { &self.output }
     }
 
     /// True once a message was refused or given up.
