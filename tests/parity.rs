@@ -241,9 +241,12 @@ struct Variation {
     of: String,
     change: Vec<Vec<Value>>,
     #[serde(default)]
-    cases: Vec<(String, Vec<u32>, Vec<(u32, u32)>)>,
+    cases: Vec<Tokens>,
     labels: Option<Vec<String>>,
 }
+
+/// A text, and the ids and places that `transformers` makes of it.
+type Tokens = (String, Vec<u32>, Vec<(u32, u32)>);
 
 impl Variation {
     /// A copy of the fixture's files with the changes.
@@ -278,7 +281,7 @@ fn put(whole: &mut Value, path: &str, value: Option<&Value>) {
         return;
     };
     match (whole.pointer_mut(parent).unwrap(), value) {
-        (Value::Array(list), Some(value)) => list.push(value.clone()),
+        (Value::Array(values), Some(value)) => values.push(value.clone()),
         (Value::Object(map), Some(value)) => drop(map.insert(last.into(), value.clone())),
         (Value::Object(map), None) => drop(map.remove(last)),
         (other, _) => panic!("{path}: {other}"),

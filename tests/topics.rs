@@ -96,7 +96,9 @@ fn a_new_partition_is_read_within_seconds() {
         let admin: AdminClient<DefaultClientContext> = Kafka::shared().client().create().unwrap();
         let more = NewPartitions::new(&line.input, 2);
         let results = block_on(admin.create_partitions([&more], &AdminOptions::new())).unwrap();
-        results.into_iter().for_each(|result| drop(result.unwrap()));
+        for result in results {
+            result.unwrap();
+        }
         let since = Instant::now();
         thread::sleep(Duration::from_millis(500));
         let text = document("in the new one");

@@ -97,12 +97,12 @@ mod tests {
 
     use super::*;
 
-    fn topic(id: i64, partitions: usize) -> Option<Topic> {
-        Some(Topic { id: Some((0, id)), partitions })
+    fn topic(id: i64, partitions: usize) -> Topic {
+        Topic { id: Some((0, id)), partitions }
     }
 
-    fn look(watch: &mut Watch, now: Option<Topic>) -> Vec<Change> {
-        watch.look(HashMap::from([("documents".to_owned(), now)]))
+    fn look(watch: &mut Watch, now: impl Into<Option<Topic>>) -> Vec<Change> {
+        watch.look(HashMap::from([("documents".to_owned(), now.into())]))
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         fn a_topic_is_begun_anew_each_time_that_it_is_another(seen in prop::collection::vec(0..4i64, 0..40)) {
             let (mut watch, mut last) = (Watch::default(), None);
             for id in seen {
-                let now = if id == 0 { None } else { topic(id, 1) };
+                let now = (id != 0).then(|| topic(id, 1));
                 let changes = look(&mut watch, now);
                 let anew = changes.iter().any(|change| matches!(change, Change::MadeAnew(_)));
                 prop_assert_eq!(anew, id != 0 && last.is_some_and(|last| last != id));

@@ -143,7 +143,7 @@ impl Added {
         match &self.extra {
             Some(extra) => extra.iter().try_for_each(special)?,
             None if kind == Kind::Camembert => {
-                OF_CAMEMBERT.iter().try_for_each(|token| special(&Value::from(*token)))?
+                OF_CAMEMBERT.iter().try_for_each(|token| special(&Value::from(*token)))?;
             }
             None => {}
         }

@@ -61,16 +61,15 @@ impl Builder<'_> {
 
     /// BERT's tokenizer (Devlin et al. 2018).
     fn bert(&self) -> Result<HfTokenizer> {
-        let mut model = match &self.files.json {
-            Some(json) => match json.tokenizer.get_model() {
+        let mut model = if let Some(json) = &self.files.json {
+            match json.tokenizer.get_model() {
                 ModelWrapper::WordPiece(model) => model.clone(),
                 _ => return self.of_another_kind("word pieces"),
-            },
-            None => {
-                let path = self.files.directory.join(VOCABULARY);
-                let path = path.to_str().context("its path is not UTF-8")?;
-                WordPiece::from_file(path).build().map_err(|error| anyhow!(error))?
             }
+        } else {
+            let path = self.files.directory.join(VOCABULARY);
+            let path = path.to_str().context("its path is not UTF-8")?;
+            WordPiece::from_file(path).build().map_err(|error| anyhow!(error))?
         };
         let usual = WordPiece::default();
         model.unk_token = self.special("unk_token")?.into();
@@ -99,9 +98,9 @@ impl Builder<'_> {
         let usual = BPE::default();
         let mut model = model.clone();
         model.dropout = usual.dropout;
-        model.unk_token = usual.unk_token.clone();
-        model.continuing_subword_prefix = usual.continuing_subword_prefix.clone();
-        model.end_of_word_suffix = usual.end_of_word_suffix.clone();
+        model.unk_token.clone_from(&usual.unk_token);
+        model.continuing_subword_prefix.clone_from(&usual.continuing_subword_prefix);
+        model.end_of_word_suffix.clone_from(&usual.end_of_word_suffix);
         (model.fuse_unk, model.byte_fallback) = (usual.fuse_unk, usual.byte_fallback);
         model.ignore_merges = usual.ignore_merges;
         let mut tokenizer = HfTokenizer::new(model);
