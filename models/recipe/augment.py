@@ -14,7 +14,7 @@ LOOKALIKES = {
 }
 ALPHABETS = [(0x1D400, 0x1D41A), (0x1D5D4, 0x1D5EE), (0x1D468, 0x1D482), (0x1D670, 0x1D68A), (0x1D63C, 0x1D656), (0x1D4D0, 0x1D4EA),
              (0xFF21, 0xFF41), (0x24B6, 0x24D0), (0x1F150, 0x1F150), (0x1F170, 0x1F170)]
-INVISIBLE = "\u200b\u200c\u200d\u2060\u00ad\ufeff"
+INVISIBLE = "\u200b\u200c\u200d\u2060\u2062\u2063\u200e\u00ad\ufeff"
 EMOJI = "😂 🤣 😭 ❤️ 🔥 👍 🙏 😊 🎉 💯 😍 👏 🥺 😅 ✅ 🚨 💰 🎁 👉 📞 ⚠️ 📦 🏆 💸 :) :( ;) xx".split(" ")
 SWAPS = {
     "you": ["u", "ya"], "your": ["ur"], "are": ["r"], "for": ["4"], "to": ["2"], "please": ["pls", "plz"], "thanks": ["thx", "tnx"],
@@ -182,9 +182,12 @@ def respell(text, spam, chance):
 
 
 class Names:
-    """Names of people, organisations and places in the training split, to swap for one another."""
+    """Names of people, organisations and places, to swap for one another: those of the
+    training split, and others from all over (names.py)."""
 
-    def __init__(self, examples):
+    ELSEWHERE = 0.6  # of the new names
+
+    def __init__(self, examples, others):
         counts = collections.defaultdict(collections.Counter)
         for example in examples:
             # From the silver teacher only what it said more than once: its single finds are its worst.
@@ -192,6 +195,15 @@ class Names:
             for start, end, kind in example["spans"]:
                 counts[kind][example["text"][start:end]] += worth
         self.known = {kind: [name for name, count in found.items() if count > 1] for kind, found in counts.items()}
+        self.others = others
+
+    def another(self, name, kind, chance):
+        """A name of the same kind, written in the same case."""
+        elsewhere = kind in self.others and chance.random() < self.ELSEWHERE
+        new = chance.choice(self.others[kind] if elsewhere else self.known[kind])
+        if name.islower():
+            return new.lower()
+        return new.upper() if name.isupper() and len(name) > 4 else new
 
     def swapped(self, text, spans, chance):
         """The text with about half of its names swapped for others of their kind."""
@@ -199,7 +211,7 @@ class Names:
         for start, end, kind in spans:
             name = text[start:end]
             if kind in ("PER", "ORG", "LOC") and chance.random() < 0.5:
-                name = chance.choice(self.known[kind])
+                name = self.another(name, kind, chance)
             pieces += [text[done:start], name]
             size += start - done
             moved.append((size, size + len(name), kind))

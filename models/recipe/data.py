@@ -1,8 +1,8 @@
 """Stage 4: texts, spans and labels of all splits, as token ids.
 
 Mails carry a spam label, articles a topic label and are ham. Entities of both
-are silver (silver.py); tweets, web text and Wikipedia carry gold entities, and
-messages none (sets.py). Word labels sit on the first token of each word; other
+are silver (silver.py); tweets, web text, Wikipedia and some of this project's messages
+carry gold entities, other messages none (sets.py). Word labels sit on the first token of each word; other
 tokens are ignored, and so are words whose span is MASKED: handles, mostly.
 """
 
@@ -81,8 +81,10 @@ def of_sets(tokenizer):
             )
             yield {**found, "glued": other}
         else:
-            found = example(tokenizer, row["id"], row["source"], row["split"], row["text"], [], **about)
-            found["entities"] = torch.full_like(found["entities"], tagger.IGNORED)
+            marked = row["spans"] is not None  # then by this project, which leaves MISC out
+            found = example(tokenizer, row["id"], row["source"], row["split"], row["text"], row["spans"] or [], misc=not marked, **about)
+            if not marked:
+                found["entities"] = torch.full_like(found["entities"], tagger.IGNORED)
             yield {**found, "split": "youtube"} if row["source"] == "youtube" else found
 
 

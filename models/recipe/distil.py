@@ -98,7 +98,7 @@ def re_encoded(examples, tokenizer, kept):
         if (ids <= max(kept)).all() and (numbers >= 0).all():
             return {**example, "ids": numbers}
         ids, entities = encode(tokenizer, example["text"], example["spans"])
-        if example["source"] in ("sms", "messages", "youtube"):
+        if (example["entities"] == tagger.IGNORED).all():
             entities = torch.full_like(entities, tagger.IGNORED)
         title = len(tokenizer.encode(example["text"].partition("\n")[0], add_special_tokens=False).ids)
         return {**example, "ids": ids, "entities": entities, "title": min(title, example["title"])}
@@ -139,7 +139,7 @@ def distil(rank, options, rendezvous):
     beside = options.student or options.to
     kept = torch.load(beside / "kept.pt")
     tokenizer = tagger.load_tokenizer(beside / "tokenizer.json")
-    teacher = fewer_rows(tagger.load(options.teacher, attention="eager"), kept).bfloat16().eval()
+    teacher = fewer_rows(tagger.load(options.teacher, attention="eager"), kept).to(train.FAST).eval()
     if options.student:
         student = tagger.load(options.student, attention="eager").train()
     else:

@@ -41,6 +41,7 @@ python3 "$recipe/corpus.py" --cache .cache
 once install install_packages
 once start "$python" "$recipe/start.py"
 once silver "$python" "$recipe/silver.py"
+once names "$python" "$recipe/names.py"
 once vocabulary "$python" "$recipe/vocabulary.py"
 once data "$python" "$recipe/data.py"
 leg() { once "train-$1" "$python" "$recipe/train.py" --start "$2" --to "$work/trained-$1" --minutes "$3" --rounded 1 --rate "$4"; }
