@@ -30,6 +30,10 @@ fn dripping() -> Server {
 
 fn leaves_at_once(yaml: &str, environment: &[(&str, &str)], until: &str, signal: &str) {
     let mut worker = Worker::start_with(yaml, &[], environment);
+    leaves_with(0, &mut worker, until, signal);
+}
+
+fn leaves_with(code: i32, worker: &mut Worker, until: &str, signal: &str) {
     worker.wait_for_log(until);
     // It is on its way to what it waits for.
     thread::sleep(Duration::from_millis(700));
@@ -37,7 +41,7 @@ fn leaves_at_once(yaml: &str, environment: &[(&str, &str)], until: &str, signal:
     worker.signal(signal);
     let status = worker.wait();
     let (took, log) = (asked.elapsed(), worker.log());
-    assert!(status.success() && took < AT_ONCE, "{yaml}: {status} after {took:?}\n{log}");
+    assert!(status.code() == Some(code) && took < AT_ONCE, "{status} after {took:?}\n{log}");
     assert!(log.contains("while starting"), "{log}");
 }
 
@@ -62,4 +66,14 @@ fn a_stop_does_not_wait_for_brokers_that_do_not_answer() {
     let address = listener.local_addr().unwrap();
     let yaml = format!("kafka: {{brokers: '{address}'}}\nmodel: {{path: tests/fixtures/tiny-distilbert}}\n");
     leaves_at_once(&yaml, &[], "loaded in", "TERM");
+}
+
+#[test]
+fn a_bounded_run_that_is_stopped_before_it_has_read_anything_is_not_done() {
+    let hub = Server::silent();
+    let yaml = format!("model: {{path: 'http://{}/model'}}\n", hub.address);
+    let cache = tempfile::tempdir().unwrap();
+    let environment = [("TAGBERT_CACHE", cache.path().to_str().unwrap())];
+    let mut worker = Worker::start_with(&yaml, &["--until-end"], &environment);
+    leaves_with(1, &mut worker, "http: listening on", "TERM");
 }

@@ -283,6 +283,13 @@ pub fn plain(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string())
 }
 
+/// Whether no answer came, and time was spent waiting for one.
+#[must_use]
+pub fn is_timeout(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, OperationTimedOut, RequestTimedOut};
+    matches!(error.rdkafka_error_code(), Some(OperationTimedOut | RequestTimedOut | AllBrokersDown))
+}
+
 /// Whether the client goes on by itself.
 #[must_use]
 pub fn is_passing(error: &KafkaError) -> bool {

@@ -53,7 +53,8 @@ impl Worker {
         };
         let stop = Arc::new(Stop::default());
         // First of all: the first process of a container would not hear them otherwise.
-        signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout)?;
+        // A bounded run that has read nothing is not done (G-13).
+        signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout, i32::from(until_end))?;
         // What is asked for before the models are loaded waits until then.
         let (reloads, asked) = reload::requests();
         signals::reload_on_hangup(&runtime, reloads.clone())?;

@@ -11,11 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::record::stop::Stop;
 use crate::tagger::reload::Reloads;
 
-/// Lets the signals stop what looks at `stop`.
+/// Lets the signals stop what looks at `stop`; before that has begun, the process is left with the code `early`.
 ///
 /// # Errors
 /// When the system refuses a handler.
-pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration) -> Result<()> {
+pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration, early: i32) -> Result<()> {
     let _inside = runtime.enter();
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
@@ -30,7 +30,7 @@ pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration) ->
         // Start-up waits for others, in more places than could be told to stop; nothing of it has to be ended.
         if !stop.has_begun() {
             tracing::info!("{name} while starting: leaving at once; no record was read");
-            leave(0);
+            leave(early);
         }
         let seconds = timeout.as_secs_f32();
         tracing::info!("{name}: draining, for {seconds} s at most; again to leave at once");

@@ -40,7 +40,7 @@ pub(super) fn run(config: &Config, args: &Replay) -> Result<ExitCode> {
     let stop = Arc::new(Stop::default());
     // What is under way is finished, from here on.
     stop.begin();
-    signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout)?;
+    signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout, 0)?;
     let mut run = Run { sender, stop, planned: plan.count(), batch: Vec::new(), sent: 0, refused: 0, shown: None };
     let done = run.send_all(&letters, &plan.offsets);
     plan.left.add(Why::Refused, run.refused);

@@ -10,7 +10,7 @@ pub(crate) mod parcel;
 mod producer;
 mod transaction;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::thread;
@@ -221,7 +221,7 @@ impl KafkaSink {
                 self.metrics.retries.add(1);
                 tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());
                 thread::sleep(wait);
-                return self.replace_producer();
+                return self.replace_producer(sent);
             }
         };
         self.metrics.retries.add(1);
@@ -268,7 +268,7 @@ impl KafkaSink {
 
     /// Makes a new producer. Under exactly-once, whether the last transaction was committed is not known: the group's
     /// committed offsets tell.
-    fn replace_producer(&mut self) -> Result<()> {
+    fn replace_producer(&mut self, sent: usize) -> Result<()> {
         let producer = Producer::new(&self.client, &self.output)?;
         // Only then the old one goes, and gives up what it has.
         self.producer = producer;
@@ -285,8 +285,13 @@ impl KafkaSink {
                 Err(error) => tracing::warn!("the committed offsets are not known yet, asking again: {error:#}"),
             }
         };
+        // Where that transaction would have ended: any other offset is not its, but may be of a log that is no more.
+        let origins = self.pending.iter().take(sent).map(|parcel| &parcel.origin);
+        let ends: HashMap<TopicPartition, i64> =
+            origins.map(|origin| ((Arc::clone(&origin.topic), origin.partition), origin.offset + 1)).collect();
         let is_done = |origin: &Origin| {
-            let behind = committed.get(&(Arc::clone(&origin.topic), origin.partition));
+            let key = (Arc::clone(&origin.topic), origin.partition);
+            let behind = committed.get(&key).filter(|behind| ends.get(&key) == Some(*behind));
             !origin.lease.is_gone() && behind.is_some_and(|behind| origin.offset < *behind)
         };
         let (done, rest) = self.pending.drain(..).partition::<Vec<_>, _>(|parcel| is_done(&parcel.origin));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -28,6 +28,9 @@ impl Source {
         for change in self.topics.look(topics) {
             match change {
                 Change::Gone(topic) => {
+                    if self.end.is_some() {
+                        bail!("input.topics: the topic `{topic}` was deleted during the run: run it again");
+                    }
                     tracing::warn!("input.topics: the topic `{topic}` was deleted; waiting until it is there again");
                     self.health.set_gone(&topic, true);
                     self.gone.insert(topic, self.ledger.latest_epoch());
@@ -52,7 +55,13 @@ impl Source {
                 }
             }
         }
+        let mut waited = false;
         for partition in std::mem::take(&mut self.anew) {
+            if waited {
+                // The consumer has to be polled before the next one may take as long.
+                self.anew.push(partition);
+                continue;
+            }
             if self.ledger.epoch(&partition).is_none() {
                 // It is not ours any more, or there is no such partition in the new topic.
                 continue;
@@ -60,6 +69,7 @@ impl Source {
             if let Err(error) = self.begin_anew(&partition) {
                 let (topic, number) = &partition;
                 tracing::warn!("{topic}/{number} can't be read anew yet, trying again: {}", clients::plain(&error));
+                waited = clients::is_timeout(&error);
                 self.anew.push(partition);
             }
         }
@@ -100,12 +110,15 @@ impl Source {
 
     /// A record came where only events do: its partition's queue is not the one that is ours. It is fetched again, through
     /// the right one.
-    pub(super) fn return_stray(&mut self, stray: &BorrowedMessage<'_>) {
+    ///
+    /// # Errors
+    /// When it can't be: passing over the record would lose it.
+    pub(super) fn return_stray(&mut self, stray: &BorrowedMessage<'_>) -> Result<()> {
         let partition = (Arc::from(stray.topic()), stray.partition());
         self.stale.insert(partition.clone(), stray.offset() + 1);
-        if let Err(error) = self.fetch_anew(&partition) {
-            tracing::warn!("{}/{} could not be fetched anew: {}", partition.0, partition.1, clients::plain(&error));
-        }
+        self.fetch_anew(&partition).map_err(|error| {
+            anyhow!("{}/{} could not be fetched anew: {}", partition.0, partition.1, clients::plain(&error))
+        })
     }
 
     /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.

@@ -43,7 +43,7 @@ fn is_of_rebalance(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
-/// Commits, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
+/// Commits the `rest`, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
 /// with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
 ///
 /// # Errors
@@ -53,6 +53,7 @@ pub fn finish(
     ledger: Arc<Ledger>,
     end: Option<End>,
     earlier: Option<JoinHandle<()>>,
+    rest: bool,
 ) -> Result<()> {
     consumer.context().prefetched().end();
     let (tell, told) = crossbeam_channel::unbounded();
@@ -62,7 +63,7 @@ pub fn finish(
             if let Some(earlier) = earlier {
                 drop(earlier.join());
             }
-            drop(tell.send(commit_the_rest(&consumer, &ledger)));
+            drop(tell.send(if rest { commit_the_rest(&consumer, &ledger) } else { Ok(()) }));
             drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
         })
     };

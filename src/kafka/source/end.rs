@@ -51,6 +51,8 @@ type Positions = HashMap<TopicPartition, Option<i64>>;
 struct Log {
     low: i64,
     end: i64,
+    /// A committed offset that the log did not have: it proves nothing later either, when the log has grown so far.
+    lost: Option<i64>,
 }
 
 impl Log {
@@ -85,20 +87,22 @@ impl End {
             for partition in topic.partitions() {
                 let key = (Arc::from(topic.name()), partition.id());
                 let (low, high) = end.range(&key, clients::REQUEST_TIMEOUT)?;
-                end.ends.insert(key, Log { low, end: high });
+                end.ends.insert(key, Log { low, end: high, lost: None });
             }
         }
         end.look_for_lost_offsets(config, consumer)?;
         Ok(end)
     }
 
-    fn look_for_lost_offsets<C: ConsumerContext>(&self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
+    fn look_for_lost_offsets<C: ConsumerContext>(&mut self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
         // Not known while a transaction is about to commit some: then the client finds out by itself.
         let Ok(committed) = committed(consumer, self.ends.keys(), LOOK_TIMEOUT) else { return Ok(()) };
         let reset = clients::offset_reset(config);
         for (key, committed) in committed {
-            let Log { low, end } = self.ends[&key];
+            let Some(log) = self.ends.get_mut(&key) else { continue };
+            let Log { low, end, .. } = *log;
             let Some(committed) = committed.filter(|committed| !(low..=end).contains(committed)) else { continue };
+            log.lost = Some(committed);
             if reset == "error" {
                 return Err(lost_offset::error(&key, Some(committed), Some((low, end))));
             }
@@ -191,7 +195,7 @@ impl End {
         for (key, committed) in committed(consumer, self.ends.keys(), clients::REQUEST_TIMEOUT)? {
             if !self.is_done(&key, committed, clients::REQUEST_TIMEOUT)? {
                 let committed = committed.map_or("nothing".into(), |offset| format!("offset {offset}"));
-                let Log { low, end } = self.ends[&key];
+                let Log { low, end, .. } = self.ends[&key];
                 open.push(format!("{}/{}: {committed} committed, the log had {low} to {end}", key.0, key.1));
             }
         }
@@ -214,7 +218,7 @@ impl End {
         if committed <= log.end {
             return Ok(committed == log.end);
         }
-        Ok(committed <= self.range(key, timeout)?.1)
+        Ok(log.lost != Some(committed) && committed <= self.range(key, timeout)?.1)
     }
 
     /// Says, now and then, that records wait behind a transaction, or that they are not there any more.

@@ -180,7 +180,9 @@ impl Source {
         self.stop.abandon();
         pipeline.finish();
         drop(self.describe);
-        commit::finish(self.consumer, self.ledger, self.end, self.committing)
+        // With a transaction in flight whose outcome is not known, a plain commit could set the group back.
+        let rest = self.delivery == Delivery::AtLeastOnce || self.ledger.is_drained();
+        commit::finish(self.consumer, self.ledger, self.end, self.committing, rest)
     }
 
     fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
@@ -221,6 +223,9 @@ impl Source {
         let assignment = self.consumer.context();
         if assignment.has_changed() {
             self.watchdog.excuse_all();
+            // A rebalance throws away what was fetched and not taken, of kept partitions too: their ends have to be told
+            // again.
+            self.ends = Ends::default();
         }
         let Some(mut fetching) = assignment.take_fetching() else { return Ok(()) };
         fetching.retain(|(topic, _), _| !self.topics.is_gone(topic));
@@ -249,7 +254,7 @@ impl Source {
             match consumer.poll(Duration::ZERO) {
                 None => {}
                 Some(Err(error)) => heed(&error)?,
-                Some(Ok(stray)) => self.return_stray(&stray),
+                Some(Ok(stray)) => self.return_stray(&stray)?,
             }
         }
         Ok(())
