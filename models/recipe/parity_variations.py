@@ -112,6 +112,19 @@ def variations():
     yield byte_level, [[OWN, "/split_special_tokens", True]]
     yield byte_level, [[OWN, "/mask_token", "<mask>"]]
     yield unigram, [[OWN, "/bos_token", "<mask>"]]
+    # What ALBERT alone takes from the file, for it is set last there.
+    around = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+              "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+              "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}}  # fmt: skip
+    yield unigram, [[OWN, "/tokenizer_class", "AlbertTokenizer"], [JSON, "/post_processor", around]]
+    yield unigram, [[OWN, "/tokenizer_class", "AlbertTokenizer"], [JSON, "/post_processor", None]]
+    yield unigram, [[JSON, "/post_processor", around]]
+    # Special tokens of names of one's own, and such as the older classes list them.
+    whole = {"content": "covid19x", "__type": "AddedToken"} | ADDED
+    for folder in (single, vocabulary, byte_level, unigram):
+        yield folder, [["special_tokens_map.json", "/virus_token", whole], DECODER]
+        yield folder, [[OWN, "/virus_token", whole], DECODER]
+        yield folder, [["added_tokens.json", "/covid19x", 900], ["special_tokens_map.json", "/additional_special_tokens", ["covid19x"]], DECODER]
     # Labels.
     maps = [
         {"0": 0, "1": 1}, {"0": "b", "1": "a"}, {"1": "a", "0": "b"}, None, {" 0": "a", "01": "b"}, {"0": "same", "1": "same"},

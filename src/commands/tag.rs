@@ -90,9 +90,14 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
 
 /// The configuration of the file, the environment and the command line.
 fn configured(args: &Tag) -> Result<Config> {
-    let mut config = match &args.config {
-        Some(file) => super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?,
-        None => Config::parse(USUAL, config::environment(), &args.set)?,
+    let mut config = if let Some(file) = &args.config {
+        super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?
+    } else {
+        // What only the worker needs is not even looked at.
+        let is_of_kafka =
+            |name: &str| name == "KAFKA_BOOTSTRAP_SERVERS" || name.to_uppercase().starts_with("TAGBERT__KAFKA__");
+        let environment = config::environment().into_iter().filter(|(name, _)| !is_of_kafka(name)).collect();
+        Config::parse(USUAL, environment, &args.set)?
     };
     if let Some(model) = &args.model {
         (config.model.path, config.model.variant) = (model.clone(), None);

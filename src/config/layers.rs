@@ -32,8 +32,9 @@ impl Config {
         let mut merged = config::Config::builder();
         let mut properties = BTreeMap::new();
         for layer in &layers {
-            // Dotted names may be written flat or nested; one layer must beat another either way.
-            if let Some(given) = find(layer, "kafka.properties") {
+            // Dotted names may be written flat or nested, from the top of a file on; one layer must beat another either way.
+            let whole = config::Config::builder().add_source(Layer(layer.clone())).build()?.cache;
+            if let Some(given) = find(&whole, "kafka.properties") {
                 flatten(given, "", &mut properties)?;
             }
             merged = merged.add_source(Layer(layer.clone()));
@@ -211,6 +212,8 @@ fn flatten(value: &Value, name: &str, into: &mut BTreeMap<String, String>) -> Re
         }
     };
     let why = format!("{what}: it must be a text, a number or a boolean, as librdkafka takes it; '' is the empty text");
+    // Without a blank behind the colon, the value has become a part of the name: it may be a password.
+    let name = name.split(':').next().unwrap_or(name);
     let error = ConfigError::Value { key: format!("kafka.properties.{name}"), why };
     Err(match value.origin() {
         Some(place) => ConfigError::Placed { place: place.to_owned(), error: Box::new(error) },

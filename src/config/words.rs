@@ -104,6 +104,8 @@ impl Words {
             ValueKind::Nil => "is empty: leave it out, or it".into(),
             ValueKind::Table(_) => "is a map:".into(),
             ValueKind::Array(_) => "is a list:".into(),
+            // What stands where a map should be may hold a password.
+            _ if is(kind, "object") || is(&kind["items"], "object") => "is a text:".into(),
             other => format!("is `{}`:", shown(&other.to_string())),
         };
         let nearest = match &value.kind {

@@ -36,6 +36,27 @@ fn texts_are_taken_as_they_are_written_in_every_layer() {
 }
 
 #[test]
+fn properties_may_stand_at_the_top_of_a_file() {
+    let flat = "kafka.group: g\nkafka.properties.security.protocol: SSL\nkafka.properties.client.id: 007\n";
+    let nested = "kafka: {group: g, properties: {security.protocol: SSL, client: {id: 007}}}";
+    let [flat, nested] = [flat, nested].map(|yaml| parse(yaml, &[], &[]).unwrap().kafka);
+    assert_eq!((&flat.group, flat.properties.len()), (&nested.group, 2));
+    assert_eq!(flat.properties, nested.properties);
+    assert!(parse("kafka.properties.group.id: other", &[], &[]).is_err());
+}
+
+#[test]
+fn what_stands_where_a_map_should_be_is_not_shown_for_it_may_hold_a_password() {
+    let in_line = "kafka:\n  properties:\n    sasl.password:hunter2\n";
+    let in_flow = "kafka: {properties: {sasl.password:hunter2}}";
+    let variable = [("TAGBERT__KAFKA__PROPERTIES", "{\"sasl.password\":\"hunter2\"}")];
+    for (yaml, environment) in [(in_line, &[][..]), (in_flow, &[]), ("", &variable)] {
+        let error = parse(yaml, environment, &[]).unwrap_err();
+        assert!(error.contains("kafka.properties") && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn a_byte_order_mark_is_no_part_of_a_configuration_or_a_secret() {
     assert_eq!(parse("\u{feff}kafka: {group: a}", &[], &[]).unwrap().kafka.group, "a");
     let password = file("\u{feff}hunter2\r\n".as_bytes());

@@ -37,7 +37,7 @@ pub(super) fn are_listed(files: &Files) -> bool {
 impl Added {
     pub fn of(files: &Files) -> Result<Self> {
         let mut added = Self { listed: BTreeMap::new(), named: BTreeMap::new(), extra: None, sources: Vec::new() };
-        added.take_special(files)?;
+        let compared = added.take_special(files)?;
         if let Some(decoder) = files.config.get(DECODER) {
             added.sources.push("tokenizer_config.json: added_tokens_decoder");
             for (id, token) in decoder.as_object().with_context(|| format!("{CONFIG}: {DECODER} is no object"))? {
@@ -56,7 +56,7 @@ impl Added {
         }
         for (token, id) in &files.added {
             let number = id.as_i64().with_context(|| format!("{ADDED}: the number of `{token}` is {id}"))?;
-            let is_special = added.special_contents().any(|content| content == token);
+            let is_special = compared.iter().any(|content| content == token);
             added.listed.insert(number, AddedToken::from(token.as_str(), is_special));
         }
         if let Some(json) = &files.json {
@@ -67,24 +67,27 @@ impl Added {
         Ok(added)
     }
 
-    /// The special tokens of `tokenizer_config.json`, and of `special_tokens_map.json` where that counts.
-    fn take_special(&mut self, files: &Files) -> Result<()> {
+    /// The special tokens of `tokenizer_config.json`, and of `special_tokens_map.json` where that counts. Gives those with
+    /// which `transformers` compares `added_tokens.json`: by them it is told which of its tokens are special.
+    fn take_special(&mut self, files: &Files) -> Result<Vec<String>> {
         let given = |value: &&Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
         let extra = files.config.get("extra_special_tokens").filter(given);
         self.take_extra(extra.or_else(|| files.config.get("additional_special_tokens")), CONFIG)?;
         self.named.extend(names(&files.config));
         if are_listed(files) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if !files.special.is_empty() {
             self.sources.push(SPECIAL);
         }
         self.named.extend(names(&files.special));
         self.take_extra(files.special.get("extra_special_tokens"), SPECIAL)?;
+        let named = self.named.iter().filter(|(name, _)| NAMES.contains(&name.as_str())).map(|(_, value)| value);
+        let compared = named.chain(self.extra.iter().flatten()).filter_map(content).map(str::to_owned).collect();
         if self.extra.is_none() {
             self.take_extra(files.special.get("additional_special_tokens"), SPECIAL)?;
         }
-        Ok(())
+        Ok(compared)
     }
 
     fn take_extra(&mut self, value: Option<&Value>, file: &str) -> Result<()> {
@@ -99,10 +102,6 @@ impl Added {
             Some(other) => bail!("{file}: the special tokens are {other}, and can be a list"),
         }
         Ok(())
-    }
-
-    fn special_contents(&self) -> impl Iterator<Item = &str> {
-        self.named.values().chain(self.extra.iter().flatten()).filter_map(content)
     }
 
     /// The text of a special token: the files', else the class's own.
@@ -155,7 +154,7 @@ impl Added {
 fn names(file: &serde_json::Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
     let is_token = |(name, value): &(&String, &Value)| {
         let usual = NAMES.contains(&name.as_str()) && !value.is_null();
-        usual || (name.ends_with("_token") && value.is_string())
+        usual || (name.ends_with("_token") && content(value).is_some())
     };
     file.iter().filter(is_token).map(|(name, value)| (name.clone(), value.clone()))
 }

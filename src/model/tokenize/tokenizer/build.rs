@@ -141,6 +141,14 @@ impl Builder<'_> {
 
     /// Puts the special tokens around each text.
     fn frame(&self, tokenizer: &mut HfTokenizer) -> Result<()> {
+        // ALBERT's own is set before the file's, which replaces it (transformers 5.23).
+        let of_file = self.files.json.as_ref().and_then(|json| json.tokenizer.get_post_processor());
+        if self.class.kind == Kind::Albert
+            && let Some(own) = of_file
+        {
+            tokenizer.with_post_processor(Some(own.clone()));
+            return Ok(());
+        }
         let (before, after) = match self.class.kind {
             Kind::AsItIs => return Ok(()),
             Kind::XlmRoberta | Kind::Camembert => ("bos_token", "eos_token"),
