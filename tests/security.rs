@@ -288,5 +288,9 @@ fn a_right_that_is_missing_is_named() {
     refused("denied-input", &[outputs("denied-input"), input].concat(), "input.topics: the brokers deny a topic");
     let output = [topic("denied-output.tagged", "DESCRIBE"), topic("denied-output.dead", "WRITE")];
     let input = [topic("denied-output", "READ"), "GROUP:denied-output:LITERAL:READ".into()];
-    refused("denied-output", &[output, input].concat(), "what came of denied-output/0@0 can't be delivered: ");
+    refused(
+        "denied-output",
+        &[output, input].concat(),
+        "what came of denied-output/0@0 can't be delivered to `denied-output.tagged`: ",
+    );
 }
