@@ -47,8 +47,9 @@ pub enum Command {
     Demo(Demo),
     /// Tag documents of a file or of standard input, without Kafka
     ///
-    /// With --config and --set as for `run`; without --config, documents have their text at `/text`. Enriched records come out as JSON lines, in the order of the input. A line that can't be tagged is reported on
-    /// standard error with its number and passed over; the exit code is then 1.
+    /// With --config and --set as for `run`; without --config, documents have their text at `/text`. Enriched records come
+    /// out as JSON lines, in the order of the input. A line that can't be tagged is reported on standard error with its
+    /// number and passed over; the exit code is then 1.
     Tag(Tag),
     /// Check a configuration: parse it, load the model, connect, look for the topics
     ///

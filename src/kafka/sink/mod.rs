@@ -286,9 +286,9 @@ impl KafkaSink {
             }
         };
         // Where that transaction would have ended: any other offset is not its, but may be of a log that is no more.
-        let origins = self.pending.iter().take(sent).map(|parcel| &parcel.origin);
-        let ends: HashMap<TopicPartition, i64> =
-            origins.map(|origin| ((Arc::clone(&origin.topic), origin.partition), origin.offset + 1)).collect();
+        let sent: Vec<_> = self.pending.iter().take(sent).collect();
+        let ends = transaction::offsets_behind(&sent).into_iter().map(|(topic, number, end)| ((topic, number), end));
+        let ends: HashMap<TopicPartition, i64> = ends.collect();
         let is_done = |origin: &Origin| {
             let key = (Arc::clone(&origin.topic), origin.partition);
             let behind = committed.get(&key).filter(|behind| ends.get(&key) == Some(*behind));

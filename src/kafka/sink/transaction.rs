@@ -239,7 +239,7 @@ impl Transactions {
 }
 
 /// The offset behind the last record of each partition.
-fn offsets_behind(sent: &[&Parcel]) -> Vec<Watermark> {
+pub(super) fn offsets_behind(sent: &[&Parcel]) -> Vec<Watermark> {
     // In order within a partition: the last one counts.
     let behind = sent.iter().map(|parcel| &parcel.origin);
     let behind: HashMap<_, _> = behind.map(|origin| ((&origin.topic, origin.partition), origin.offset + 1)).collect();

@@ -81,10 +81,9 @@ impl ClientContext for Assignment {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let ours = self.ledger.positions();
-        let mut fetching = watchdog::fetching(&statistics);
-        fetching.retain(|key, _| ours.contains_key(key));
         let uncommitted = self.ledger.uncommitted();
+        let mut fetching = watchdog::fetching(&statistics);
+        fetching.retain(|key, _| uncommitted.contains_key(key));
         let partitions = statistics.topics.values().flat_map(|topic| {
             topic
                 .partitions

@@ -43,8 +43,8 @@ fn is_of_rebalance(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
-/// Commits the `rest`, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and waited for
-/// with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
+/// Commits the `rest`, and leaves the group. Brokers that are gone must not hold it up: so it is done on the side, and
+/// waited for with patience. Polling goes on meanwhile: a rebalance that can't end would refuse the commit for ever.
 ///
 /// # Errors
 /// When what was done can't be committed, or a bounded run is not complete.
