@@ -337,3 +337,18 @@ fn a_worker_outlives_each_error_of_each_request_at_least_once() {
 fn a_worker_outlives_each_error_of_each_request_exactly_once() {
     outlives("exactly-once", &[COMMON, TRANSACTIONS]);
 }
+
+/// The library asks again by itself, and that goes well; only the connection's end tells that something was lost.
+#[test]
+fn a_producer_that_lost_a_request_begins_no_other_transaction() {
+    let mut mock = Mock::start("exactly-once");
+    mock.read_on(PROGRESS, "before any fault");
+    for api in [EndTxn, AddOffsetsToTxn, TxnOffsetCommit] {
+        let renewed = |worker: &Worker| worker.log().matches("a new producer goes on").count();
+        let before = renewed(&mock.worker);
+        mock.cluster.request_errors(api, &[RD_KAFKA_RESP_ERR__TRANSPORT]);
+        mock.worker.wait_until(&format!("a new producer after {api:?}"), |worker| renewed(worker) > before);
+        mock.read_on(PROGRESS, &format!("after {api:?}"));
+    }
+    assert_eq!(mock.worker.ended(), None);
+}

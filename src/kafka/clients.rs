@@ -108,6 +108,11 @@ pub fn producer(config: &Config) -> ClientConfig {
         }
     }
     producer.set("enable.idempotence", "true");
+    if config.delivery == Delivery::ExactlyOnce {
+        // The end of a connection is told for sure only there.
+        let debug = config.kafka.properties.get("debug").map_or("broker".into(), |given| format!("{given},broker"));
+        producer.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    }
     producer
 }
 

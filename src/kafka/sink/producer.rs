@@ -1,26 +1,36 @@
 //! The producer, and what it reports.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use super::parcel::{Parcel, Receipt, To};
 use crate::config::Output;
 use crate::kafka::clients;
 use crate::record::stop::Stop;
 
+/// How long its thread listens at a time. It is waited for at the end of each transaction.
+const TURN: Duration = Duration::from_millis(5);
+
+/// How long it is waited for that it has been heard.
+const HEARING: Duration = Duration::from_secs(1);
+
 /// A producer and the topics that it writes to.
+///
+/// Its thread does what `rdkafka`'s `ThreadedProducer` does; but of this one it can be known that it has passed on all
+/// that has happened.
 pub(super) struct Producer {
-    pub inner: Arc<ThreadedProducer<Reports>>,
+    pub inner: Arc<BaseProducer<Reports>>,
     state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
     output: String,
     dead_letters: String,
 }
@@ -30,12 +40,21 @@ pub(super) struct Producer {
 struct State {
     failed: AtomicBool,
     broken: OnceLock<String>,
+    /// Requests, of all kinds, of which it may not be known whether they arrived: connections that ended, and requests
+    /// that timed out.
+    losses: AtomicU64,
+    /// How often the thread has listened.
+    turns: AtomicU64,
+    done: AtomicBool,
 }
 
 pub(super) struct Reports(Arc<State>);
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if is_loss(facility, message) {
+            self.0.losses.fetch_add(1, Ordering::AcqRel);
+        }
         clients::log(level, facility, message);
     }
 
@@ -73,10 +92,21 @@ impl Producer {
     /// When a property is unknown or has a wrong value.
     pub fn new(client: &ClientConfig, output: &Output) -> Result<Self> {
         let state = Arc::<State>::default();
-        let inner = client.create_with_context(Reports(Arc::clone(&state))).map_err(clients::refused)?;
+        let inner: BaseProducer<_> =
+            client.create_with_context(Reports(Arc::clone(&state))).map_err(clients::refused)?;
+        let inner = Arc::new(inner);
+        let (listener, shared) = (Arc::clone(&inner), Arc::clone(&state));
+        let listen = move || {
+            while !shared.done.load(Ordering::Acquire) {
+                listener.poll(TURN);
+                shared.turns.fetch_add(1, Ordering::AcqRel);
+            }
+        };
+        let thread = thread::Builder::new().name("producer".into()).spawn(listen);
         Ok(Self {
-            inner: Arc::new(inner),
+            inner,
             state,
+            thread: Some(thread.context("a thread can't be started")?),
             output: output.topic.clone(),
             dead_letters: output.dead_letters.clone(),
         })
@@ -126,4 +156,35 @@ impl Producer {
     pub fn broken(&self) -> Option<&str> {
         self.state.broken.get().map(String::as_str)
     }
+
+    /// How many requests may have been lost, among those that are answered or given up by now.
+    pub fn losses(&self) -> u64 {
+        // What the library has to say waits in a queue (with what is not sent yet); what was taken from it last has been
+        // heard when the turn is over.
+        let deadline = Instant::now() + HEARING;
+        while self.inner.in_flight_count() > 0 && Instant::now() < deadline {
+            thread::sleep(TURN / 10);
+        }
+        let turn = self.state.turns.load(Ordering::Acquire);
+        while self.state.turns.load(Ordering::Acquire) == turn && Instant::now() < deadline {
+            thread::sleep(TURN / 10);
+        }
+        self.state.losses.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.state.done.store(true, Ordering::Release);
+        // Whoever holds it last has it give up what it has.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Whether librdkafka says that a connection, or a request in flight, came to an end without an answer.
+fn is_loss(facility: &str, message: &str) -> bool {
+    let ended = || message.ends_with(" UP -> DOWN") || message.ends_with(" REAUTH -> DOWN");
+    facility == "REQTMOUT" || facility == "STATE" && ended()
 }

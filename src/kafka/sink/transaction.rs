@@ -5,32 +5,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::Producer as _;
-
+use super::brokers::{Answer, Brokers};
+use super::ending::{Next, Step};
 use super::parcel::Parcel;
-use super::producer::Producer;
 use crate::config::Transaction;
-use crate::kafka::clients;
 use crate::kafka::ledger::{Ledger, Watermark};
-use crate::kafka::source::assignment::{self, Assignment};
-use crate::kafka::source::watchdog::Pulse;
-use crate::record::partition::TopicPartition;
 use crate::record::stop::Stop;
 
-/// How long one request may take before it is asked whether the worker has been stopped.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long an open transaction is tried to be aborted when the worker leaves; the brokers do it themselves later.
-const FAREWELL: Duration = Duration::from_secs(2);
-
-/// Why a transaction was not committed.
+/// Why it does not go on as usual after a transaction.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// It was aborted: what was in it has to be sent again.
@@ -42,26 +26,25 @@ pub(super) enum Trouble {
         /// Another producer of the same transactional id has taken over, or the brokers have closed the transaction.
         fenced: bool,
     },
+    /// It was committed, but a request of the producer may still arrive (KIP-890): there must be no other.
+    Stray,
     /// It was not tried: there are too many dead letters.
     Flood(String),
 }
 
-impl Trouble {
-    fn broken(error: &KafkaError) -> Self {
-        if is_hanging(error) {
-            return Self::Broken { why: "a call of the client library does not return".into(), fenced: false };
-        }
-        Self::Broken { why: clients::plain(error), fenced: error.rdkafka_error_code().is_some_and(clients::is_fenced) }
-    }
+/// A transaction that was committed.
+#[derive(Debug)]
+pub(super) struct Committed {
+    /// Offsets that it took along of partitions which have moved without a record (past markers and what was aborted).
+    pub moved: Vec<Watermark>,
+    /// One of its requests may still arrive: the producer must not be used again.
+    pub stray: bool,
 }
 
 /// The transactions of a producer, one after the other.
 pub(super) struct Transactions {
-    consumer: Arc<BaseConsumer<Assignment>>,
     settings: Transaction,
     stop: Arc<Stop>,
-    /// Of the calls that the client library is known to hang in.
-    pulse: Pulse,
     open: Option<Open>,
 }
 
@@ -71,36 +54,23 @@ struct Open {
 }
 
 impl Transactions {
-    pub fn new(consumer: Arc<BaseConsumer<Assignment>>, settings: Transaction, stop: Arc<Stop>, pulse: Pulse) -> Self {
-        Self { consumer, settings, stop, pulse, open: None }
-    }
-
-    /// Makes the producer the only one of its transactional id: an earlier one's open transaction is aborted, and one
-    /// that is being committed is waited for.
-    ///
-    /// # Errors
-    /// When the brokers refuse that, or do not answer in time.
-    pub fn init(&mut self, producer: &Producer, patience: Duration) -> Result<()> {
-        self.open = None;
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.pulse.call(|| producer.inner.init_transactions(PATIENCE.min(patience))) {
-                Ok(()) => return Ok(()),
-                Err(error) if is_retriable(&error) && Instant::now() < deadline && !self.stop.is_abandoned() => {}
-                Err(error) => return Err(anyhow!("{}", clients::plain(&error))).context("no transactions can be made"),
-            }
-        }
+    pub fn new(settings: Transaction, stop: Arc<Stop>) -> Self {
+        Self { settings, stop, open: None }
     }
 
     /// Takes a parcel that is about to be sent into the open transaction, or into a new one.
-    pub fn enter(&mut self, producer: &Producer, parcel: &Parcel) -> Result<(), Trouble> {
-        self.open(producer)?.bytes += parcel.size() as u64;
+    pub fn enter(&mut self, brokers: &mut impl Brokers, parcel: &Parcel) -> Result<(), Trouble> {
+        self.open(brokers)?.bytes += parcel.size() as u64;
         Ok(())
     }
 
-    fn open(&mut self, producer: &Producer) -> Result<&mut Open, Trouble> {
+    fn open(&mut self, brokers: &mut impl Brokers) -> Result<&mut Open, Trouble> {
         if self.open.is_none() {
-            self.pulse.call(|| producer.inner.begin_transaction()).map_err(|error| Trouble::broken(&error))?;
+            match brokers.begin() {
+                Answer::Done => {}
+                Answer::NotYet(why) | Answer::MustAbort(why) => return Err(Trouble::Broken { why, fenced: false }),
+                Answer::Over { why, fenced } => return Err(Trouble::Broken { why, fenced }),
+            }
         }
         Ok(self.open.get_or_insert_with(|| Open { due: Instant::now() + self.settings.interval, bytes: 0 }))
     }
@@ -111,130 +81,83 @@ impl Transactions {
         self.open.as_ref().is_some_and(|open| now >= open.due || full(open))
     }
 
-    /// Commits what was sent, and the offsets behind it; with them those of partitions that have moved without a record
-    /// (past markers and what was aborted), which are returned. In vain if a partition was lost meanwhile.
-    pub fn commit(
+    /// Commits what was sent, and the offsets behind it. In vain if a partition was lost meanwhile. None if there is
+    /// nothing to commit.
+    pub fn commit<B: Brokers>(
         &mut self,
-        producer: &Producer,
+        brokers: &mut B,
         sent: &[&Parcel],
         ledger: &Ledger,
-    ) -> Result<Vec<Watermark>, Trouble> {
-        // The metadata first (G-38): if the group moves on after the look at the leases, the coordinator refuses it as
-        // outdated.
-        let metadata = self.pulse.call(|| self.consumer.group_metadata());
+    ) -> Result<Option<Committed>, Trouble> {
+        // The place in the group first (G-38): if the group moves on after the look at the leases, the coordinator refuses
+        // it as outdated.
+        let member = brokers.member();
         let behind = offsets_behind(sent);
         let is_sent = |(topic, partition, _): &Watermark| {
             behind.iter().any(|(one, number, _)| (one, number) == (topic, partition))
         };
         let moved: Vec<_> = ledger.to_commit().into_iter().filter(|moved| !is_sent(moved)).collect();
         if behind.is_empty() && moved.is_empty() {
-            return Ok(moved);
+            return Ok(None);
         }
-        let lost = self.consumer.assignment_lost() || sent.iter().any(|parcel| parcel.origin.lease.is_gone());
-        let Some(metadata) = metadata.filter(|_| !lost) else {
-            self.abort(producer)?;
-            return Err(Trouble::Aborted("partitions were lost meanwhile".into()));
+        let lost = sent.iter().any(|parcel| parcel.origin.lease.is_gone());
+        let Some(member) = member.filter(|_| !lost) else {
+            let why = "partitions were lost meanwhile".to_owned();
+            self.abort(brokers, why.clone())?;
+            return Err(Trouble::Aborted(why));
         };
-        self.open(producer)?;
-        fail::fail_point!("transaction-before-offsets", |_| std::process::abort());
+        self.open(brokers)?;
         let offsets: Vec<_> = behind.into_iter().chain(moved.iter().cloned()).collect();
-        self.send_offsets(producer, assignment::list(&offsets), metadata)?;
-        fail::fail_point!("transaction-before-commit", |_| std::process::abort());
-        self.insist(producer, || producer.inner.commit_transaction(PATIENCE))?;
-        fail::fail_point!("transaction-after-commit", |_| std::process::abort());
-        self.open = None;
-        Ok(moved)
-    }
-
-    /// Adds the offsets, on a thread of its own, which is left behind if it hangs: librdkafka 2.12 never returns when the
-    /// connection to the group's coordinator ends at the wrong moment (`rd_kafka_txn_handle_TxnOffsetCommit` forgets its
-    /// caller on `_OUTDATED`). Its producer, which is left with it, is then replaced.
-    fn send_offsets(
-        &mut self,
-        producer: &Producer,
-        offsets: TopicPartitionList,
-        metadata: ConsumerGroupMetadata,
-    ) -> Result<(), Trouble> {
-        let (offsets, metadata, stop) = (Arc::new(offsets), Arc::new(metadata), Arc::clone(&self.stop));
-        self.insist(producer, || {
-            let (inner, offsets, metadata) = (Arc::clone(&producer.inner), Arc::clone(&offsets), Arc::clone(&metadata));
-            let (tell, told) = crossbeam_channel::bounded(1);
-            thread::spawn(move || {
-                let _ = tell.send(inner.send_offsets_to_transaction(&offsets, &metadata, PATIENCE));
-            });
-            let deadline = Instant::now() + 3 * PATIENCE;
-            loop {
-                match told.recv_timeout(Duration::from_millis(100)) {
-                    Ok(result) => return result,
-                    Err(_) if Instant::now() < deadline && !stop.is_abandoned() => {}
-                    Err(_) => return Err(KafkaError::Canceled),
-                }
-            }
-        })
+        let stray = self.end(brokers, Step::AddOffsets((&offsets, &member)))?;
+        Ok(Some(Committed { moved, stray }))
     }
 
     /// Aborts the open transaction, if there is one.
-    pub fn abort(&mut self, producer: &Producer) -> Result<(), Trouble> {
-        if self.open.take().is_none() {
+    pub fn abort<B: Brokers>(&mut self, brokers: &mut B, why: String) -> Result<(), Trouble> {
+        if self.open.is_none() {
             return Ok(());
         }
+        match self.end(brokers, Step::Abort(why)) {
+            Ok(_) | Err(Trouble::Aborted(_)) => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Ends the open transaction: says whether a stray request is left of it.
+    fn end<B: Brokers>(
+        &mut self,
+        brokers: &mut B,
+        mut step: Step<(&[Watermark], &B::Member)>,
+    ) -> Result<bool, Trouble> {
         loop {
-            match self.pulse.call(|| producer.inner.abort_transaction(PATIENCE)) {
-                Ok(()) => return Ok(()),
-                Err(error) if is_retriable(&error) && !is_hanging(&error) && !self.stop.is_abandoned() => {
-                    self.wait_for(&error);
-                }
-                Err(error) => return Err(Trouble::broken(&error)),
+            let answer = match step {
+                Step::AddOffsets((offsets, member)) => brokers.add_offsets(offsets, member),
+                Step::Commit { .. } => brokers.commit(),
+                Step::Abort(_) => brokers.abort(),
+            };
+            let next = step.next(answer, brokers.lost_a_request(), self.stop.is_abandoned());
+            if !matches!(next, Next::Ask(_)) {
+                self.open = None;
+            }
+            match next {
+                Next::Ask(next) => step = next,
+                Next::Committed { stray } => return Ok(stray),
+                Next::Aborted(why) => return Err(Trouble::Aborted(why)),
+                Next::Unknown { why, fenced } => return Err(Trouble::Broken { why, fenced }),
             }
         }
+    }
+
+    /// Forgets the open transaction: its producer is no more.
+    pub fn forget(&mut self) {
+        self.open = None;
     }
 
     /// Aborts the open transaction, so that readers need not wait for the brokers to do it; with little patience.
-    pub fn leave(&mut self, producer: &Producer) {
-        if self.open.take().is_some()
-            && let Err(error) = producer.inner.abort_transaction(FAREWELL)
-        {
-            tracing::warn!("the open transaction was not aborted, the brokers will do it: {}", clients::plain(&error));
+    pub fn leave(&mut self, brokers: &mut impl Brokers) {
+        if self.open.take().is_some() {
+            brokers.leave();
         }
-    }
-
-    /// Asks again as long as the answer is to try again.
-    fn insist(&mut self, producer: &Producer, ask: impl Fn() -> KafkaResult<()>) -> Result<(), Trouble> {
-        loop {
-            let error = match self.pulse.call(&ask) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            if is_hanging(&error) {
-                return Err(Trouble::broken(&error));
-            }
-            if needs_abort(&error) || producer.has_failed() && !is_fatal(&error) {
-                self.abort(producer)?;
-                return Err(Trouble::Aborted(clients::plain(&error)));
-            }
-            if !is_retriable(&error) || self.stop.is_abandoned() {
-                return Err(Trouble::broken(&error));
-            }
-            self.wait_for(&error);
-        }
-    }
-
-    fn wait_for(&self, error: &KafkaError) {
-        tracing::warn!("transaction: {}; asking again", clients::plain(error));
-        if !self.stop.is_abandoned() {
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// What the group has committed in these partitions: the truth, after it is not known what became of a transaction.
-    ///
-    /// # Errors
-    /// When the brokers do not say.
-    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>> {
-        let answer = clients::committed(&self.consumer, partitions, PATIENCE);
-        let known = |(key, offset): (_, KafkaResult<Option<_>>)| Some(offset.transpose()?.map(|offset| (key, offset)));
-        let known: KafkaResult<_> = answer.and_then(|answer| answer.into_iter().filter_map(known).collect());
-        known.map_err(|error| anyhow!(clients::plain(&error)))
     }
 }
 
@@ -244,26 +167,4 @@ pub(super) fn offsets_behind(sent: &[&Parcel]) -> Vec<Watermark> {
     let behind = sent.iter().map(|parcel| &parcel.origin);
     let behind: HashMap<_, _> = behind.map(|origin| ((&origin.topic, origin.partition), origin.offset + 1)).collect();
     behind.into_iter().map(|((topic, partition), offset)| (Arc::clone(topic), partition, offset)).collect()
-}
-
-fn is_retriable(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_retriable(),
-        // A flush that was not done in time.
-        KafkaError::Flush(_) => true,
-        _ => false,
-    }
-}
-
-/// A call has not returned: no other is taken meanwhile.
-fn is_hanging(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Canceled) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Conflict)
-}
-
-fn needs_abort(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
 }

@@ -1,0 +1,155 @@
+//! The sink against brokers that do their worst: whatever they answer, and in whichever order partitions, workers and late
+//! requests come and go, what was promised holds (G-1, G-2, G-8, G-60).
+
+mod world;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use proptest::prelude::*;
+
+use self::world::{Harm, PARTITIONS, RECORDS, TOPIC, World, key};
+use super::deliveries::Deliveries;
+use crate::config::{Config, Delivery};
+use crate::kafka::ledger::Ledger;
+use crate::pipeline::sink::Sink;
+use crate::record::budget::Budget;
+use crate::record::envelope::{Envelope, Record};
+use crate::record::outcome::Outcome;
+use crate::record::stop::Stop;
+use crate::record::trace::RecordSpan;
+use crate::telemetry::metrics::Metrics;
+
+/// Turns of the sink, after the brokers have nothing but good answers left, within which all must be done.
+const PATIENCE: usize = 200;
+
+fn config(delivery: Delivery) -> Config {
+    let name = if delivery == Delivery::ExactlyOnce { "exactly-once" } else { "at-least-once" };
+    let yaml = format!(
+        "kafka: {{brokers: a, group: g}}\ninput: {{topics: [{TOPIC}]}}\noutput: {{topic: out, dead_letters: dead}}\n\
+         model: {{path: none}}\ndelivery: {name}\ntransaction: {{interval: 1us}}\n\
+         retries: {{backoff: 1us, max_backoff: 1us}}\n"
+    );
+    Config::parse(&yaml, HashMap::new(), &[]).unwrap()
+}
+
+/// A worker, as far as the sink sees it.
+struct Worker {
+    sink: Deliveries<World>,
+    ledger: Arc<Ledger>,
+    /// What comes next of each partition that it has.
+    next: HashMap<i32, i64>,
+}
+
+impl Worker {
+    fn start(config: &Config, world: &World) -> Self {
+        let (ledger, budget) = (Arc::new(Ledger::default()), Budget::new(1 << 20));
+        let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
+        world.joined();
+        let sink = Deliveries::new(config, world.clone(), Arc::clone(&ledger), metrics, Arc::<Stop>::default());
+        let mut worker = Self { sink, ledger, next: HashMap::new() };
+        (0..PARTITIONS).for_each(|partition| worker.assign(world, partition));
+        worker
+    }
+
+    /// The partition is this worker's, from the committed offset on.
+    fn assign(&mut self, world: &World, partition: i32) {
+        self.ledger.open(TOPIC, partition);
+        self.next.insert(partition, world.committed_in(partition));
+    }
+
+    /// The partition goes to another worker, without a word before.
+    fn lose(&mut self, world: &World, partition: i32) {
+        world.rebalanced();
+        drop(self.ledger.close(&[key(partition)], Instant::now()));
+        self.next.remove(&partition);
+    }
+
+    /// Hands the sink the next record of the partition.
+    fn feed(&mut self, partition: i32) -> anyhow::Result<()> {
+        let Some(next) = self.next.get_mut(&partition).filter(|next| **next < RECORDS) else { return Ok(()) };
+        let origin = self.ledger.enter(TOPIC, partition, *next).unwrap();
+        *next += 1;
+        let record = Record { key: None, value: None, headers: None, timestamp: None };
+        let permit = Budget::new(1 << 20).take(1);
+        let envelope =
+            Envelope { origin, record, body: Vec::new(), fetched: Instant::now(), span: RecordSpan::default(), permit };
+        self.sink.deliver(Outcome::Enriched(envelope))
+    }
+
+    /// At-least-once: the source commits what is acknowledged.
+    fn commit(&self, world: &World) {
+        let due = self.ledger.to_commit();
+        world.commit_offsets(&due);
+        self.ledger.committed(&due);
+    }
+}
+
+/// Lets a worker do its work while everything that the script holds goes wrong, and then all that is left.
+fn run(delivery: Delivery, script: &[u8], harm: Harm) -> Result<World, String> {
+    let config = config(delivery);
+    let world = World::new(script, delivery, harm);
+    let mut worker = Worker::start(&config, &world);
+    let mut calm = 0;
+    while calm < PATIENCE {
+        let turn = match world.choose(12) {
+            0 => {
+                // kill -9: nobody aborts the transaction.
+                worker = Worker::start(&config, &world);
+                Ok(())
+            }
+            1 => {
+                let partition = world.choose(PARTITIONS as u8).into();
+                worker.lose(&world, partition);
+                worker.sink.tick().map(|()| worker.assign(&world, partition))
+            }
+            choice @ 2..7 => worker.feed(i32::from(choice) % PARTITIONS),
+            _ => worker.sink.tick(),
+        };
+        if delivery == Delivery::AtLeastOnce {
+            worker.commit(&world);
+        }
+        if world.is_calm() {
+            calm += 1;
+            (0..PARTITIONS).try_for_each(|partition| worker.feed(partition)).map_err(|error| error.to_string())?;
+        }
+        if turn.is_err() {
+            worker = Worker::start(&config, &world);
+        }
+        world.check()?;
+    }
+    drop(worker);
+    world.is_complete()?;
+    Ok(world)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_result_is_seen_once_and_in_order_whatever_the_brokers_answer(script in prop::collection::vec(any::<u8>(), 0..400)) {
+        let world = run(Delivery::ExactlyOnce, &script, Harm::All).map_err(TestCaseError::fail)?;
+        world.each_once_in_order().map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn nothing_is_committed_before_it_is_safe_whatever_the_brokers_answer(script in prop::collection::vec(any::<u8>(), 0..400)) {
+        let world = run(Delivery::AtLeastOnce, &script, Harm::All).map_err(TestCaseError::fail)?;
+        world.first_ones_in_order().map_err(TestCaseError::fail)?;
+    }
+}
+
+/// Without the fence, late requests do harm: the tests above would notice.
+#[test]
+fn a_producer_that_goes_on_after_a_loss_does_harm() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let harmed = (0..2000).any(|_| {
+        let script: Vec<u8> = (0..400).map(|_| random.u8(..)).collect();
+        let world = run(Delivery::ExactlyOnce, &script, Harm::Unnoticed);
+        world.is_err() || world.is_ok_and(|world| world.each_once_in_order().is_err())
+    });
+    assert!(harmed);
+}
