@@ -7,6 +7,7 @@ DELIVERY  ?= at-least-once
 FAULTS    ?= 200
 SEED      ?= 1
 MINUTES   ?= 30
+FAILPOINTS ?=
 cargo     := cargo --locked
 tagbert   := target/release/tagbert
 data      := $(if $(DATA),TAGBERT_DATA=$(DATA))
@@ -50,7 +51,7 @@ chaos: DOCUMENTS = 50000
 chaos: target/release/libonnxruntime.so  ## FAULTS=200 on DOCUMENTS=50000, with DELIVERY, SEED, and ROW=name for one row
 	@scripts/setup.sh build corpus kafka toxiproxy
 	$(cargo) test --release --features failpoints --test chaos -- chaos --delivery $(DELIVERY) --faults $(FAULTS) \
-	    --documents $(DOCUMENTS) --seed $(SEED) --minutes $(MINUTES) --only '$(ROW)'
+	    --documents $(DOCUMENTS) --seed $(SEED) --minutes $(MINUTES) --only '$(ROW)' --failpoints '$(FAILPOINTS)'
 
 soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=30: does anything grow?
 	@scripts/setup.sh build corpus kafka toxiproxy

@@ -53,7 +53,8 @@ pub struct Arena<'a> {
     /// What was on the output topic when it was deleted.
     earlier: Vec<rdkafka::message::OwnedMessage>,
     tail: Option<Tail>,
-    stalled: Vec<String>,
+    /// What did not go on, or did not stop.
+    pub stalled: Vec<String>,
 }
 
 /// What a row came to.

@@ -19,7 +19,9 @@ pub struct Fleet {
     yaml: String,
     settings: Vec<String>,
     log: String,
-    /// `FAILPOINTS` of those that are started.
+    /// `FAILPOINTS` of all.
+    always: String,
+    /// `FAILPOINTS` of those that are started, on top of these.
     failpoints: String,
     workers: Vec<Worker>,
     /// When the next one that failed may be replaced.
@@ -40,6 +42,7 @@ impl Fleet {
             yaml,
             settings,
             log: options.log.clone(),
+            always: options.failpoints.clone(),
             failpoints: String::new(),
             workers,
             due,
@@ -65,8 +68,8 @@ impl Fleet {
 
     fn add(&mut self) {
         let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
-        let worker =
-            Worker::start_with(&self.yaml, &settings, &[("FAILPOINTS", &self.failpoints), ("RUST_LOG", &self.log)]);
+        let failpoints = format!("{};{}", self.always, self.failpoints);
+        let worker = Worker::start_with(&self.yaml, &settings, &[("FAILPOINTS", &failpoints), ("RUST_LOG", &self.log)]);
         self.folders.push(worker.folder().into());
         self.workers.push(worker);
     }
@@ -107,6 +110,12 @@ impl Fleet {
         if let Some(worker) = self.workers.get(n % self.workers.len().max(1)) {
             worker.signal(name);
         }
+    }
+
+    /// How often all of them, also those that are no more, have said this.
+    pub fn said(&self, text: &str) -> usize {
+        let logs = self.folders.iter().filter_map(|folder| fs::read_to_string(folder.join("log")).ok());
+        logs.map(|log| log.matches(text).count()).sum()
     }
 
     /// Takes one away by kill -9.

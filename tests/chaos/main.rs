@@ -12,6 +12,7 @@ mod arena;
 mod documents;
 mod faults;
 mod fleet;
+mod late;
 mod ledger;
 mod options;
 mod proof;
@@ -22,6 +23,7 @@ mod samples;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod swap;
 
 use documents::Corpus;
 use options::{Cli, Command, Delivery, Options};
@@ -117,6 +119,7 @@ fn a_minute_of_faults(corpus: &Corpus) -> bool {
         minutes: 1,
         only: String::new(),
         set: Vec::new(),
+        failpoints: String::new(),
         log: "warn,tagbert=info".into(),
     };
     let mut cluster = Cluster::start();

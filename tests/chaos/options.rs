@@ -45,6 +45,9 @@ pub struct Options {
     /// A setting of the workers, as `tagbert run` takes it; several can be given.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Failpoints of all workers, as `FAILPOINTS`; those of a row come on top.
+    #[arg(long, default_value = "")]
+    pub failpoints: String,
     /// What the workers log, as `RUST_LOG`.
     #[arg(long, default_value = "warn,tagbert=info")]
     pub log: String,

@@ -5,11 +5,13 @@ use std::time::Instant;
 use crate::arena::{Arena, Outcome, Protocol};
 use crate::documents::Corpus;
 use crate::faults::{Fault, bounce};
+use crate::late;
 use crate::options::{Delivery, Options};
 use crate::support::cluster::{Cluster, NODES};
+use crate::swap::{self, Models};
 
 /// What is injected in a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Faults {
     /// Any of these, at random.
     Any(&'static [Fault]),
@@ -21,6 +23,10 @@ pub enum Faults {
     Abort(&'static str),
     /// The model fails on some records: each time, or one time in ten.
     Model(Fails),
+    /// Models are swapped, and workers killed or terminated meanwhile.
+    Swap,
+    /// Requests of transactions arrive long after their client has given them up.
+    Late,
 }
 
 /// How often the model fails on those that it fails on.
@@ -94,6 +100,10 @@ pub fn all(options: &Options) -> Vec<Row> {
         row("output-deleted-and-created", 4, 2, COOPERATIVE, &[OutputRecreated]),
         row("everything", 24, 3, COOPERATIVE, &Fault::ANY),
     ];
+    rows.push(Row { faults: Faults::Swap, ..row("models-swapped-while-killed", 12, 3, COOPERATIVE, &[]) });
+    if options.delivery == Delivery::ExactlyOnce {
+        rows.push(Row { faults: Faults::Late, ..row("late-requests", 12, 2, COOPERATIVE, &[]) });
+    }
     rows.extend(matrix());
     if cfg!(feature = "failpoints") {
         let points: &[_] = match options.delivery {
@@ -162,6 +172,15 @@ impl Row {
             // What is tried again holds up what is behind it: with little in flight, nearly nothing would go on.
             options.set.insert(0, "limits.in_flight=1MiB".into());
         }
+        let detour = (self.faults == Faults::Late).then(|| cluster.take_detour());
+        if detour.is_some() {
+            options.set.splice(0..0, late::SETTINGS.map(Into::into));
+        }
+        let mut models = (self.faults == Faults::Swap).then(|| Models::lay_out(&name));
+        if let Some(models) = &models {
+            let settings = swap::SETTINGS.map(Into::into).into_iter();
+            options.set.splice(0..0, settings.chain([format!("model.path={}", models.path())]));
+        }
         let mut arena = Arena::open(cluster, corpus, &options, &name, self.partitions, self.workers, self.protocol);
         if self.reader {
             arena.read_along();
@@ -207,6 +226,8 @@ impl Row {
                     arena.fleet.grow(arena.size);
                     arena.pass(2000);
                 }
+                Faults::Swap => models.as_mut().expect("they were laid out").inject(&mut arena, left),
+                Faults::Late => late::inject(detour.as_ref().expect("it was taken"), &mut arena),
                 Faults::Model(_) => {
                     arena.write(left);
                     arena.pass(2000);
@@ -227,6 +248,13 @@ impl Row {
         }
         let rest = documents.saturating_sub(arena.written());
         arena.write(rest);
-        Done { row: self, faults: injected, outcome: arena.close() }
+        if let Some(models) = &models {
+            models.check(&mut arena);
+        }
+        let outcome = arena.close();
+        if let Some(detour) = detour {
+            cluster.leave(detour);
+        }
+        Done { row: self, faults: injected, outcome }
     }
 }

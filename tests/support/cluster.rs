@@ -14,6 +14,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 
+use super::detour::Detour;
 use super::kafka::{block_on, free_port, java};
 use super::process::Process;
 use super::toxiproxy::Toxiproxy;
@@ -45,6 +46,7 @@ pub struct Cluster {
 
 struct Node {
     dir: PathBuf,
+    workers: u16,
     direct: u16,
     /// `None` while it is down.
     process: Option<Process>,
@@ -64,7 +66,7 @@ impl Cluster {
             let dir = cluster.folder.0.join(format!("node-{n}"));
             fs::create_dir_all(&dir).unwrap();
             fs::write(dir.join("server.properties"), properties(n, own, &ports, &dir)).unwrap();
-            cluster.nodes.push(Node { dir, direct: own.direct, process: None });
+            cluster.nodes.push(Node { dir, workers: own.workers, direct: own.direct, process: None });
             cluster.start_node(n);
         }
         cluster.wait_until_whole();
@@ -74,6 +76,19 @@ impl Cluster {
     /// The bootstrap addresses behind the network that can be made bad.
     pub fn brokers_for_workers(&self) -> String {
         self.nodes.iter().map(|node| fs::read_to_string(node.dir.join("proxy")).unwrap()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Has the workers' connections take a detour from now on.
+    pub fn take_detour(&self) -> Detour {
+        let detour = Detour::to(&self.nodes.iter().map(|node| node.workers).collect::<Vec<_>>());
+        detour.ports.iter().enumerate().for_each(|(n, port)| self.network.lead_to(n, *port));
+        detour
+    }
+
+    /// Has them go straight again.
+    pub fn leave(&self, detour: Detour) {
+        self.nodes.iter().enumerate().for_each(|(n, node)| self.network.lead_to(n, node.workers));
+        drop(detour);
     }
 
     /// The configuration of a client that reaches the nodes directly, to be completed.

@@ -54,7 +54,7 @@ pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tagbert"));
     // The caller's own settings must not reach in.
     for (name, _) in std::env::vars() {
-        if ["TAGBERT__", "OTEL_", "KAFKA_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix)) {
+        if ["TAGBERT__", "OTEL_", "KAFKA_", "RUST_LOG", "FAILPOINTS"].iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }
     }

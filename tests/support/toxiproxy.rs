@@ -53,6 +53,11 @@ impl Toxiproxy {
         }
     }
 
+    /// From now on, this port is behind one proxy; its connections end.
+    pub fn lead_to(&self, n: usize, port: u16) {
+        self.post(&format!("/proxies/node-{n}"), &json!({ "upstream": format!("127.0.0.1:{port}") }));
+    }
+
     /// Cuts the connections through one proxy, and refuses new ones until [`Toxiproxy::heal`].
     pub fn cut(&self, n: usize) {
         self.post(&format!("/proxies/node-{n}"), &json!({ "enabled": false }));
