@@ -48,8 +48,9 @@ fn chaos(options: &Options) -> bool {
     let started = Instant::now();
     let deadline = started + Duration::from_secs(60 * options.minutes);
     let all = rows::all(options);
-    let rows: Vec<_> = all.iter().filter(|row| row.name.contains(&options.only)).cloned().collect();
-    assert!(!rows.is_empty(), "no row has {:?} in its name", options.only);
+    let wanted = |row: &&rows::Row| options.only.split(',').any(|part| row.name.contains(part));
+    let rows: Vec<_> = all.iter().filter(wanted).cloned().collect();
+    assert!(!rows.is_empty(), "no row has any of {:?} in its name", options.only);
     println!("seed {}, delivery {}", options.seed, options.delivery);
     let corpus = Corpus::tagged();
     let mut cluster = Cluster::start();
@@ -71,7 +72,8 @@ fn chaos(options: &Options) -> bool {
     }
     let table = report::table(&done, options);
     println!("\n{table}\nseed {}, {} s", options.seed, started.elapsed().as_secs());
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}.md", options.delivery));
+    let parts = options.only.replace(',', "+");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{}{parts}.md", options.delivery));
     fs::write(&file, &table).unwrap();
     println!("the table is in {}", file.display());
     let injected: usize = done.iter().map(|done| done.faults).sum();

@@ -39,7 +39,7 @@ pub struct Options {
     /// No fault after so long. A soak takes exactly as long.
     #[arg(long, default_value_t = 30)]
     pub minutes: u64,
-    /// Only rows whose name has this in it.
+    /// Only rows whose name has one of these (between commas) in it.
     #[arg(long, default_value = "")]
     pub only: String,
     /// A setting of the workers, as `tagbert run` takes it; several can be given.
