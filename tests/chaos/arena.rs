@@ -16,7 +16,7 @@ use crate::support::line::TINY;
 /// After so long without a heartbeat, a worker is taken for dead.
 pub const SESSION: Duration = Duration::from_secs(6);
 
-/// How long the workers may take to be done with all that is there, once the faults are over.
+/// How long the lag may stay what it is, once the faults are over.
 const DRAIN: Duration = Duration::from_secs(90);
 
 /// How the workers share the partitions.
@@ -159,18 +159,22 @@ impl<'a> Arena<'a> {
         self.fleet.terminate_all();
         self.fleet.grow(self.size);
         let then = if self.drains() { "new workers went on" } else { "new workers did not go on either" };
-        self.stalled.push(format!("{} after {DRAIN:?}: {behind}; {then}; {}", self.name, said.join("; ")));
+        self.stalled.push(format!(
+            "{} without progress for {DRAIN:?}: {behind}; {then}; {}",
+            self.name,
+            said.join("; ")
+        ));
     }
 
     fn drains(&mut self) -> bool {
-        let deadline = Instant::now() + DRAIN;
+        let (mut deadline, mut least) = (Instant::now() + DRAIN, i64::MAX);
         loop {
             self.fleet.sleep(Duration::from_millis(200));
-            if self.lag() == Some(0) {
-                return true;
-            }
-            if Instant::now() > deadline {
-                return false;
+            match self.lag() {
+                Some(0) => return true,
+                Some(lag) if lag < least => (deadline, least) = (Instant::now() + DRAIN, lag),
+                _ if Instant::now() > deadline => return false,
+                _ => {}
             }
         }
     }
