@@ -128,6 +128,30 @@ fn usage_mistakes_exit_with_2_and_others_with_1() {
 }
 
 #[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let names =
+        ["ORT_DYLIB_PATH", "RUST_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER"];
+    let mut empty = names.map(|name| (name, "")).to_vec();
+    let output = tagbert_with(&["tag", "--model", DYNAMIC], b"{\"text\":\"x\"}", &empty);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains("WARN"), "{log}");
+
+    // The broker's name can't be found, so this is the usual one.
+    empty.push(("KAFKA_BOOTSTRAP_SERVERS", ""));
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    fs::write(&config, format!("model: {{path: {TINY}}}\nkafka: {{brokers: 'broker.invalid:9'}}\n")).unwrap();
+    let args = ["check", "--config", config.to_str().unwrap()];
+    let said = String::from_utf8(tagbert_with(&args, b"", &empty).stderr).unwrap();
+    assert!(said.contains("broker.invalid:9"), "{said}");
+
+    // Here an empty text is what somebody has written.
+    let token = tagbert_with(&args, b"", &[("TAGBERT__HTTP__TOKEN", "")]);
+    let said = String::from_utf8(token.stderr).unwrap();
+    assert!(said.contains("TAGBERT__HTTP__TOKEN") && said.contains("http.token"), "{said}");
+}
+
+#[test]
 fn version_names_the_parts() {
     let printed = String::from_utf8(tagbert(&["--version"], b"").stdout).unwrap();
     assert!(printed.starts_with("tagbert 0."), "{printed}");
