@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tagbert::config::{Config, Device};
+use tagbert::tagger::probe;
 use tempfile::TempDir;
 
 mod support;
@@ -59,6 +61,28 @@ fn a_token_more_than_the_embedding_has_rows_costs_only_the_documents_with_it() {
     // As it comes out of a tokenizer that was saved after its tokens were added.
     let model = changed("distilbert-plain", "config.json", |_| ());
     assert_eq!(tag(model.path(), &["Norvik Lines"]).1, Some(0), "these have rows");
+}
+
+#[test]
+fn a_model_is_not_refused_for_a_token_of_our_own_probes_that_has_no_row() {
+    // Words of the texts that models are warmed up and tried with; "fox" is a part of none, and so a token by itself.
+    let words = ["brown", "fox", "lunch", "Apple"];
+    let model = changed("distilbert-single-label", "tokenizer_config.json", |config| {
+        for (id, word) in (700..).zip(words) {
+            config["added_tokens_decoder"][id.to_string()] = json!({ "content": word, "normalized": false });
+        }
+    });
+    let (records, code, said) = tag(model.path(), &["a case", "a fox"]);
+    assert!(code == Some(1) && records.len() == 1 && records[0]["id"] == "a case", "{said}");
+
+    let mut config = Config::default();
+    config.model.path = model.path().to_str().unwrap().parse().unwrap();
+    config.model.device = Device::Cpu;
+    probe::load(&config).unwrap();
+
+    let output = tagbert(&["model", "inspect", model.path().to_str().unwrap()], b"");
+    let (shown, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && shown.contains("The quick jumps over the lazy dog."), "{shown}{said}");
 }
 
 #[test]
