@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tagbert::config::{Config, Device};
+use tagbert::model::files::manifest::Manifest;
 use tagbert::tagger::probe;
 use tempfile::TempDir;
 
@@ -83,6 +84,34 @@ fn a_model_is_not_refused_for_a_token_of_our_own_probes_that_has_no_row() {
     let output = tagbert(&["model", "inspect", model.path().to_str().unwrap()], b"");
     let (shown, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success() && shown.contains("The quick jumps over the lazy dog."), "{shown}{said}");
+}
+
+#[test]
+fn the_old_name_of_the_longest_input_counts_only_where_the_new_one_is_not_there() {
+    for (length, old, expected) in [
+        (Some(json!(48)), Some(json!(32)), 48),
+        (None, Some(json!(32)), 32),
+        (Some(Value::Null), Some(json!(32)), 64),
+        (Some(Value::Null), None, 64),
+        (None, Some(Value::Null), 64),
+        (Some(json!(1e30)), Some(json!(32)), 64),
+    ] {
+        let model = changed("distilbert-single-label", "tokenizer_config.json", |config| {
+            let config = config.as_object_mut().unwrap();
+            config.remove("model_max_length");
+            let all = [("model_max_length", &length), ("max_len", &old)];
+            config.extend(all.into_iter().filter_map(|(key, value)| Some((key.into(), value.clone()?))));
+        });
+        let manifest = Manifest::load(model.path(), "model".into()).unwrap();
+        assert_eq!(manifest.max_tokens, expected, "model_max_length {length:?}, max_len {old:?}");
+    }
+}
+
+#[test]
+fn architectures_that_are_null_are_told_like_none() {
+    let model = changed("distilbert-single-label", "config.json", |config| config["architectures"] = Value::Null);
+    let (_, code, said) = tag(model.path(), &["well"]);
+    assert!(code == Some(1) && said.contains("architectures is []; a tagger is a"), "{said}");
 }
 
 #[test]
