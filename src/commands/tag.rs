@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::cli::{ConfigArgs, Format, Tag};
 use super::output;
-use crate::codec::without_mark;
+use crate::config::mark::without_mark;
 use crate::config::{self, Config};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;

@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::error::refuse;
 use super::kinds::{Size, TimeOrOff};
 use super::location::Location;
 use super::{Batch, Config, ConfigError, Device, GpuSettings, layers};
@@ -344,7 +345,6 @@ impl Config {
     }
 
     pub(super) fn validate_shadow(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: &str| Err(ConfigError::Value { key: key.into(), why: why.into() });
         let (Some(shadow), Some(config)) = (&self.shadow, self.of_shadow()) else { return Ok(()) };
         if !(shadow.sample > 0.0 && shadow.sample <= 1.0) {
             return refuse("shadow.sample", "must be more than 0, and 1 at most");
@@ -356,11 +356,10 @@ impl Config {
     }
 
     pub(super) fn validate_taggers(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
         for (index, tagger) in self.taggers.iter().enumerate() {
             let name = &tagger.name;
             if name.is_empty() {
-                return refuse("taggers", "has a tagger with an empty name".into());
+                return refuse("taggers", "has a tagger with an empty name");
             }
             if self.taggers[..index].iter().any(|earlier| earlier.name == *name) {
                 return refuse("taggers", format!("has two taggers named `{name}`"));
@@ -370,10 +369,10 @@ impl Config {
             }
         }
         if !self.model.watch.is_zero() && self.model.watch < Duration::from_millis(100) {
-            return refuse("model.watch", "must be 100ms or more, or `off`".into());
+            return refuse("model.watch", "must be 100ms or more, or `off`");
         }
         if self.model.gpu_memory.is_some_and(|memory| memory.as_u64() == 0) {
-            return refuse("model.gpu_memory", "must be more than 0; without it, there is no limit".into());
+            return refuse("model.gpu_memory", "must be more than 0; without it, there is no limit");
         }
         for settings in self.taggers() {
             let key = settings.name.as_ref().map_or("model", |_| "taggers");

@@ -112,8 +112,7 @@ impl Words {
             ValueKind::String(text) => near::value(text, &variants(kind), kind, example(schema, kind)),
             _ => None,
         };
-        let nearest = nearest.map(|near| format!("did you mean `{near}`? It ")).unwrap_or_default();
-        let why = format!("{is} {nearest}must be {}", self.right(key, schema));
+        let why = format!("{is} {}must be {}", near::meant(nearest), self.right(key, schema));
         ConfigError::Value { key: key.into(), why }
     }
 

@@ -201,7 +201,7 @@ impl Prepare {
             Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
         };
         let taggers = self.live.current();
-        document.permit.expect(taggers.most_for_a_byte());
+        document.permit.expect(taggers.most_for_a_byte);
         let (document, claim) = match self.cache.as_ref().filter(|_| !alone) {
             None => (document, None),
             Some(cache) => match cache.look_up(document, taggers.load, &feed) {
