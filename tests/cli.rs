@@ -104,6 +104,24 @@ fn plain_text_is_a_document_a_line() {
 }
 
 #[test]
+fn a_text_that_is_utf_16_is_refused_and_not_tagged_as_what_it_looks_like() {
+    let little: Vec<u8> = "well\nbad".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for text in [[&[0xff, 0xfe], &*little].concat(), little] {
+        let output = tagbert(&["tag", "--model", TINY, "--format", "text"], &text);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");
+        assert!(said.contains("iconv"), "{said}");
+    }
+}
+
+#[test]
+fn a_filter_of_the_log_that_makes_no_sense_is_told() {
+    let output = tagbert_with(&["tag", "--model", TINY], b"{\"text\":\"x\"}", &[("RUST_LOG", "tagbert=debgu")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("RUST_LOG is no filter"), "{said}");
+}
+
+#[test]
 fn a_file_is_not_emptied_by_tagging_it_into_itself() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("documents");
