@@ -12,6 +12,7 @@ pub mod location;
 pub mod mark;
 mod near;
 mod secrets;
+mod settings;
 mod taggers;
 mod words;
 mod written;
@@ -31,10 +32,8 @@ pub use self::error::ConfigError;
 use self::error::refuse;
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
-pub use self::taggers::{
-    Aggregation, LongDocuments, Model, ModelSettings, Shadow, Tagger, TaggerModel, TaggerSettings, WindowScores,
-    WindowSettings,
-};
+pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
+pub use self::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
 
 /// The configuration of `tagbert run`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
