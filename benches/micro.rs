@@ -28,6 +28,11 @@ use tokenizers::Tokenizer as HfTokenizer;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// As in the worker, too: each binary has its own.
+#[expect(unsafe_code, reason = "it is by this name that jemalloc finds it")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static MALLOC_CONF: &[u8; 46] = b"dirty_decay_ms:1000,oversize_threshold:262144\0";
+
 const DOCUMENTS: usize = 200;
 
 /// Bytes of a short document, as JSON.

@@ -17,6 +17,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 static MALLOC_CONF: &[u8; 46] = b"dirty_decay_ms:1000,oversize_threshold:262144\0";
 
 fn main() -> ExitCode {
+    forget_what_is_empty();
     keep_onnxruntime_silent();
     trust_what_others_trust();
     let cli = Cli::parse();
@@ -33,13 +34,32 @@ fn main() -> ExitCode {
     commands::run(cli)
 }
 
+/// A variable that is set to nothing counts as not set, as Compose and charts leave many: some of our libraries would take it
+/// for a path, a host or a filter. In our own keys, though, it is the empty text, which some may be.
+#[expect(
+    unsafe_code,
+    reason = "the libraries read the environment, and no thread runs yet that could read it meanwhile"
+)]
+fn forget_what_is_empty() {
+    const OURS: &[u8] = b"TAGBERT__";
+    for (name, _) in std::env::vars_os().filter(|(_, value)| value.is_empty()) {
+        let bytes = name.as_encoded_bytes();
+        let is_ours = bytes.get(..OURS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OURS));
+        // Such a name can't be removed, and nobody reads it.
+        if !is_ours && !bytes.contains(&b'=') {
+            // SAFETY: this is the first statement of `main`, so there is only one thread.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}
+
 /// ONNX Runtime reports to its makers, and does so before a program can tell it not to; this variable can.
 #[expect(
     unsafe_code,
     reason = "ONNX Runtime reads the environment, and no thread runs yet that could read it meanwhile"
 )]
 fn keep_onnxruntime_silent() {
-    // SAFETY: this is the first statement of `main`, so there is only one thread.
+    // SAFETY: so far `main` has only called a function that starts no thread.
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 

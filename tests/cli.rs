@@ -104,6 +104,24 @@ fn plain_text_is_a_document_a_line() {
 }
 
 #[test]
+fn a_text_that_is_utf_16_is_refused_and_not_tagged_as_what_it_looks_like() {
+    let little: Vec<u8> = "well\nbad".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for text in [[&[0xff, 0xfe], &*little].concat(), little] {
+        let output = tagbert(&["tag", "--model", TINY, "--format", "text"], &text);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{said}");
+        assert!(said.contains("iconv"), "{said}");
+    }
+}
+
+#[test]
+fn a_filter_of_the_log_that_makes_no_sense_is_told() {
+    let output = tagbert_with(&["tag", "--model", TINY], b"{\"text\":\"x\"}", &[("RUST_LOG", "tagbert=debgu")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("RUST_LOG is no filter"), "{said}");
+}
+
+#[test]
 fn a_file_is_not_emptied_by_tagging_it_into_itself() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("documents");
@@ -125,6 +143,30 @@ fn usage_mistakes_exit_with_2_and_others_with_1() {
     assert_eq!(code(&["tag", "--input", "no/such/file"]), Some(1));
     assert_eq!(code(&["demo", "--corpus", "no/such/file"]), Some(1));
     assert_eq!(code(&["--help"]), Some(0));
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let names =
+        ["ORT_DYLIB_PATH", "RUST_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER"];
+    let mut empty = names.map(|name| (name, "")).to_vec();
+    let output = tagbert_with(&["tag", "--model", DYNAMIC], b"{\"text\":\"x\"}", &empty);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains("WARN"), "{log}");
+
+    // The broker's name can't be found, so this is the usual one.
+    empty.push(("KAFKA_BOOTSTRAP_SERVERS", ""));
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    fs::write(&config, format!("model: {{path: {TINY}}}\nkafka: {{brokers: 'broker.invalid:9'}}\n")).unwrap();
+    let args = ["check", "--config", config.to_str().unwrap()];
+    let said = String::from_utf8(tagbert_with(&args, b"", &empty).stderr).unwrap();
+    assert!(said.contains("broker.invalid:9"), "{said}");
+
+    // Here an empty text is what somebody has written.
+    let token = tagbert_with(&args, b"", &[("TAGBERT__HTTP__TOKEN", "")]);
+    let said = String::from_utf8(token.stderr).unwrap();
+    assert!(said.contains("TAGBERT__HTTP__TOKEN") && said.contains("http.token"), "{said}");
 }
 
 #[test]

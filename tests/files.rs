@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tagbert::config::{Config, Device};
+use tagbert::model::files::manifest::Manifest;
+use tagbert::tagger::probe;
 use tempfile::TempDir;
 
 mod support;
@@ -59,6 +62,56 @@ fn a_token_more_than_the_embedding_has_rows_costs_only_the_documents_with_it() {
     // As it comes out of a tokenizer that was saved after its tokens were added.
     let model = changed("distilbert-plain", "config.json", |_| ());
     assert_eq!(tag(model.path(), &["Norvik Lines"]).1, Some(0), "these have rows");
+}
+
+#[test]
+fn a_model_is_not_refused_for_a_token_of_our_own_probes_that_has_no_row() {
+    // Words of the texts that models are warmed up and tried with; "fox" is a part of none, and so a token by itself.
+    let words = ["brown", "fox", "lunch", "Apple"];
+    let model = changed("distilbert-single-label", "tokenizer_config.json", |config| {
+        for (id, word) in (700..).zip(words) {
+            config["added_tokens_decoder"][id.to_string()] = json!({ "content": word, "normalized": false });
+        }
+    });
+    let (records, code, said) = tag(model.path(), &["a case", "a fox"]);
+    assert!(code == Some(1) && records.len() == 1 && records[0]["id"] == "a case", "{said}");
+
+    let mut config = Config::default();
+    config.model.path = model.path().to_str().unwrap().parse().unwrap();
+    config.model.device = Device::Cpu;
+    probe::load(&config).unwrap();
+
+    let output = tagbert(&["model", "inspect", model.path().to_str().unwrap()], b"");
+    let (shown, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && shown.contains("The quick jumps over the lazy dog."), "{shown}{said}");
+}
+
+#[test]
+fn the_old_name_of_the_longest_input_counts_only_where_the_new_one_is_not_there() {
+    for (length, old, expected) in [
+        (Some(json!(48)), Some(json!(32)), 48),
+        (None, Some(json!(32)), 32),
+        (Some(Value::Null), Some(json!(32)), 64),
+        (Some(Value::Null), None, 64),
+        (None, Some(Value::Null), 64),
+        (Some(json!(1e30)), Some(json!(32)), 64),
+    ] {
+        let model = changed("distilbert-single-label", "tokenizer_config.json", |config| {
+            let config = config.as_object_mut().unwrap();
+            config.remove("model_max_length");
+            let all = [("model_max_length", &length), ("max_len", &old)];
+            config.extend(all.into_iter().filter_map(|(key, value)| Some((key.into(), value.clone()?))));
+        });
+        let manifest = Manifest::load(model.path(), "model".into()).unwrap();
+        assert_eq!(manifest.max_tokens, expected, "model_max_length {length:?}, max_len {old:?}");
+    }
+}
+
+#[test]
+fn architectures_that_are_null_are_told_like_none() {
+    let model = changed("distilbert-single-label", "config.json", |config| config["architectures"] = Value::Null);
+    let (_, code, said) = tag(model.path(), &["well"]);
+    assert!(code == Some(1) && said.contains("architectures is []; a tagger is a"), "{said}");
 }
 
 #[test]

@@ -92,7 +92,10 @@ fn the_worker_tags_with_a_model_of_the_hub_and_names_it_by_its_repository() {
     let (shared, cache) = (Shared::new(files.into()), tempfile::tempdir().unwrap());
     let hub = Hub::start(&shared);
     let endpoint = hub.endpoint();
+    // Those that are set to nothing count as not set.
+    let empty = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HTTPS_PROXY", "SSL_CERT_FILE"];
     let environment = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", cache.path().to_str().unwrap())];
+    let environment = [&environment[..], &empty.map(|name| (name, ""))].concat();
     let output = tagbert_with(&["tag", "--model", "hf://owner/name"], b"{\"text\":\"well\"}", &environment);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
@@ -100,6 +103,7 @@ fn the_worker_tags_with_a_model_of_the_hub_and_names_it_by_its_repository() {
     assert!(record["tags"]["name"]["label"].is_string(), "{record}");
     assert_eq!(record["model"]["name"], "name");
     assert!(record["model"]["version"].as_str().unwrap().ends_with(&format!("@{}", "a".repeat(40))), "{record}");
+    assert!(cache.path().join("hub/models--owner--name").is_dir());
 }
 
 #[test]

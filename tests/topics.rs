@@ -11,7 +11,8 @@ use rdkafka::producer::BaseRecord;
 mod support;
 
 use support::kafka::{Kafka, block_on};
-use support::line::{Line, Start, document, value};
+use support::line::{Line, document, value};
+use support::tagbert::Worker;
 
 /// How long a topic may be away, or a partition unnoticed.
 const SOON: Duration = Duration::from_secs(20);
@@ -25,8 +26,13 @@ fn texts(line: &Line) -> BTreeSet<String> {
     line.tagged().iter().map(|record| value(record)["document"]["body"].as_str().unwrap().to_owned()).collect()
 }
 
-fn both(line: &Line) -> [(&'static str, Start); 2] {
-    [("at-least-once", line.worker()), ("exactly-once", line.worker().exactly_once())]
+/// A line of this delivery, and its worker, which has read so many documents.
+fn begun(name: &'static str, delivery: &str, count: usize) -> (Line, Worker) {
+    let line = Line::create(name, 1);
+    line.produce(documents(0..count));
+    let mut worker = line.worker().set("delivery", delivery).start();
+    worker.wait_until("what is there is read", |_| line.committed() == [Some(count as i64)]);
+    (line, worker)
 }
 
 /// Makes a topic again as soon as the brokers let it be.
@@ -37,12 +43,8 @@ fn make_again(topic: &str) {
 
 #[test]
 fn a_topic_that_is_made_again_within_seconds_is_read_from_its_beginning() {
-    for (name, n) in [("again", 0), ("again-once", 1)] {
-        let line = Line::create(name, 1);
-        line.produce(documents(0..10));
-        let (delivery, worker) = both(&line)[n].clone();
-        let mut worker = worker.start();
-        worker.wait_until("the old topic is read", |_| line.committed() == [Some(10)]);
+    for (name, delivery) in [("again", "at-least-once"), ("again-once", "exactly-once")] {
+        let (line, mut worker) = begun(name, delivery, 10);
         make_again(&line.input);
         // The old offset fits the new topic, too.
         line.produce(documents(100..130));
@@ -60,12 +62,8 @@ fn a_topic_that_is_made_again_within_seconds_is_read_from_its_beginning() {
 
 #[test]
 fn a_topic_that_comes_back_after_a_while_is_read_and_its_absence_is_told() {
-    for (name, n) in [("away", 0), ("away-once", 1)] {
-        let line = Line::create(name, 1);
-        line.produce(documents(0..10));
-        let (delivery, worker) = both(&line)[n].clone();
-        let mut worker = worker.start();
-        worker.wait_until("the old topic is read", |_| line.committed() == [Some(10)]);
+    for (name, delivery) in [("away", "at-least-once"), ("away-once", "exactly-once")] {
+        let (line, mut worker) = begun(name, delivery, 10);
         Kafka::shared().delete_topic(&line.input);
         worker.wait_for_log(&format!("the topic `{name}` was deleted; waiting until it is there again"));
         worker.wait_until("it is not ready", |worker| worker.get("/readyz").0 == 503);
@@ -87,12 +85,8 @@ fn a_topic_that_comes_back_after_a_while_is_read_and_its_absence_is_told() {
 
 #[test]
 fn a_new_partition_is_read_within_seconds() {
-    for (name, n) in [("grown", 0), ("grown-once", 1)] {
-        let line = Line::create(name, 1);
-        line.produce(documents(0..1));
-        let (delivery, worker) = both(&line)[n].clone();
-        let mut worker = worker.start();
-        worker.wait_until("it is read", |_| line.committed() == [Some(1)]);
+    for (name, delivery) in [("grown", "at-least-once"), ("grown-once", "exactly-once")] {
+        let (line, mut worker) = begun(name, delivery, 1);
         let admin: AdminClient<DefaultClientContext> = Kafka::shared().client().create().unwrap();
         let more = NewPartitions::new(&line.input, 2);
         let results = block_on(admin.create_partitions([&more], &AdminOptions::new())).unwrap();

@@ -125,6 +125,17 @@ def variations():
         yield folder, [["special_tokens_map.json", "/virus_token", whole], DECODER]
         yield folder, [[OWN, "/virus_token", whole], DECODER]
         yield folder, [["added_tokens.json", "/covid19x", 900], ["special_tokens_map.json", "/additional_special_tokens", ["covid19x"]], DECODER]
+    # Null is not the same as not there: no token, not even the class's own; and false, where Python asks.
+    for folder, name in ((vocabulary, "mask_token"), (single, "mask_token"), (byte_level, "mask_token"), (unigram, "unk_token"), (unigram, "mask_token")):
+        yield folder, [[OWN, f"/{name}", None]]
+        yield folder, [["special_tokens_map.json", f"/{name}", None], DECODER]
+    yield unigram, [[OWN, "/tokenizer_class", "AlbertTokenizer"], [OWN, "/eos_token", None], [OWN, "/mask_token", None]]
+    yield single, [[OWN, "/strip_accents", None]]
+    for value in (None, 0, 1, 0.0, 0.5):
+        yield unigram, [[OWN, "/add_prefix_space", value]]
+        yield unigram, [[OWN, "/tokenizer_class", "CamembertTokenizer"], [OWN, "/add_prefix_space", value]]
+        for key in ("do_lower_case", "keep_accents", "add_prefix_space"):
+            yield unigram, [[OWN, "/tokenizer_class", "AlbertTokenizer"], [OWN, f"/{key}", value]]
     # Labels.
     maps = [
         {"0": 0, "1": 1}, {"0": "b", "1": "a"}, {"1": "a", "0": "b"}, None, {" 0": "a", "01": "b"}, {"0": "same", "1": "same"},

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::without_mark;
 use crate::config::KeepDocument;
+use crate::config::mark::without_mark;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::Envelope;

@@ -12,7 +12,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::cli::SampleArgs;
-use crate::codec::without_mark;
+use crate::config::mark::without_mark;
 use crate::config::{Config, ConfigError};
 use crate::kafka::clients::{self, Log};
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::cli::{ConfigArgs, Format, Tag};
 use super::output;
-use crate::codec::without_mark;
+use crate::config::mark::without_mark;
 use crate::config::{self, Config};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
@@ -34,7 +34,10 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let config = configured(args)?;
     let taggers = Live::load(&config)?;
     ensure!(!is_same_file(&args.input, &args.output), "--output is the file of --input, which it would empty first");
-    let lines = open(&args.input)?;
+    let mut lines = open(&args.input)?;
+    if args.format == Format::Text {
+        ensure_is_text(&mut lines).with_context(|| args.input.display().to_string())?;
+    }
     let refused = Arc::new(AtomicBool::new(false));
     let sink = Lines { output: create(&args.output)?, refused: Arc::clone(&refused) };
 
@@ -94,8 +97,9 @@ fn configured(args: &Tag) -> Result<Config> {
         super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?
     } else {
         // What only the worker needs is not even looked at.
-        let is_of_kafka =
-            |name: &str| name == "KAFKA_BOOTSTRAP_SERVERS" || name.to_uppercase().starts_with("TAGBERT__KAFKA__");
+        let is_of_kafka = |name: &str| {
+            name == "KAFKA_BOOTSTRAP_SERVERS" || name.to_uppercase().replace("__", "_").starts_with("TAGBERT_KAFKA_")
+        };
         let environment = config::environment().into_iter().filter(|(name, _)| !is_of_kafka(name)).collect();
         Config::parse(USUAL, environment, &args.set)?
     };
@@ -111,6 +115,14 @@ fn configured(args: &Tag) -> Result<Config> {
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
     }
     Ok(config)
+}
+
+/// In UTF-16, every other byte of a Latin text is zero, which is UTF-8, too: its lines would be tagged, and be wrong.
+fn ensure_is_text(lines: &mut impl BufRead) -> Result<()> {
+    let begin = lines.fill_buf()?;
+    let is_utf_16 = matches!(begin, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1.., 0, 1.., 0, ..] | [0, 1.., 0, 1.., ..]);
+    ensure!(!is_utf_16, "it is UTF-16, and is to be UTF-8: `iconv -f UTF-16 -t UTF-8` makes it so");
+    Ok(())
 }
 
 /// A line as a document. Bytes that are not UTF-8 are left to the decoder to refuse.

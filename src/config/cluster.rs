@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::error::refuse;
 use super::{Config, ConfigError, near};
 
 /// Properties that would break a promise, or that tagbert sets by another name (G-11).
@@ -27,7 +28,6 @@ const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTH
 
 impl Config {
     pub(super) fn validate_cluster(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
         let properties = &self.kafka.properties;
         for (key, why) in REFUSED {
             if properties.contains_key(key) {
@@ -35,13 +35,13 @@ impl Config {
             }
         }
         if let Some((key, _)) = properties.iter().find(|(key, value)| key.contains('\0') || value.contains('\0')) {
-            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte".into());
+            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte");
         }
         if self.kafka.brokers.trim().is_empty() {
-            return refuse("kafka.brokers", "is empty".into());
+            return refuse("kafka.brokers", "is empty");
         }
         if self.kafka.group.is_empty() {
-            return refuse("kafka.group", "is empty".into());
+            return refuse("kafka.group", "is empty");
         }
         self.validate_security()?;
         self.validate_topics()
@@ -49,18 +49,17 @@ impl Config {
 
     /// The library says "recompile librdkafka", or nothing until nobody answers.
     fn validate_security(&self) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::Value { key: format!("kafka.properties.{name}"), why });
         let given = |name: &str| self.kafka.properties.get(name).map(String::as_str);
         let protocol = given("security.protocol").unwrap_or("plaintext").to_lowercase();
         if !PROTOCOLS.contains(&protocol.as_str()) {
             let meant = near::word(&protocol.replace('-', "_"), &PROTOCOLS).map(str::to_uppercase);
-            let meant = meant.map(|meant| format!("did you mean `{meant}`? It ")).unwrap_or_default();
+            let meant = near::meant(meant);
             let why = format!("is `{protocol}`: {meant}must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL");
-            return refuse("security.protocol", why);
+            return refuse_property("security.protocol", why);
         }
         let named = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find_map(|name| Some((name, given(name)?)));
         match named {
-            Some((name, mechanism)) if !protocol.starts_with("sasl") => refuse(
+            Some((name, mechanism)) if !protocol.starts_with("sasl") => refuse_property(
                 name,
                 format!(
                     "is `{mechanism}`, but no login is made over {}: set `security.protocol: SASL_SSL` too \
@@ -69,7 +68,7 @@ impl Config {
                 ),
             ),
             Some((name, mechanism)) => self.validate_mechanism(name, mechanism),
-            None if protocol.starts_with("sasl") => refuse(
+            None if protocol.starts_with("sasl") => refuse_property(
                 "sasl.mechanism",
                 format!(
                     "is missing, which `security.protocol: {}` needs: it must be {}",
@@ -82,45 +81,43 @@ impl Config {
     }
 
     fn validate_mechanism(&self, name: &str, mechanism: &str) -> Result<(), ConfigError> {
-        let refuse = |name: &str, why: String| Err(ConfigError::Value { key: format!("kafka.properties.{name}"), why });
         let given = |name: &str| self.kafka.properties.get(name).is_some_and(|value| !value.is_empty());
         if !MECHANISMS.contains(&mechanism) {
             let lower = MECHANISMS.map(str::to_lowercase);
             let meant = near::word(mechanism, &lower.each_ref().map(String::as_str)).map(str::to_uppercase);
-            let meant = meant.map(|meant| format!("did you mean `{meant}`? It ")).unwrap_or_default();
+            let meant = near::meant(meant);
             let why = format!("is `{mechanism}`: {meant}must be {} (Kerberos is not built in)", in_words(&MECHANISMS));
-            return refuse(name, why);
+            return refuse_property(name, why);
         }
         if mechanism == "OAUTHBEARER" {
             let ways = ["sasl.oauthbearer.method", "enable.sasl.oauthbearer.unsecure.jwt"];
             if ways.iter().any(|way| given(way)) {
                 return Ok(());
             }
-            return refuse(
+            return refuse_property(
                 "sasl.oauthbearer.method",
                 "is missing, which OAUTHBEARER needs: `oidc`, with `sasl.oauthbearer.client.id`, \
-                 `sasl.oauthbearer.client.secret` and `sasl.oauthbearer.token.endpoint.url`"
-                    .into(),
+                 `sasl.oauthbearer.client.secret` and `sasl.oauthbearer.token.endpoint.url`",
             );
         }
         match ["sasl.username", "sasl.password"].into_iter().find(|name| !given(name)) {
-            Some(missing) => {
-                refuse(missing, format!("is missing, which {mechanism} needs; `{missing}_file` may name a file"))
-            }
+            Some(missing) => refuse_property(
+                missing,
+                format!("is missing, which {mechanism} needs; `{missing}_file` may name a file"),
+            ),
             None => Ok(()),
         }
     }
 
     fn validate_topics(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
         if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
-            return refuse("input.topics", "names no topic".into());
+            return refuse("input.topics", "names no topic");
         }
         let outputs = [("output.topic", &self.output.topic), ("output.dead_letters", &self.output.dead_letters)];
         let inputs = self.input.topics.iter().map(|topic| ("input.topics", topic));
         for (key, topic) in inputs.chain(outputs) {
             if topic.is_empty() {
-                return refuse(key, "is empty".into());
+                return refuse(key, "is empty");
             }
             let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if !topic.chars().all(is_known) || topic.len() > 249 || [".", ".."].contains(&topic.as_str()) {
@@ -143,10 +140,14 @@ impl Config {
             }
         }
         if self.output.topic == self.output.dead_letters {
-            return refuse("output.dead_letters", "must not be `output.topic`".into());
+            return refuse("output.dead_letters", "must not be `output.topic`");
         }
         Ok(())
     }
+}
+
+fn refuse_property<T>(name: &str, why: impl Into<String>) -> Result<T, ConfigError> {
+    refuse(&format!("kafka.properties.{name}"), why)
 }
 
 fn in_words(all: &[&str]) -> String {

@@ -6,6 +6,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::error::refuse;
 use super::kinds::{Size, Time};
 use super::{Config, ConfigError};
 
@@ -119,23 +120,22 @@ impl Config {
     }
 
     pub(super) fn validate_delivery(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
         let timeout = self.transaction_timeout();
         if self.transaction.interval > timeout / 2 {
             let why = format!("must be at most half of transaction.timeout.ms, which is {} ms", timeout.as_millis());
             return refuse("transaction.interval", why);
         }
         if self.transaction.records == 0 {
-            return refuse("transaction.records", "must be 1 or more".into());
+            return refuse("transaction.records", "must be 1 or more");
         }
         if self.retries.backoff.is_zero() || self.retries.max_backoff < self.retries.backoff {
-            return refuse("retries.max_backoff", "must be `retries.backoff` or more, and that must not be 0".into());
+            return refuse("retries.max_backoff", "must be `retries.backoff` or more, and that must not be 0");
         }
         if self.dead_letters.max_consecutive == Some(0) {
-            return refuse("dead_letters.max_consecutive", "must be 1 or more; null turns it off".into());
+            return refuse("dead_letters.max_consecutive", "must be 1 or more; null turns it off");
         }
         if self.dead_letters.max_ratio.is_some_and(|ratio| !(0.0..=1.0).contains(&ratio)) {
-            return refuse("dead_letters.max_ratio", "must be between 0 and 1; null turns it off".into());
+            return refuse("dead_letters.max_ratio", "must be between 0 and 1; null turns it off");
         }
         Ok(())
     }

@@ -54,6 +54,11 @@ pub enum ConfigError {
     Set,
 }
 
+/// Refuses the value of a key.
+pub(super) fn refuse<T>(key: &str, why: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Value { key: key.into(), why: why.into() })
+}
+
 impl ConfigError {
     /// The same, with the file that it is in; unless it says itself where it is.
     #[must_use]

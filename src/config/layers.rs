@@ -27,6 +27,8 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`].
     pub fn parse(yaml: &str, environment: HashMap<String, String>, sets: &[String]) -> Result<Self, ConfigError> {
+        let words = Words::new();
+        environment.keys().try_for_each(|variable| refuse_single(variable, &words))?;
         let [usual, ours] = of_environment(environment)?;
         let layers = [written::read(yaml)?, usual, ours, of_sets(sets)?].map(|table| Value::new(None, table));
         let mut merged = config::Config::builder();
@@ -41,7 +43,6 @@ impl Config {
         }
         let tree = merged.build()?.cache;
         let placed = |error: ConfigError| placed(error, &layers);
-        let words = Words::new();
         words.check(&tree).map_err(placed)?;
         let config = Self::deserialize(tree.clone()).map_err(|error| explain(error, &words, &tree));
         let mut config = config.map_err(placed)?;
@@ -75,6 +76,19 @@ fn of_environment(environment: HashMap<String, String>) -> Result<[Table; 2], Co
     let ours = Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment));
     let ours = config::Config::builder().add_source(ours).build()?.cache;
     Ok([overrides(brokers, usual)?, ours.into_table()?])
+}
+
+/// Refuses a variable that was meant for a key, and would be passed over.
+fn refuse_single(variable: &str, words: &Words) -> Result<(), ConfigError> {
+    let upper = variable.to_uppercase();
+    let Some(name) = upper.strip_prefix("TAGBERT_").filter(|name| !name.starts_with('_') && *name != "CACHE") else {
+        return Ok(());
+    };
+    let Some(key) = words.meant_by(name) else { return Ok(()) };
+    let right = key.to_uppercase().replace('.', "__");
+    let why = format!("is TAGBERT__{right} in the environment: two underscores, before a section and behind it");
+    let error = ConfigError::Value { key, why };
+    Err(ConfigError::Placed { place: variable.to_owned(), error: Box::new(error) })
 }
 
 fn of_sets(sets: &[String]) -> Result<Table, ConfigError> {

@@ -9,8 +9,10 @@ mod error;
 mod kinds;
 mod layers;
 pub mod location;
+pub mod mark;
 mod near;
 mod secrets;
+mod settings;
 mod taggers;
 mod words;
 mod written;
@@ -27,12 +29,11 @@ use serde::{Deserialize, Serialize};
 pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
 pub use self::error::ConfigError;
+use self::error::refuse;
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
-pub use self::taggers::{
-    Aggregation, LongDocuments, Model, ModelSettings, Shadow, Tagger, TaggerModel, TaggerSettings, WindowScores,
-    WindowSettings,
-};
+pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
+pub use self::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
 
 /// The configuration of `tagbert run`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -256,7 +257,6 @@ impl Default for Shutdown {
 impl Config {
     /// What deserializing can't check.
     fn validate(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, why: String| Err(ConfigError::Value { key: key.into(), why });
         self.validate_cluster()?;
         if self
             .http
@@ -264,10 +264,7 @@ impl Config {
             .as_ref()
             .is_some_and(|token| token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()))
         {
-            return refuse(
-                "http.token",
-                "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one".into(),
-            );
+            return refuse("http.token", "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one");
         }
         let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
         let own = own.map(|pointer| ("taggers", pointer));
@@ -282,22 +279,22 @@ impl Config {
             }
         }
         if self.input.text.is_empty() {
-            return refuse("input.text", "names no field".into());
+            return refuse("input.text", "names no field");
         }
         self.validate_taggers()?;
         self.validate_shadow()?;
         self.validate_delivery()?;
         if self.batch.tokens == 0 {
-            return refuse("batch.tokens", "must be 1 or more".into());
+            return refuse("batch.tokens", "must be 1 or more");
         }
         if self.batch.wait > LONGEST_WAIT {
-            return refuse("batch.wait", "must be an hour or less".into());
+            return refuse("batch.wait", "must be an hour or less");
         }
         if self.batch.latency_target.is_some_and(|target| target.is_zero() || target > LONGEST_WAIT) {
-            return refuse("batch.latency_target", "must be more than 0, and an hour or less".into());
+            return refuse("batch.latency_target", "must be more than 0, and an hour or less");
         }
         if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
-            return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0".into());
+            return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0");
         }
         if self.cache.size.as_u64() != 0 && self.cache.size < LEAST_CACHE {
             return refuse(

@@ -18,6 +18,11 @@ pub(super) fn value(text: &str, variants: &[&str], kind: &Json, example: Option<
     }
 }
 
+/// How a refusal goes on that says what a value must be.
+pub(super) fn meant(nearest: Option<String>) -> String {
+    nearest.map(|nearest| format!("did you mean `{nearest}`? It ")).unwrap_or_default()
+}
+
 /// The name of a schema's type, `null` apart.
 pub(super) fn name(kind: &Json) -> &str {
     let one_of = || kind["type"].as_array()?.iter().filter_map(Json::as_str).find(|name| *name != "null");

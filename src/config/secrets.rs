@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::location::Location;
+use super::mark::text_without_mark;
 use super::{Config, ConfigError};
 
 /// `sasl.password_file` names the file that has `sasl.password`. No property of librdkafka ends like this.
@@ -82,17 +83,10 @@ fn read(key: &str, path: &Path) -> Result<String, ConfigError> {
         io::ErrorKind::InvalidData => refuse("it is not UTF-8".into()),
         _ => refuse(error.to_string()),
     })?;
-    if text.starts_with('\u{feff}') {
-        text.remove(0);
-    }
-    let length = text.trim_end_matches(['\r', '\n']).len();
-    match length {
-        0 => Err(refuse("it is empty".into())),
+    match text_without_mark(&text).trim_end_matches(['\r', '\n']) {
+        "" => Err(refuse("it is empty".into())),
         _ if text.len() as u64 > MOST => Err(refuse(format!("it has more than {MOST} bytes"))),
-        _ => {
-            text.truncate(length);
-            Ok(text)
-        }
+        secret => Ok(secret.into()),
     }
 }
 

@@ -39,6 +39,24 @@ fn the_usual_bootstrap_variable_is_honoured() {
 }
 
 #[test]
+fn a_variable_with_too_few_underscores_is_refused_and_not_passed_over() {
+    for (variable, right) in [
+        ("TAGBERT_KAFKA_GROUP", "`kafka.group` is TAGBERT__KAFKA__GROUP"),
+        ("TAGBERT_KAFKA__GROUP", "`kafka.group` is TAGBERT__KAFKA__GROUP"),
+        ("TAGBERT_DELIVERY", "`delivery` is TAGBERT__DELIVERY"),
+        ("TAGBERT_DEAD_LETTERS_POLICY", "`dead_letters.policy` is TAGBERT__DEAD_LETTERS__POLICY"),
+        ("TAGBERT_KAFKA_PROPERTIES_SASL_PASSWORD", "`kafka.properties` is TAGBERT__KAFKA__PROPERTIES"),
+    ] {
+        let error = parse("", &[(variable, "x")], &[]).unwrap_err();
+        assert!(error.starts_with(&format!("{variable}: {right} in the environment")), "{error}");
+    }
+    // What Kubernetes sets for services of that name, and where copies of models go.
+    let others =
+        ["TAGBERT_SERVICE_HOST", "TAGBERT_PORT", "TAGBERT_HTTP_PORT", "TAGBERT_PORT_8080_TCP", "TAGBERT_CACHE"];
+    parse("", &others.map(|variable| (variable, "x")), &[]).unwrap();
+}
+
+#[test]
 fn a_cache_is_off_or_of_a_size_that_makes_sense() {
     let size = |size: &str| parse("", &[], &[&format!("cache.size={size}")]).map(|config| config.cache.size.as_u64());
     assert_eq!(size("0"), Ok(0));

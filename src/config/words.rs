@@ -86,6 +86,15 @@ impl Words {
         }
     }
 
+    /// The key that a name of capitals and underscores was meant for, however many of those stand where.
+    pub fn meant_by(&self, name: &str) -> Option<String> {
+        let plain = |text: &str| text.replace(['.', '_'], "").to_lowercase();
+        let (open, name) = ("kafka.properties", plain(name));
+        let property = name.starts_with(&plain(open)).then_some(open);
+        let known = self.known.iter().map(String::as_str).find(|known| plain(known) == name);
+        known.or(property).map(ToOwned::to_owned)
+    }
+
     fn unknown(&self, key: String) -> ConfigError {
         // In a list, the number of the element says nothing.
         let plain: String = key.split('[').map(|part| part.rsplit(']').next().unwrap_or(part)).collect();
@@ -112,8 +121,7 @@ impl Words {
             ValueKind::String(text) => near::value(text, &variants(kind), kind, example(schema, kind)),
             _ => None,
         };
-        let nearest = nearest.map(|near| format!("did you mean `{near}`? It ")).unwrap_or_default();
-        let why = format!("{is} {nearest}must be {}", self.right(key, schema));
+        let why = format!("{is} {}must be {}", near::meant(nearest), self.right(key, schema));
         ConfigError::Value { key: key.into(), why }
     }
 

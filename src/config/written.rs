@@ -7,6 +7,7 @@ use config::{Map, Value, ValueKind};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::ConfigError;
+use super::mark::text_without_mark;
 
 /// No configuration is deeper.
 const DEPTH: usize = 64;
@@ -19,7 +20,7 @@ const NODES: usize = 100_000;
 /// # Errors
 /// When it is no YAML, or none that a configuration can be.
 pub(super) fn read(yaml: &str) -> Result<Map<String, Value>, ConfigError> {
-    let yaml = yaml.trim_start_matches('\u{feff}');
+    let yaml = text_without_mark(yaml);
     let mut reader = Reader { events: Parser::new_from_str(yaml), anchors: HashMap::new(), nodes: 0, depth: 0 };
     let root = reader.documents()?;
     match root.kind {

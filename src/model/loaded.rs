@@ -204,8 +204,16 @@ impl Model {
         let ids = self.tokenizer.encode(PROBE)?.ids;
         let room = self.max_tokens.saturating_sub(self.frame.len());
         ensure!(room > 0, "max_tokens is {}, which the special tokens fill", self.max_tokens);
-        let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
-        let short = &ids[..ids.len().min(room)];
+        // Without tokens that have no row: only documents with such a one are refused.
+        let fed = |rows: Option<usize>| {
+            let mut ids = ids.clone();
+            ids.retain(|id| rows.is_none_or(|rows| (*id as usize) < rows));
+            if ids.is_empty() { vec![0] } else { ids }
+        };
+        // A GPU reads beyond an embedding without a word.
+        let said = self.manifest.vocabulary.filter(|said| *said <= self.tokenizer.last_id() as usize);
+        let said = said.filter(|_| self.is_on_gpu());
+        let long: Vec<u32> = fed(said).into_iter().cycle().take(room).collect();
         for (rows, width) in self.widths.largest(batch_tokens) {
             let row = &long[..width.saturating_sub(self.frame.len())];
             session
@@ -216,12 +224,10 @@ impl Model {
         if !self.frame.is_empty() {
             session.infer(&[&[], &[]])?;
         }
-        let mut rows = rows(&self.tokenizer, &self.frame, session)?;
-        // A GPU reads beyond an embedding without a word.
-        if self.is_on_gpu() {
-            let said = self.manifest.vocabulary.filter(|said| *said <= self.tokenizer.last_id() as usize);
-            rows = rows.or(said);
-        }
+        let rows = rows(&self.tokenizer, &self.frame, session)?.or(said);
+        let ids = fed(rows);
+        let short = &ids[..ids.len().min(room)];
+        let long: Vec<u32> = ids.iter().copied().cycle().take(room).collect();
         session.infer(&[short, &short[..short.len() / 2]])?;
         session.infer(&[&long]).with_context(|| format!("with max_tokens, {}", self.max_tokens))?;
         Ok(rows)

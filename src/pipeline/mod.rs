@@ -30,6 +30,7 @@ use self::sink::Sink;
 use crate::codec::decode::{Decoded, Decoder};
 use crate::codec::enriched::Assembler;
 use crate::config::Config;
+use crate::model::session::runtime::cores;
 use crate::record::answer::Answer;
 use crate::record::document::Document;
 use crate::record::envelope::Envelope;
@@ -96,7 +97,7 @@ impl Pipeline {
 
         let size = usize::try_from(config.cache.size.as_u64()).context("cache.size")?;
         let cache = (size > 0).then(|| Cache::new(size, metrics));
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..cores() {
             let prepare = Prepare {
                 decoder: Decoder::new(config),
                 live: Arc::clone(live),
@@ -201,7 +202,7 @@ impl Prepare {
             Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
         };
         let taggers = self.live.current();
-        document.permit.expect(taggers.most_for_a_byte());
+        document.permit.expect(taggers.most_for_a_byte);
         let (document, claim) = match self.cache.as_ref().filter(|_| !alone) {
             None => (document, None),
             Some(cache) => match cache.look_up(document, taggers.load, &feed) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::gather::run_alone;
-use super::taggers::Taggers;
+use super::taggers::{Taggers, Work};
 use crate::config::Config;
 use crate::record::document::Document;
 use crate::record::tag::Tag;
@@ -29,7 +29,7 @@ pub fn load(config: &Config) -> Result<Arc<Taggers>> {
 
 /// Tags a text; every tagger has to say something of it.
 fn probe(taggers: &Arc<Taggers>, texts: usize) -> Result<()> {
-    let mut work = taggers.encode(Document::unnamed(vec![Some(PROBE.into()); texts]))?;
+    let (_, mut work) = encode(taggers, PROBE, texts)?;
     run_alone(&mut work)?;
     let tags = work.tags();
     ensure!(tags.len() == taggers.names().len(), "there are {} tags of {}", tags.len(), taggers.names().len());
@@ -38,6 +38,24 @@ fn probe(taggers: &Arc<Taggers>, texts: usize) -> Result<()> {
         bail!("tag `{name}` has a score that is no number");
     }
     Ok(())
+}
+
+/// The text as all of the document's texts; or as much of it as the models know. Of a token that an embedding has no row for,
+/// nobody can tell what text it is, and only the documents that have it are refused.
+///
+/// # Errors
+/// What is wrong with the whole text, when there is no word of it that will do.
+pub fn encode(taggers: &Arc<Taggers>, text: &str, texts: usize) -> Result<(String, Work)> {
+    let encoded = |text: &str| taggers.encode(Document::unnamed(vec![Some(text.into()); texts]));
+    let error = match encoded(text) {
+        Ok(work) => return Ok((text.into(), work)),
+        Err(error) => error,
+    };
+    let words: Vec<&str> = text.split_whitespace().filter(|word| encoded(word).is_ok()).collect();
+    // Together they may be what none of them is.
+    let known = [words.join(" ")].into_iter().chain(words.iter().map(|word| (*word).to_owned()));
+    let known = known.filter(|text| !text.is_empty()).find_map(|text| Some((text.clone(), encoded(&text).ok()?)));
+    known.ok_or_else(|| anyhow!(error).context("none of its words is known"))
 }
 
 fn is_finite(tag: &Tag) -> bool {

@@ -27,6 +27,8 @@ use crate::record::tag::Tag;
 pub struct Taggers {
     /// Which load this is; no two of a process have the same number.
     pub load: u64,
+    /// The most bytes that tokens and logits of a byte of text take, as [`Work::size`] counts them.
+    pub most_for_a_byte: usize,
     readers: Vec<Reader>,
     /// The models to run, one after the other.
     pub lanes: Vec<Lane>,
@@ -103,6 +105,7 @@ impl Taggers {
         let (mut loaded, mut texts) = (Vec::<(ModelSettings, Arc<Model>)>::new(), Vec::new());
         let mut taggers = Self {
             load: LOADS.fetch_add(1, Ordering::Relaxed),
+            most_for_a_byte: 0,
             readers: Vec::new(),
             lanes: Vec::new(),
             tags: Vec::new(),
@@ -127,6 +130,7 @@ impl Taggers {
             }
             taggers.add_tags(&settings, lane, &model).with_context(about)?;
         }
+        taggers.most_for_a_byte = taggers.sum_for_a_byte();
         Ok(taggers)
     }
 
@@ -194,9 +198,7 @@ impl Taggers {
         Ok(Work { taggers: Arc::clone(self), document, encoded, logits, claim: None, ready: Instant::now() })
     }
 
-    /// The most bytes that tokens and logits of a byte of text take, as [`Work::size`] counts them.
-    #[must_use]
-    pub fn most_for_a_byte(&self) -> usize {
+    fn sum_for_a_byte(&self) -> usize {
         // No tokenizer makes more tokens than there are bytes, but for rare forms that its rules spell out.
         let tokens = self.readers.len() * TOKEN;
         let of_lane = |lane: &Lane| {

@@ -27,10 +27,11 @@ use tracing_subscriber::EnvFilter;
 
 use self::otlp::{Patient, Receiver};
 
-/// Starts logging. `RUST_LOG` filters it; without it, `usual` does.
+/// Starts logging. `RUST_LOG` filters it; without it, or if it makes no sense, `usual` does.
 pub fn log(usual: &str) {
-    let filter = EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(usual));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).map(EnvFilter::try_new);
+    let wrong = wanted.as_ref().ok().and_then(|wanted| wanted.as_ref().err()).map(ToString::to_string);
+    let filter = wanted.ok().and_then(Result::ok).unwrap_or_else(|| EnvFilter::new(usual));
     // A log that nobody reads any more is no reason to stop: the library would panic when it says so.
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
@@ -40,6 +41,9 @@ pub fn log(usual: &str) {
     } else {
         subscriber.json().flatten_event(true).try_init()
     };
+    if let Some(wrong) = wrong {
+        tracing::warn!("RUST_LOG is no filter, such as `info` or `tagbert=debug`: {wrong}");
+    }
 }
 
 /// Where metrics and traces go.

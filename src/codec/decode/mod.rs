@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::pointers::{NotFound, Pointers};
-use super::without_mark;
 use crate::config::Config;
+use crate::config::mark::without_mark;
 use crate::record::document::Document;
 use crate::record::envelope::Record;
 use crate::record::rejection::{Rejection, Stage};

@@ -15,9 +15,9 @@ use crate::model::graph::onnx::Graph;
 use crate::model::loaded::{Model, PROBE};
 use crate::model::tokenize::About;
 use crate::record::answer::Identity;
-use crate::record::document::Document;
 use crate::record::tag::Tag;
 use crate::tagger::gather::run_alone;
+use crate::tagger::probe;
 use crate::tagger::taggers::{Lane, Taggers};
 
 /// Operators that compute on integers, or turn them back into floats.
@@ -102,7 +102,7 @@ pub struct HeadFacts {
 /// What a text becomes, in and out.
 #[derive(Serialize)]
 pub struct Fed {
-    pub text: &'static str,
+    pub text: String,
     pub ids: Vec<u32>,
     pub tokens: Vec<String>,
     pub tensors: Vec<Fact>,
@@ -180,7 +180,7 @@ impl HeadFacts {
 impl Fed {
     fn of(taggers: &Arc<Taggers>, lane: &Lane, graph: &Graph) -> Result<Self> {
         let model = &lane.model;
-        let mut work = taggers.encode(Document::unnamed(vec![Some(PROBE.into())]))?;
+        let (text, mut work) = probe::encode(taggers, PROBE, 1)?;
         run_alone(&mut work)?;
         let ids = &lane.tokens(&work).context("the probe has no tokens")?.ids;
         let seen = &ids[..lane.windows.seen(ids.len())];
@@ -188,7 +188,7 @@ impl Fed {
         let shape = [1, ids.len()];
         let tensor = |name: &String| Fact { name: name.clone(), kind: "int64", shape };
         Ok(Self {
-            text: PROBE,
+            text,
             tokens: ids.iter().map(|id| model.tokenizer.token(*id).unwrap_or_default()).collect(),
             ids,
             tensors: graph.inputs.iter().map(|input| tensor(&input.name)).collect(),

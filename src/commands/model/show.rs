@@ -53,7 +53,7 @@ pub fn text(inspection: &Inspection) -> String {
     lines.add_all("taken", inspection.taken.iter().cloned());
     lines.add_all("unheeded", inspection.unheeded.iter().cloned());
     lines.add("special", few(tokenizer.special.iter().map(|(id, token)| format!("{token} {id}"))));
-    lines.add("probe", fed.text);
+    lines.add("probe", &*fed.text);
     lines.add("tokens", fed.tokens.join(" "));
     lines.add("ids", fed.ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
     let fact = |Fact { name, kind, shape }: &Fact| format!("{name} {kind} {shape:?}");

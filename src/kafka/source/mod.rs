@@ -6,22 +6,20 @@ pub mod assignment;
 mod commit;
 pub mod end;
 mod ends;
+mod intake;
 mod lost_offset;
 mod positions;
 mod prefetched;
 mod topics;
 pub mod watchdog;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
 
 use self::assignment::Assignment;
 use self::end::End;
@@ -33,10 +31,8 @@ use super::ledger::Ledger;
 use crate::config::{Config, Delivery};
 use crate::pipeline::Pipeline;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Record};
 use crate::record::partition::TopicPartition;
 use crate::record::stop::Stop;
-use crate::record::trace::RecordSpan;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -45,9 +41,6 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// How long it is waited for room in the budget.
 const FULL: Duration = Duration::from_millis(2);
-
-/// So many events of the client library (a log line, a rebalance, …) are served at a time.
-const EVENTS: usize = 16;
 
 /// How often offsets are committed. What a crash may cost is what was done since, done again.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
@@ -245,84 +238,6 @@ impl Source {
         Ok(())
     }
 
-    /// Serves what the client library has to tell. The group takes who does not do so for dead.
-    fn poll(&mut self) -> Result<()> {
-        self.health.alive();
-        let consumer = Arc::clone(&self.consumer);
-        // What is served looks like nothing to serve.
-        for _ in 0..EVENTS {
-            match consumer.poll(Duration::ZERO) {
-                None => {}
-                Some(Err(error)) => heed(&error)?,
-                Some(Ok(stray)) => self.return_stray(&stray)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Feeds what was fetched to the pipeline, as far as the budget goes; waits a little if there is nothing.
-    fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
-        let prefetched = self.consumer.context().prefetched();
-        let (full, fed) = (Cell::new(false), Cell::new(false));
-        let mut ended = Vec::new();
-        let taken = prefetched.take(
-            || {
-                full.set(self.budget.is_spent());
-                !full.get()
-            },
-            |partition, message| match message {
-                Ok(message) => {
-                    if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
-                        self.feed(pipeline, &message);
-                        fed.set(true);
-                    }
-                    Ok(())
-                }
-                Err(KafkaError::PartitionEOF(_)) => {
-                    ended.push(partition.clone());
-                    Ok(())
-                }
-                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                    Err(lost_offset::explain(&self.consumer, partition))
-                }
-                Err(error) => heed(&error),
-            },
-        )?;
-        for partition in ended {
-            if let Some(epoch) = self.ledger.epoch(&partition) {
-                self.ends.hear(&partition, epoch);
-            }
-        }
-        if !taken && full.get() {
-            thread::sleep(FULL);
-        } else if !taken {
-            prefetched.wait(POLL);
-        }
-        if fed.get() {
-            self.last_record = Instant::now();
-        }
-        Ok(())
-    }
-
-    fn feed(&self, pipeline: &Pipeline, message: &BorrowedMessage<'_>) {
-        // No origin: it was still in the client's queue when its partition was revoked.
-        let Some(origin) = self.ledger.enter(message.topic(), message.partition(), message.offset()) else { return };
-        let record = Record {
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            headers: message.headers().map(rdkafka::message::BorrowedHeaders::detach),
-            timestamp: message.timestamp().to_millis(),
-        };
-        self.metrics.fetch();
-        let span = if self.traced {
-            RecordSpan::start(&origin.topic, origin.partition, origin.offset, record.headers.as_ref())
-        } else {
-            RecordSpan::default()
-        };
-        let permit = self.budget.take(record.size());
-        pipeline.feed(Envelope { origin, record, body: (), fetched: Instant::now(), span, permit });
-    }
-
     fn commit_now_and_then(&mut self) {
         if self.last_commit.elapsed() < COMMIT_INTERVAL {
             return;
@@ -353,19 +268,4 @@ impl Source {
         }
         Ok(())
     }
-}
-
-/// Says what the client library has met, and stops the worker if that does not pass.
-fn heed(error: &KafkaError) -> Result<()> {
-    if let KafkaError::MessageConsumptionFatal(code) = error {
-        bail!("the consumer can't go on: {code}");
-    }
-    if let Some(why) = clients::denied(error) {
-        bail!(why);
-    }
-    // That a topic is gone is noticed by itself, and told with its name.
-    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
-        tracing::warn!("consumer: {}", clients::plain(error));
-    }
-    Ok(())
 }

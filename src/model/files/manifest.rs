@@ -133,21 +133,13 @@ enum ProblemType {
 #[derive(Deserialize)]
 struct ConfigFile {
     model_type: String,
-    #[serde(default)]
-    architectures: Vec<String>,
+    architectures: Option<Vec<String>>,
     max_position_embeddings: Option<usize>,
     pad_token_id: Option<u32>,
     problem_type: Option<serde_json::Value>,
     vocab_size: Option<usize>,
     #[serde(flatten)]
     labels: LabelKeys,
-}
-
-#[derive(Default, Deserialize)]
-struct TokenizerConfigFile {
-    model_max_length: Option<f64>,
-    /// Its name of old.
-    max_len: Option<f64>,
 }
 
 /// The encoders whose exports take the inputs that tagbert feeds. Those of the second kind count positions from the
@@ -207,7 +199,7 @@ impl Manifest {
             }
         ));
         let Notes { taken, unheeded } = notes;
-        let (architectures, vocabulary) = (config.architectures, config.vocab_size);
+        let (architectures, vocabulary) = (config.architectures.unwrap_or_default(), config.vocab_size);
         Ok(Self { name, model_type, architectures, heads, max_tokens, pad, vocabulary, taken, unheeded })
     }
 }
@@ -222,10 +214,11 @@ struct Notes {
 impl ConfigFile {
     /// The one head that an export of `transformers` has.
     fn head(&self, name: &str, notes: &mut Notes) -> Result<Head> {
-        let ends_with = |end: &str| self.architectures.iter().any(|architecture| architecture.ends_with(end));
+        let architectures = self.architectures.as_deref().unwrap_or_default();
+        let ends_with = |end: &str| architectures.iter().any(|architecture| architecture.ends_with(end));
         let tokens = ends_with("ForTokenClassification");
         if !tokens && !ends_with("ForSequenceClassification") {
-            let found = self.architectures.join(", ");
+            let found = architectures.join(", ");
             bail!(
                 "architectures is [{found}]; a tagger is a …ForSequenceClassification or a …ForTokenClassification (or \
                  has a heads.json)"
@@ -309,11 +302,12 @@ fn tokenizer_limit(directory: &Path) -> Result<usize> {
     if !file.exists() {
         return Ok(usize::MAX);
     }
-    let config: TokenizerConfigFile = read(&file)?;
+    let config: serde_json::Map<String, serde_json::Value> = read(&file)?;
+    // Its name of old counts only where the new one is not there at all, be it null.
+    let named = ["model_max_length", "max_len"].into_iter().find_map(|name| Some((name, config.get(name)?)));
+    let Some((name, length)) = named.filter(|(_, length)| !length.is_null()) else { return Ok(usize::MAX) };
+    let length = length.as_f64();
+    let length = length.with_context(|| format!("{}: {name} is no number", file.display()))?;
     #[expect(clippy::cast_sign_loss, reason = "it is at least 1")]
-    Ok(config
-        .model_max_length
-        .or(config.max_len)
-        .filter(|length| (1.0..1e9).contains(length))
-        .map_or(usize::MAX, |length| length as usize))
+    Ok(if (1.0..1e9).contains(&length) { length as usize } else { usize::MAX })
 }

@@ -3,3 +3,4 @@
 pub mod graph_file;
 pub mod onnx;
 pub mod protobuf;
+mod weights;

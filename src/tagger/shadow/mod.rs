@@ -4,6 +4,8 @@
 //! whatever happens to it stays here (G-26).
 
 mod compare;
+mod instruments;
+mod loading;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,20 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::Meter;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use self::compare::{Comparison, Difference, Shown};
+use self::instruments::Instruments;
+pub use self::loading::{load, vet};
+use self::loading::{lower_priority, pairs};
 use super::gather::run_alone_while;
-use super::probe;
 use super::taggers::Taggers;
 use crate::config::Config;
-use crate::config::location::Location;
-use crate::model::vet;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::Origin;
@@ -289,120 +290,12 @@ impl State {
     }
 }
 
-/// Loads the models of a shadow's configuration ([`Config::of_shadow`]), to be compared with `primary`. ONNX Runtime's
-/// threads inherit the low priority of the one that opens a session.
-///
-/// # Errors
-/// When they can't be used, or give no tag that could be compared.
-pub fn load(config: &Config, primary: &Taggers) -> Result<Arc<Taggers>> {
-    ensure_is_there(config)?;
-    let loaded = thread::scope(|scope| {
-        let load = || {
-            lower_priority();
-            probe::load(config)
-        };
-        scope.spawn(load).join()
-    });
-    let taggers = loaded.unwrap_or_else(|_| Err(anyhow!("loading it panicked"))).context("shadow")?;
-    let names = |taggers: &Taggers| taggers.names().iter().map(|name| &***name).collect::<Vec<_>>().join(", ");
-    ensure!(
-        !pairs(primary, &taggers).is_empty(),
-        "shadow.path: its model gives {}, and the one that it is compared with {}: they have no tag in common",
-        names(&taggers),
-        names(primary)
-    );
-    Ok(taggers)
-}
-
-/// Tries the models of a shadow's configuration, each in a process of its own.
-///
-/// # Errors
-/// When they can't be used.
-pub fn vet(config: &Config) -> Result<()> {
-    ensure_is_there(config)?;
-    vet::all(config).context("shadow")
-}
-
-/// Else it would be `model.path` that is said to be wrong, in whose place the shadow's is.
-fn ensure_is_there(config: &Config) -> Result<()> {
-    match &config.model.path {
-        Location::Directory(path) => ensure!(path.is_dir(), "shadow.path: {} is not a directory", path.display()),
-        Location::Hub { .. } | Location::Remote(_) => {}
-    }
-    Ok(())
-}
-
-/// Tags of the same name are compared. Where there is only one and one, their names don't matter: those of single heads
-/// are their directories'.
-fn pairs(primary: &Taggers, shadow: &Taggers) -> HashMap<Arc<str>, Arc<str>> {
-    let (ours, its) = (primary.names(), shadow.names());
-    if let ([one], [other]) = (&*ours, &*its) {
-        return HashMap::from([(Arc::clone(one), Arc::clone(other))]);
-    }
-    ours.into_iter().filter(|name| its.contains(name)).map(|name| (Arc::clone(name), Arc::clone(name))).collect()
-}
-
 /// Whether a document is one of the share that is tried: always the same ones, whoever asks.
 fn is_sampled(origin: &Origin, share: f64) -> bool {
     let place = format!("{}/{}/{}", origin.topic, origin.partition, origin.offset);
     let hash = Sha256::digest(place);
     let number = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
     f64::from(number) < share * (f64::from(u32::MAX) + 1.0)
-}
-
-/// The line goes first. On Linux this is the thread's own priority, and that of the threads which it starts.
-#[expect(unsafe_code, reason = "std knows no priorities")]
-fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    // SAFETY: it takes numbers alone, and 0 is the calling thread.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
-    }
-}
-
-#[derive(Debug)]
-struct Instruments {
-    compared: Counter<u64>,
-    agreed: Counter<u64>,
-    flips: Counter<u64>,
-    shift: Histogram<f64>,
-    dropped: Counter<u64>,
-    failed: Counter<u64>,
-}
-
-impl Instruments {
-    fn new(meter: &Meter) -> Self {
-        let counter = |name, description| meter.u64_counter(name).with_description(description).build();
-        let new = Self {
-            compared: counter("tagbert.shadow.compared", "Tags that the shadow was compared on"),
-            agreed: counter("tagbert.shadow.agreed", "Tags that the shadow gave, too"),
-            flips: counter("tagbert.shadow.flips", "Labels and entity types that the shadow gave instead of others"),
-            shift: meter
-                .f64_histogram("tagbert.shadow.score.shift")
-                .with_description("How much higher the shadow's score is where it gives the same label; for numbers, their difference")
-                .with_boundaries(vec![-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
-                .build(),
-            dropped: counter("tagbert.shadow.dropped", "Sampled documents that the shadow was too slow for"),
-            failed: counter("tagbert.shadow.failed", "Documents that the shadow failed on"),
-        };
-        new.dropped.add(0, &[]);
-        new.failed.add(0, &[]);
-        new
-    }
-
-    fn count(&self, name: &str, difference: &Difference) {
-        let tag = KeyValue::new("tag", name.to_owned());
-        let of_tag = std::slice::from_ref(&tag);
-        self.compared.add(1, of_tag);
-        self.agreed.add(u64::from(difference.agreed == Some(true)), of_tag);
-        for &shift in &difference.shifts {
-            self.shift.record(f64::from(shift), of_tag);
-        }
-        for (from, to) in &difference.flips {
-            let named = |key, label: &Option<Arc<str>>| KeyValue::new(key, compare::name(label.as_ref()).to_owned());
-            self.flips.add(1, &[tag.clone(), named("from", from), named("to", to)]);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const OF_CAMEMBERT: [&str; 3] = ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"];
 pub(super) struct Added {
     /// By the number that the files give them, which decides about their order and nothing else.
     listed: BTreeMap<i64, AddedToken>,
-    /// The special tokens that have a name.
+    /// The special tokens that have a name; null is none, not even the class's own.
     named: BTreeMap<String, Value>,
     /// Special tokens without one; `None` where the files say nothing of such.
     extra: Option<Vec<Value>>,
@@ -132,7 +132,7 @@ impl Added {
         };
         for name in NAMES {
             let own = kind.special().iter().find(|(known, _)| *known == name).map(|(_, content)| Value::from(*content));
-            if let Some(value) = self.named.get(name).or(own.as_ref()) {
+            if let Some(value) = self.named.get(name).or(own.as_ref()).filter(|value| !value.is_null()) {
                 special(value).with_context(|| name.to_owned())?;
             }
         }
@@ -153,8 +153,7 @@ impl Added {
 /// The special tokens that a file names, those of its own names among them.
 fn names(file: &serde_json::Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
     let is_token = |(name, value): &(&String, &Value)| {
-        let usual = NAMES.contains(&name.as_str()) && !value.is_null();
-        usual || (name.ends_with("_token") && content(value).is_some())
+        NAMES.contains(&name.as_str()) || (name.ends_with("_token") && content(value).is_some())
     };
     file.iter().filter(is_token).map(|(name, value)| (name.clone(), value.clone()))
 }
@@ -167,13 +166,17 @@ fn content(value: &Value) -> Option<&str> {
 fn token_of(value: &Value, special: bool) -> Result<AddedToken> {
     let text = content(value).filter(|content| !content.is_empty());
     let text = text.with_context(|| format!("{value} is no token: write its text"))?;
-    let flag = |key: &str| value.get(key).and_then(Value::as_bool);
-    let token = AddedToken::from(text, flag("special").unwrap_or(special));
+    let flag = |key: &str, usual: bool| match value.get(key) {
+        None => Ok(usual),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => bail!("{key} of `{text}` is {other}, and can be true or false"),
+    };
+    let token = AddedToken::from(text, flag("special", special)?);
     Ok(AddedToken {
-        single_word: flag("single_word").unwrap_or(token.single_word),
-        lstrip: flag("lstrip").unwrap_or(token.lstrip),
-        rstrip: flag("rstrip").unwrap_or(token.rstrip),
-        normalized: flag("normalized").unwrap_or(token.normalized),
+        single_word: flag("single_word", token.single_word)?,
+        lstrip: flag("lstrip", token.lstrip)?,
+        rstrip: flag("rstrip", token.rstrip)?,
+        normalized: flag("normalized", token.normalized)?,
         ..token
     })
 }

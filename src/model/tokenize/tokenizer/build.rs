@@ -115,8 +115,12 @@ impl Builder<'_> {
         let ModelWrapper::Unigram(model) = json.tokenizer.get_model() else {
             return self.of_another_kind("a Unigram's");
         };
-        let name = self.special("unk_token")?;
-        let unknown = unknown.or_else(|| model.iter().position(|(token, _)| token == name)).unwrap_or_default();
+        let unknown = if let Some(unknown) = unknown {
+            unknown
+        } else {
+            let name = self.special("unk_token")?;
+            model.iter().position(|(token, _)| token == name).unwrap_or_default()
+        };
         // Making one takes a while, with a quarter of a million words.
         let model = if json.unk_id == Some(unknown) && !model.byte_fallback() {
             model.clone()
@@ -129,7 +133,7 @@ impl Builder<'_> {
             None => rules,
             Some(before) => Some(Sequence::new(before.into_iter().chain(rules).collect()).into()),
         };
-        let prefixed = self.files.switch("add_prefix_space", true)?;
+        let prefixed = self.files.truth("add_prefix_space", true)?;
         let scheme = if prefixed { PrependScheme::Always } else { PrependScheme::Never };
         let words = Metaspace::new('\u{2581}', scheme, true);
         tokenizer
@@ -181,10 +185,10 @@ impl Builder<'_> {
 fn albert(files: &Files) -> Result<Vec<NormalizerWrapper>> {
     let quotes = |quotes: &str| Replace::new(quotes, "\"").map_err(|error| anyhow!(error));
     let mut steps: Vec<NormalizerWrapper> = vec![quotes("``")?.into(), quotes("''")?.into()];
-    if !files.switch("keep_accents", false)? {
+    if !files.truth("keep_accents", false)? {
         steps.extend([NFKD.into(), StripAccents.into()]);
     }
-    if files.switch("do_lower_case", true)? {
+    if files.truth("do_lower_case", true)? {
         steps.push(Lowercase.into());
     }
     Ok(steps)

@@ -94,6 +94,16 @@ impl Files {
         }
     }
 
+    /// One that `transformers` itself asks, and not its library: what Python takes for true is true, and null is not.
+    pub fn truth(&self, key: &str, default: bool) -> Result<bool> {
+        match self.config.get(key) {
+            Some(Value::Null) => Ok(false),
+            Some(Value::Number(number)) => Ok(number.as_f64() != Some(0.0)),
+            // So is any text; but who writes "false" means something else.
+            _ => self.switch(key, default),
+        }
+    }
+
     /// One that may be null, which is as if it were not there.
     pub fn optional_switch(&self, key: &str) -> Result<Option<bool>> {
         match self.config.get(key) {

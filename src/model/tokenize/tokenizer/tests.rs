@@ -73,10 +73,14 @@ fn a_directory_without_a_tokenizer_is_refused_with_its_files_and_a_command_to_pa
 fn settings_that_make_no_sense_are_refused_with_file_and_key() {
     for (path, value, expected) in [
         ("/do_lower_case", json!("false"), "do_lower_case is \"false\", and can be true or false"),
+        ("/do_lower_case", Value::Null, "do_lower_case is null, and can be true or false"),
+        ("/cls_token", Value::Null, "cls_token is null, and can be a token"),
+        ("/unk_token", Value::Null, "unk_token is null, and can be a token"),
         ("/tokenizer_class", json!(7), "tokenizer_class is 7"),
         ("/added_tokens_decoder", json!([]), "added_tokens_decoder is no object"),
         ("/added_tokens_decoder/x", json!({"content": "y"}), "`x` is no number"),
         ("/added_tokens_decoder/700", json!("covid19x"), "700 is \"covid19x\""),
+        ("/added_tokens_decoder/700", json!({"content": "y", "lstrip": 1}), "700: lstrip of `y` is 1, and can be true"),
         ("/cls_token", json!("[NONE]"), "it has no `[NONE]`"),
         ("/unk_token", json!("[NONE]"), "it has no `[NONE]`"),
         ("/additional_special_tokens", json!("x"), "can be a list"),
