@@ -120,7 +120,10 @@ fn configured(args: &Tag) -> Result<Config> {
 /// In UTF-16, every other byte of a Latin text is zero, which is UTF-8, too: its lines would be tagged, and be wrong.
 fn ensure_is_text(lines: &mut impl BufRead) -> Result<()> {
     let begin = lines.fill_buf()?;
-    let is_utf_16 = matches!(begin, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1.., 0, 1.., 0, ..] | [0, 1.., 0, 1.., ..]);
+    let is_utf_16 = matches!(
+        begin,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..]
+    );
     ensure!(!is_utf_16, "it is UTF-16, and is to be UTF-8: `iconv -f UTF-16 -t UTF-8` makes it so");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 
-use super::compare::{Difference, name};
+use super::compare::{self, Difference};
 
 #[derive(Debug)]
 pub(super) struct Instruments {
@@ -46,7 +46,7 @@ impl Instruments {
             self.shift.record(f64::from(shift), of_tag);
         }
         for (from, to) in &difference.flips {
-            let named = |key, label: &Option<Arc<str>>| KeyValue::new(key, name(label.as_ref()).to_owned());
+            let named = |key, label: &Option<Arc<str>>| KeyValue::new(key, compare::name(label.as_ref()).to_owned());
             self.flips.add(1, &[tag.clone(), named("from", from), named("to", to)]);
         }
     }
