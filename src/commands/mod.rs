@@ -6,6 +6,8 @@ pub mod cli;
 mod dead_letters;
 mod demo;
 pub mod gauge;
+mod job;
+mod manifest;
 mod model;
 mod output;
 mod plan;
@@ -34,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::DeadLetters(args)) => dead_letters::run(&args),
         Some(Command::Model(args)) => model::run(args),
+        Some(Command::Manifest(command)) => manifest::run(&command),
         Some(Command::Schema { of }) => schema::run(of),
     };
     match done {

@@ -1,25 +1,41 @@
 //! `tagbert run`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::cli::Run;
-use super::output;
+use super::{job, output};
 use crate::config::ConfigError;
+use crate::kafka::tally::Tally;
 use crate::worker::lifecycle::Worker;
+use crate::worker::manifest::Manifest;
+
+/// The exit code of a bounded run that is done, but with too many dead letters.
+const TOO_MANY_DEAD: u8 = 3;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode> {
-    let config = super::config(&args.config)?;
+    let mut config = super::config(&args.config)?;
     if config.kafka.brokers == "embedded" {
         let why = "is `embedded`: that broker is empty, and only `tagbert demo` has one".into();
         return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
     }
-    let worker = Worker::start(&config, args.until_end)?;
-    let summary = worker.run()?;
-    if args.until_end {
-        output::print(&summary)?;
-    } else {
+    let bounds = job::bounds(args)?;
+    config.kafka.group = job::group(args, &config);
+    let tally = args.manifest.is_some().then(Arc::<Tally>::default);
+    let worker = Worker::start(&config, bounds, tally.clone())?;
+    let manifest = bounds.map(|_| Manifest::begin(&config, worker.models(), worker.job()));
+    let done = worker.run();
+    if let (Some(path), Some(tally), Some(mut manifest)) = (&args.manifest, tally, manifest) {
+        manifest.finished = Timestamp::now();
+        manifest.failure = done.as_ref().err().map(|error| format!("{error:#}"));
+        (manifest.done, manifest.records) = tally.total();
+        manifest.write(path)?;
+    }
+    let summary = done?;
+    if bounds.is_none() {
         tracing::info!(
             fetched = summary.fetched,
             enriched = summary.enriched,
@@ -27,6 +43,15 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
             given_up = summary.given_up(),
             "stopped"
         );
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::print(&summary)?;
+    if summary.dead_letters > args.max_dead {
+        let (dead, most) = (summary.dead_letters, args.max_dead);
+        output::say(format_args!(
+            "tagbert: {dead} dead letters, and --max-dead is {most}; `tagbert dead-letters list` shows them"
+        ));
+        return Ok(ExitCode::from(TOO_MANY_DEAD));
     }
     Ok(ExitCode::SUCCESS)
 }

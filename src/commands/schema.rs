@@ -10,6 +10,7 @@ use super::output;
 use crate::codec::dead_letter::DeadLetterHeaders;
 use crate::codec::enriched::EnrichedRecord;
 use crate::config::Config;
+use crate::worker::manifest::Manifest;
 
 /// A document, as the default configuration expects it. Any other fields are welcome, and kept.
 #[derive(JsonSchema)]
@@ -32,6 +33,7 @@ pub fn schema(of: SchemaOf) -> Schema {
         SchemaOf::Document => schema_for!(Document),
         SchemaOf::Record => schema_for!(EnrichedRecord<'_>),
         SchemaOf::DeadLetter => schema_for!(DeadLetterHeaders),
+        SchemaOf::Manifest => schema_for!(Manifest),
     }
 }
 

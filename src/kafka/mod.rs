@@ -4,5 +4,7 @@
 pub mod clients;
 mod describe;
 pub mod ledger;
+pub mod scan;
 pub mod sink;
 pub mod source;
+pub mod tally;

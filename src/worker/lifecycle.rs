@@ -13,7 +13,10 @@ use crate::config::Config;
 use crate::kafka::ledger::Ledger;
 use crate::kafka::sink::KafkaSink;
 use crate::kafka::source::Source;
+use crate::kafka::source::bounds::Bounds;
+use crate::kafka::tally::{Part, Tally};
 use crate::pipeline::Pipeline;
+use crate::record::answer::Identity;
 use crate::record::budget::Budget;
 use crate::record::stop::Stop;
 use crate::tagger::live::Live;
@@ -25,6 +28,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// A worker that is ready to run: model warm, cluster reached, topics found.
 pub struct Worker {
+    models: Vec<Identity>,
     source: Source,
     pipeline: Pipeline,
     telemetry: Telemetry,
@@ -40,11 +44,11 @@ pub struct Worker {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Worker {
-    /// Loads the model, connects, and starts the stages; no record is read yet. With `until_end` the run is bounded.
+    /// Loads the model, connects, and starts the stages; no record is read yet. With `bounds` the run is bounded.
     ///
     /// # Errors
     /// With the one thing that is wrong.
-    pub fn start(config: &Config, until_end: bool) -> Result<Self> {
+    pub fn start(config: &Config, bounds: Option<Bounds>, tally: Option<Arc<Tally>>) -> Result<Self> {
         // Few threads: it serves probes, and waits.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let telemetry = {
@@ -54,7 +58,7 @@ impl Worker {
         let stop = Arc::new(Stop::default());
         // First of all: the first process of a container would not hear them otherwise.
         // A bounded run that has read nothing is not done (G-13).
-        signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout, i32::from(until_end))?;
+        signals::stop_on_signals(&runtime, Arc::clone(&stop), config.shutdown.timeout, i32::from(bounds.is_some()))?;
         // What is asked for before the models are loaded waits until then.
         let (reloads, asked) = reload::requests();
         signals::reload_on_hangup(&runtime, reloads.clone())?;
@@ -85,13 +89,14 @@ impl Worker {
         health.set_warm();
 
         let (ours, counts, stops) = (Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop));
-        let source = Source::connect(config, until_end, ours, budget, counts, health, stops)?;
+        let source = Source::connect(config, bounds, ours, budget, counts, health, stops)?;
         let source = source.traced(telemetry.traces());
         let sink = KafkaSink::connect(
             config,
             source.consumer(),
             ledger,
             Arc::clone(&metrics),
+            tally,
             Arc::clone(&stop),
             source.pulse(),
         )?;
@@ -99,7 +104,20 @@ impl Worker {
         stop.begin();
         source.subscribe(config)?;
         let pipeline = Pipeline::start(config, &live, shadow.clone(), sink, &metrics, &stop)?;
-        Ok(Self { source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })
+        let models = live.current().models().into_iter().cloned().collect();
+        Ok(Self { models, source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })
+    }
+
+    /// The models that it began with.
+    #[must_use]
+    pub fn models(&self) -> Vec<Identity> {
+        self.models.clone()
+    }
+
+    /// What a bounded run is to read, as far as it was not done before.
+    #[must_use]
+    pub fn job(&self) -> Vec<Part> {
+        self.source.job()
     }
 
     /// What it counts.

@@ -2,5 +2,6 @@
 
 pub mod http;
 pub mod lifecycle;
+pub mod manifest;
 pub mod signals;
 pub mod summary;

@@ -9,7 +9,7 @@ use crate::support::detour::{Detour, Request};
 pub const SETTINGS: [&str; 2] = ["kafka.properties.socket.timeout.ms=2000", "transaction.interval=300ms"];
 
 /// How long a fault may take to come about. There is a request of each kind in every transaction.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Has one request arrive late, while documents keep coming.
 pub fn inject(detour: &Detour, arena: &mut Arena<'_>) {

@@ -67,7 +67,7 @@ fn chaos(options: &Options) -> bool {
         let documents = (options.documents * share).div_ceil(faults);
         eprintln!("{} s: {}", started.elapsed().as_secs(), row.name);
         let row = row.run(&mut cluster, &corpus, options, share, documents, deadline);
-        eprint!("{}", report::details(&row));
+        eprint!("{}{}", report::details(&row), report::row(&row, options.delivery));
         done.push(row);
     }
     let table = report::table(&done, options);

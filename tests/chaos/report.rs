@@ -18,28 +18,35 @@ pub fn table(rows: &[Done], options: &Options) -> String {
     );
     let mut sums = [0; 8];
     for done in rows {
-        let (account, outcome) = (&done.outcome.account, &done.outcome);
-        let figures = [
-            done.faults,
-            account.records,
-            account.lost,
-            account.duplicated,
-            account.out_of_order,
-            account.wrong,
-            outcome.stalled.len(),
-            outcome.exits.len(),
-        ];
-        sums.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
-        line(&mut table, &done.row.name, figures, kept(done, options.delivery));
+        sums.iter_mut().zip(figures(done)).for_each(|(sum, figure)| *sum += figure);
+        table += &row(done, options.delivery);
     }
-    line(&mut table, "**all**", sums, rows.iter().all(|done| kept(done, options.delivery)));
-    table
+    table + &line("**all**", sums, rows.iter().all(|done| kept(done, options.delivery)))
 }
 
-fn line(table: &mut String, name: &str, figures: [usize; 8], kept: bool) {
+/// One line of it.
+pub fn row(done: &Done, delivery: Delivery) -> String {
+    line(&done.row.name, figures(done), kept(done, delivery))
+}
+
+fn figures(done: &Done) -> [usize; 8] {
+    let (account, outcome) = (&done.outcome.account, &done.outcome);
+    [
+        done.faults,
+        account.records,
+        account.lost,
+        account.duplicated,
+        account.out_of_order,
+        account.wrong,
+        outcome.stalled.len(),
+        outcome.exits.len(),
+    ]
+}
+
+fn line(name: &str, figures: [usize; 8], kept: bool) -> String {
     let figures: Vec<_> = figures.iter().map(usize::to_string).collect();
     let verdict = if kept { "kept" } else { "**BROKEN**" };
-    writeln!(table, "| {name} | {} | {verdict} |", figures.join(" | ")).unwrap();
+    format!("| {name} | {} | {verdict} |\n", figures.join(" | "))
 }
 
 /// What is behind the figures of a row, if anything.

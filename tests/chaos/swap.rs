@@ -1,4 +1,4 @@
-//! Models that are swapped under the workers' feet, as a ConfigMap or a release does it: a link that leads elsewhere.
+//! Models that are swapped under the workers' feet, as a `ConfigMap` or a release does it: a link that leads elsewhere.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -132,9 +132,14 @@ impl Start {
         self.set("delivery", "exactly-once")
     }
 
-    /// Its run is bounded.
-    pub fn until_end(mut self) -> Self {
-        self.args.push("--until-end".into());
+    /// Its run is bounded, and however many dead letters there are, they are the test's affair.
+    pub fn until_end(self) -> Self {
+        self.with(&["--until-end", "--max-dead", "1000000"])
+    }
+
+    /// With these arguments.
+    pub fn with(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 

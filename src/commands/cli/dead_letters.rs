@@ -1,10 +1,10 @@
 //! The command line of `tagbert dead-letters`.
 
 use clap::{Args, Subcommand};
-use humantime_serde::re::humantime;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::ConfigArgs;
+use crate::kafka::source::bounds;
 
 /// `tagbert dead-letters`.
 #[derive(Debug, Subcommand)]
@@ -109,12 +109,7 @@ fn id(text: &str) -> Result<(i32, i64), String> {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let ago = humantime::parse_duration(text).ok().and_then(|ago| SignedDuration::try_from(ago).ok());
-    ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok())
-        .ok_or_else(|| "a time such as 2026-11-21T16:00:00Z, or so long ago, such as 2h".into())
+    bounds::time(text).ok_or_else(|| "a time such as 2026-11-21T16:00:00Z, or so long ago, such as 2h".into())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::bench::{Bench, Plan, SampleArgs};
 pub use self::dead_letters::{DeadLetters, List, Replay, Show, Which};
 use crate::config::location::Location;
+use crate::kafka::source::bounds::Edge;
 
 /// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
 ///
@@ -17,7 +18,7 @@ use crate::config::location::Location;
 /// records to an output topic, and commits offsets when the results are acknowledged. What can't be tagged goes to a
 /// dead-letter topic.
 ///
-/// Exit codes: 0 done, 2 bad usage or configuration, 1 anything else.
+/// Exit codes: 0 done, 2 bad usage or configuration, 3 a bounded run with too many dead letters, 1 anything else.
 #[derive(Debug, Parser)]
 #[command(name = "tagbert", disable_version_flag = true, arg_required_else_help = true)]
 pub struct Cli {
@@ -68,6 +69,9 @@ pub enum Command {
     /// Look at what could not be tagged, and send it back
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Check what a bounded run has done
+    #[command(subcommand)]
+    Manifest(Manifest),
     /// Look into a model
     #[command(subcommand)]
     Model(Model),
@@ -88,6 +92,46 @@ pub struct Run {
     /// Read to the end offsets as they are now, drain, commit, print a summary, and exit
     #[arg(long)]
     pub until_end: bool,
+    /// As --until-end, but begin here: an offset, `earliest`, a time (2026-11-21T16:00:00Z), or so long ago (2h)
+    ///
+    /// The job has a group of its own (unless --group names one), so that whoever reads the topics is left alone. The same
+    /// command again finishes what is left; several at a time share the work.
+    #[arg(long, value_name = "OFFSET|TIME|AGO")]
+    pub from: Option<Edge>,
+    /// As --until-end, but end before this; in a group of its own, too
+    #[arg(long, value_name = "OFFSET|TIME|AGO")]
+    pub to: Option<Edge>,
+    /// The consumer group, instead of `kafka.group`
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// More dead letters than so many make a bounded run exit with 3
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub max_dead: u64,
+    /// Write down, at the end of a bounded run, what it did: ranges, counts, labels, versions (`tagbert schema manifest`)
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+}
+
+/// `tagbert manifest`.
+#[derive(Debug, Subcommand)]
+pub enum Manifest {
+    /// Read the topics again, and prove or refute what manifests say of them
+    ///
+    /// Of a job that several workers shared, or that was stopped and run again, all manifests are given together. The exit
+    /// code is 0 if all of it is proven: each record of the job was done, and came out (under exactly-once: once), and
+    /// counts, labels and checksums are those of the topics.
+    Verify(Verify),
+}
+
+/// `tagbert manifest verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The worker's configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The manifests of one job
+    #[arg(value_name = "FILE", required = true)]
+    pub manifests: Vec<PathBuf>,
 }
 
 /// Where a configuration comes from.
@@ -213,6 +257,8 @@ pub enum SchemaOf {
     Record,
     /// The headers of a dead letter
     DeadLetter,
+    /// What a bounded run did
+    Manifest,
 }
 
 fn documents(text: &str) -> Result<usize, String> {

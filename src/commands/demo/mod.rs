@@ -43,7 +43,7 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
     let mut feeder = Feeder::connect(&config, &corpus)?;
     let reader = Reader::connect(&config)?;
 
-    let worker = Worker::start(&config, false)?;
+    let worker = Worker::start(&config, None, None)?;
     let (metrics, stop) = (worker.metrics(), worker.stop());
     let work = thread::spawn(move || worker.run());
     let mut report = Report::new(&corpus);

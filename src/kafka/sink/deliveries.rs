@@ -20,6 +20,7 @@ use super::parcel::{Kind, Parcel, is_refusal};
 use super::transaction::{self, Transactions, Trouble};
 use crate::config::{Config, Delivery, Policy, Retries};
 use crate::kafka::ledger::Ledger;
+use crate::kafka::tally::Tally;
 use crate::pipeline::sink::Sink;
 use crate::record::envelope::Origin;
 use crate::record::outcome::Outcome;
@@ -49,12 +50,19 @@ pub(super) struct Deliveries<B: Brokers> {
     policy: Policy,
     flood: Flood,
     ledger: Arc<Ledger>,
-    metrics: Arc<Metrics>,
+    books: Books,
     stop: Arc<Stop>,
 }
 
+/// Where it is counted what is safe.
+pub(super) struct Books {
+    pub metrics: Arc<Metrics>,
+    /// Where a manifest is asked for.
+    pub tally: Option<Arc<Tally>>,
+}
+
 impl<B: Brokers> Deliveries<B> {
-    pub fn new(config: &Config, brokers: B, ledger: Arc<Ledger>, metrics: Arc<Metrics>, stop: Arc<Stop>) -> Self {
+    pub fn new(config: &Config, brokers: B, ledger: Arc<Ledger>, books: Books, stop: Arc<Stop>) -> Self {
         let transactions = (config.delivery == Delivery::ExactlyOnce)
             .then(|| Transactions::new(config.transaction.clone(), Arc::clone(&stop)));
         Self {
@@ -69,7 +77,7 @@ impl<B: Brokers> Deliveries<B> {
             policy: config.dead_letters.policy,
             flood: Flood::new(config.dead_letters.clone()),
             ledger,
-            metrics,
+            books,
             stop,
         }
     }
@@ -114,8 +122,8 @@ impl<B: Brokers> Deliveries<B> {
         self.flood = flood;
         self.ledger.settle(sent.iter().map(|parcel| &parcel.origin));
         self.ledger.committed(&committed.moved);
-        self.metrics.transactions.add(1);
-        self.pending.drain(..self.sent).for_each(|parcel| safe(&self.metrics, &parcel));
+        self.books.metrics.transactions.add(1);
+        self.pending.drain(..self.sent).for_each(|parcel| self.books.safe(&parcel));
         self.sent = 0;
         self.pace.went_well();
         if committed.stray { Err(Trouble::Stray) } else { Ok(()) }
@@ -146,7 +154,7 @@ impl<B: Brokers> Deliveries<B> {
         self.flood.saw(&self.pending[index])?;
         if let Some(parcel) = self.pending.remove(index) {
             self.ledger.acknowledge(&parcel.origin);
-            safe(&self.metrics, &parcel);
+            self.books.safe(&parcel);
         }
         Ok(())
     }
@@ -189,13 +197,13 @@ impl<B: Brokers> Deliveries<B> {
             }
             Trouble::Broken { why, .. } => {
                 let (wait, _) = self.pace.back_off(sent, Instant::now());
-                self.metrics.retries.add(1);
+                self.books.metrics.retries.add(1);
                 tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());
                 thread::sleep(wait);
                 return self.renew(sent);
             }
         };
-        self.metrics.retries.add(1);
+        self.books.metrics.retries.add(1);
         self.brokers.forget_failures();
         let mut failed = sent;
         if self.transactions.is_none() {
@@ -266,23 +274,34 @@ impl<B: Brokers> Deliveries<B> {
         let (done, rest) = self.pending.drain(..).partition::<Vec<_>, _>(|parcel| is_done(&parcel.origin));
         self.ledger.settle(done.iter().map(|parcel| &parcel.origin));
         for parcel in &done {
-            safe(&self.metrics, parcel);
+            self.books.safe(parcel);
         }
         self.pending = rest.into();
         Ok(())
     }
 }
 
-/// Counts a parcel that is safe.
-fn safe(metrics: &Metrics, parcel: &Parcel) {
-    match &parcel.kind {
-        Kind::Enriched(_) => &metrics.enriched,
-        Kind::Tombstone => &metrics.tombstones,
-        Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => metrics.dead_letters_of(rejection.stage),
-        Kind::Skipped(_) => &metrics.skipped,
+impl Books {
+    /// Counts a parcel that is safe.
+    fn safe(&self, parcel: &Parcel) {
+        match &parcel.kind {
+            Kind::Enriched(_) => &self.metrics.enriched,
+            Kind::Tombstone => &self.metrics.tombstones,
+            Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => {
+                self.metrics.dead_letters_of(rejection.stage)
+            }
+            Kind::Skipped(_) => &self.metrics.skipped,
+        }
+        .add(1);
+        self.metrics.acknowledged(parcel.fetched);
+        let Some(tally) = &self.tally else { return };
+        tally.count(&parcel.origin, |account, id| match &parcel.kind {
+            Kind::Enriched(value) => account.enriched(id, value),
+            Kind::Tombstone => account.tombstone(id),
+            Kind::DeadLetter(_) | Kind::BareDeadLetter(_) => account.dead_letter(id),
+            Kind::Skipped(_) => account.skipped(),
+        });
     }
-    .add(1);
-    metrics.acknowledged(parcel.fetched);
 }
 
 /// Errors that messages share because another message, or the transaction, has failed.

@@ -21,10 +21,11 @@ use anyhow::Result;
 use rdkafka::consumer::BaseConsumer;
 
 use self::client::Client;
-use self::deliveries::Deliveries;
+use self::deliveries::{Books, Deliveries};
 use super::ledger::Ledger;
 use super::source::assignment::Assignment;
 use super::source::watchdog::Pulse;
+use super::tally::Tally;
 use crate::config::Config;
 use crate::pipeline::sink::Sink;
 use crate::record::outcome::Outcome;
@@ -44,11 +45,12 @@ impl KafkaSink {
         consumer: Arc<BaseConsumer<Assignment>>,
         ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
+        tally: Option<Arc<Tally>>,
         stop: Arc<Stop>,
         pulse: Pulse,
     ) -> Result<Self> {
         let brokers = Client::connect(config, consumer, Arc::clone(&stop), pulse)?;
-        Ok(Self(Deliveries::new(config, brokers, ledger, metrics, stop)))
+        Ok(Self(Deliveries::new(config, brokers, ledger, Books { metrics, tally }, stop)))
     }
 }
 

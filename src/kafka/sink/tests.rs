@@ -12,7 +12,7 @@ use opentelemetry::metrics::noop::NoopMeterProvider;
 use proptest::prelude::*;
 
 use self::world::{Harm, PARTITIONS, RECORDS, TOPIC, World, key};
-use super::deliveries::Deliveries;
+use super::deliveries::{Books, Deliveries};
 use crate::config::{Config, Delivery};
 use crate::kafka::ledger::Ledger;
 use crate::pipeline::sink::Sink;
@@ -49,7 +49,13 @@ impl Worker {
         let (ledger, budget) = (Arc::new(Ledger::default()), Budget::new(1 << 20));
         let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
         world.joined();
-        let sink = Deliveries::new(config, world.clone(), Arc::clone(&ledger), metrics, Arc::<Stop>::default());
+        let sink = Deliveries::new(
+            config,
+            world.clone(),
+            Arc::clone(&ledger),
+            Books { metrics, tally: None },
+            Arc::<Stop>::default(),
+        );
         let mut worker = Self { sink, ledger, next: HashMap::new() };
         (0..PARTITIONS).for_each(|partition| worker.assign(world, partition));
         worker

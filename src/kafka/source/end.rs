@@ -1,6 +1,6 @@
 //! Where a bounded run ends (`tagbert run --until-end`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
+use super::bounds::{self, Bounds, Edge};
 use super::lost_offset;
 use crate::config::Config;
 use crate::kafka::clients;
 use crate::kafka::ledger::Ledger;
+use crate::kafka::tally::Part;
 use crate::record::partition::TopicPartition;
 
 /// How long a look may take: the consumer is not polled meanwhile. The next look asks again.
@@ -47,10 +49,13 @@ pub struct End {
 /// Where this worker's partitions are read up to.
 type Positions = HashMap<TopicPartition, Option<i64>>;
 
-/// What a partition had when the run began.
+/// What a partition had when the run began, and up to where it is read.
 struct Log {
     low: i64,
+    high: i64,
     end: i64,
+    /// Where the run began.
+    start: i64,
     /// A committed offset that the log did not have: it proves nothing later either, when the log has grown so far.
     lost: Option<i64>,
 }
@@ -62,11 +67,11 @@ impl Log {
 }
 
 impl End {
-    /// Takes the end offsets, and says which committed offsets are of no use.
+    /// Takes the end offsets, says which committed offsets are of no use, and has the group begin where it is told to.
     ///
     /// # Errors
     /// When the cluster does not answer, or `auto.offset.reset` forbids to go on without those.
-    pub fn take<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>) -> Result<Self> {
+    pub fn take<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>, bounds: Bounds) -> Result<Self> {
         let mut watcher = clients::consumer(config, 1);
         // What is in an open transaction is there, though it can't be read yet.
         watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
@@ -81,17 +86,57 @@ impl End {
         };
         let metadata =
             consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
+        let mut logs = BTreeMap::new();
         for topic in
             metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()))
         {
             for partition in topic.partitions() {
                 let key = (Arc::from(topic.name()), partition.id());
-                let (low, high) = end.range(&key, clients::REQUEST_TIMEOUT)?;
-                end.ends.insert(key, Log { low, end: high, lost: None });
+                let range = end.range(&key, clients::REQUEST_TIMEOUT)?;
+                logs.insert(key, range);
             }
         }
+        let to = bounds.to.unwrap_or(Edge::Latest).resolve(consumer, &logs)?;
+        let starts = bounds.from.map(|from| from.resolve(consumer, &logs)).transpose()?;
+        for (key, (low, high)) in logs {
+            let end_of_it = to.get(&key).copied().unwrap_or(high);
+            end.ends.insert(key, Log { low, high, end: end_of_it, start: low, lost: None });
+        }
         end.look_for_lost_offsets(config, consumer)?;
+        if let Some(mut starts) = starts {
+            // A partition may have nothing between the two.
+            for (key, start) in &mut starts {
+                *start = end.ends[key].end.min(*start);
+            }
+            bounds::begin(consumer, &starts)?;
+        }
+        end.note_starts(consumer);
         Ok(end)
+    }
+
+    /// Where the group goes on, as far as it is known: for the record, nothing depends on it.
+    fn note_starts<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+        let committed = committed(consumer, self.ends.keys(), LOOK_TIMEOUT).unwrap_or_default();
+        for (key, committed) in committed {
+            let Some(log) = self.ends.get_mut(&key) else { continue };
+            log.start = committed
+                .filter(|offset| log.lost != Some(*offset))
+                .unwrap_or(log.low)
+                .clamp(log.low, log.end.max(log.low));
+        }
+    }
+
+    /// What there was to read when the run began.
+    pub fn job(&self) -> Vec<Part> {
+        let part = |((topic, partition), log): (&TopicPartition, &Log)| Part {
+            topic: topic.to_string(),
+            partition: *partition,
+            from: log.start,
+            to: log.end,
+        };
+        let mut job: Vec<_> = self.ends.iter().map(part).filter(|part| part.from < part.to).collect();
+        job.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        job
     }
 
     fn look_for_lost_offsets<C: ConsumerContext>(&mut self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
@@ -100,7 +145,7 @@ impl End {
         let reset = clients::offset_reset(config);
         for (key, committed) in committed {
             let Some(log) = self.ends.get_mut(&key) else { continue };
-            let Log { low, end, .. } = *log;
+            let Log { low, high: end, .. } = *log;
             let Some(committed) = committed.filter(|committed| !(low..=end).contains(committed)) else { continue };
             log.lost = Some(committed);
             if reset == "error" {
@@ -132,6 +177,11 @@ impl End {
     pub fn within(&self, partition: &TopicPartition, offset: i64) -> Option<i64> {
         self.ends.get(partition)?;
         Some(self.beyond().get(partition).map_or(offset, |first| offset.min(*first)))
+    }
+
+    /// Whether nothing that comes of the partition from now on is a part of this run.
+    pub fn is_past(&self, partition: &TopicPartition) -> bool {
+        self.beyond().contains_key(partition)
     }
 
     fn beyond(&self) -> MutexGuard<'_, HashMap<TopicPartition, i64>> {
@@ -234,11 +284,11 @@ impl End {
             }
             let (topic, partition) = key;
             let Ok((low, high)) = self.range(key, LOOK_TIMEOUT) else { return };
-            if high < log.end {
+            if high < log.high {
                 self.broken = Some(anyhow!(
                     "{topic}/{partition}: the log has {low} to {high} now, and had {} when the run began: was the topic \
                      deleted and made again? Run it again",
-                    log.end
+                    log.high
                 ));
                 return;
             }

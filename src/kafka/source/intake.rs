@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -39,7 +40,7 @@ impl Source {
     pub(super) fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
         let prefetched = self.consumer.context().prefetched();
         let (full, fed) = (Cell::new(false), Cell::new(false));
-        let mut ended = Vec::new();
+        let (mut ended, mut past) = (Vec::new(), TopicPartitionList::new());
         let taken = prefetched.take(
             || {
                 full.set(self.budget.is_spent());
@@ -50,6 +51,8 @@ impl Source {
                     if self.end.as_ref().is_none_or(|end| end.wants(&message, &self.ledger)) {
                         self.feed(pipeline, &message);
                         fed.set(true);
+                    } else {
+                        past.add_partition(&partition.0, partition.1);
                     }
                     Ok(())
                 }
@@ -63,6 +66,10 @@ impl Source {
                 Err(error) => heed(&error),
             },
         )?;
+        if past.count() > 0 {
+            // Else all that is behind the end of a bounded run would be fetched for nothing.
+            let _ = self.consumer.pause(&past);
+        }
         for partition in ended {
             if let Some(epoch) = self.ledger.epoch(&partition) {
                 self.ends.hear(&partition, epoch);

@@ -3,6 +3,7 @@
 
 mod anew;
 pub mod assignment;
+pub mod bounds;
 mod commit;
 pub mod end;
 mod ends;
@@ -22,12 +23,14 @@ use anyhow::{Context, Result, anyhow};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::assignment::Assignment;
+use self::bounds::Bounds;
 use self::end::End;
 use self::ends::Ends;
 use self::watchdog::{Pulse, Watchdog};
 use super::clients;
 use super::describe::Describe;
 use super::ledger::Ledger;
+use super::tally::Part;
 use crate::config::{Config, Delivery};
 use crate::pipeline::Pipeline;
 use crate::record::budget::Budget;
@@ -81,13 +84,13 @@ pub struct Source {
 }
 
 impl Source {
-    /// Connects, and looks for the topics. With `until_end`, the end offsets are taken now.
+    /// Connects, and looks for the topics. Of a bounded run, the end offsets are taken now.
     ///
     /// # Errors
     /// When a property is wrong, the cluster can't be reached, or a topic is missing.
     pub fn connect(
         config: &Config,
-        until_end: bool,
+        bounds: Option<Bounds>,
         ledger: Arc<Ledger>,
         budget: Budget,
         metrics: Arc<Metrics>,
@@ -106,7 +109,7 @@ impl Source {
         if let Some(answer) = describe.answer(clients::REQUEST_TIMEOUT) {
             topics.look(answer.unwrap_or_default());
         }
-        let end = until_end.then(|| End::take(config, &consumer)).transpose()?;
+        let end = bounds.map(|bounds| End::take(config, &consumer, bounds)).transpose()?;
         Ok(Self {
             consumer,
             ledger,
@@ -140,6 +143,12 @@ impl Source {
     pub fn subscribe(&self, config: &Config) -> Result<()> {
         let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&topics).context("can't subscribe to the input topics")
+    }
+
+    /// What is left to read of a bounded run: from what the group has committed on.
+    #[must_use]
+    pub fn job(&self) -> Vec<Part> {
+        self.end.as_ref().map(End::job).unwrap_or_default()
     }
 
     /// The consumer, for who needs to know its group, and only asks (G-41).
@@ -221,7 +230,8 @@ impl Source {
             self.ends = Ends::default();
         }
         let Some(mut fetching) = assignment.take_fetching() else { return Ok(()) };
-        fetching.retain(|(topic, _), _| !self.topics.is_gone(topic));
+        let is_past = |partition: &TopicPartition| self.end.as_ref().is_some_and(|end| end.is_past(partition));
+        fetching.retain(|partition, _| !self.topics.is_gone(&partition.0) && !is_past(partition));
         for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
             self.reach(&partition, offset);
         }

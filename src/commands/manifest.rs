@@ -1,0 +1,255 @@
+//! `tagbert manifest verify`: reads the topics again, and tells whether what manifests say of them is so.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use rdkafka::message::Message;
+
+use super::cli::{Manifest as Command, Verify};
+use super::output;
+use crate::config::{Config, Delivery};
+use crate::kafka::clients;
+use crate::kafka::scan::Scan;
+use crate::kafka::tally::{Account, Part};
+use crate::record::headers;
+use crate::record::partition::TopicPartition;
+use crate::worker::manifest::Manifest;
+
+/// So many records are named of each kind of finding.
+const NAMED: usize = 3;
+
+pub(super) fn run(command: &Command) -> Result<ExitCode> {
+    let Command::Verify(args) = command;
+    verify(args)
+}
+
+fn verify(args: &Verify) -> Result<ExitCode> {
+    let config = super::config(&args.config)?;
+    let manifests = args.manifests.iter().map(|path| Manifest::read(path)).collect::<Result<Vec<_>>>()?;
+    let outputs = outputs(&manifests);
+    if outputs.len() != 1 {
+        bail!("the manifests are of different jobs: they write to {}", outputs.join(", and to "));
+    }
+    let topics = Topics::of(&config)?;
+    let read = topics.read_inputs(&manifests)?;
+    let found = topics.read_results(&manifests, &read)?;
+    let skips = manifests.iter().any(|manifest| manifest.records.skipped > 0);
+    let once = manifests.iter().all(|manifest| manifest.delivery == Delivery::ExactlyOnce);
+    let mut findings = Findings::default();
+    for (key, offsets) in &read {
+        for offset in offsets {
+            if who_did(&manifests, key, *offset).is_none() {
+                findings.add("records of the job are done in no manifest", key, *offset);
+            }
+            match found.copies_of(key, *offset) {
+                0 if !skips => findings.add("records have no result", key, *offset),
+                2.. if once => findings.add("records have more than one result", key, *offset),
+                _ => {}
+            }
+        }
+    }
+    for ((path, manifest), found) in args.manifests.iter().zip(&manifests).zip(&found.accounts) {
+        for (what, said, found) in differences(&manifest.records, found) {
+            findings.say(format!("{}: {what} {said}, but {found} on the topics", path.display()));
+        }
+    }
+    findings.conclude(read.values().map(BTreeSet::len).sum())
+}
+
+/// The manifest that says that this record is done.
+fn who_did(manifests: &[Manifest], key: &TopicPartition, offset: i64) -> Option<usize> {
+    manifests.iter().position(|manifest| manifest.done.iter().any(|part| part.has(key, offset)))
+}
+
+/// Where they write to.
+fn outputs(manifests: &[Manifest]) -> Vec<String> {
+    let mut outputs: Vec<_> = manifests.iter().map(|it| format!("{} and {}", it.output, it.dead_letters)).collect();
+    outputs.sort();
+    outputs.dedup();
+    outputs
+}
+
+/// What a manifest says, and what was found instead.
+fn differences(said: &Account, found: &Account) -> Vec<(&'static str, String, String)> {
+    let numbers = [
+        ("in", said.input, found.input),
+        ("out", said.enriched, found.enriched),
+        ("tombstones", said.tombstones, found.tombstones),
+        ("dead_letters", said.dead_letters, found.dead_letters),
+        ("skipped", said.skipped, found.skipped),
+    ];
+    let mut differences: Vec<_> = numbers
+        .into_iter()
+        .filter(|(_, said, found)| said != found)
+        .map(|(what, said, found)| (what, said.to_string(), found.to_string()))
+        .collect();
+    if said.labels != found.labels {
+        differences.push(("labels", format!("{:?}", said.labels), format!("{:?}", found.labels)));
+    }
+    if said.checksum != found.checksum {
+        differences.push(("checksum", said.checksum.into(), found.checksum.into()));
+    }
+    differences
+}
+
+/// Offsets that have a record, by partition.
+type Offsets = HashMap<TopicPartition, BTreeSet<i64>>;
+
+/// What is on the output topics of the records of a job.
+struct Found {
+    /// How many results each record has.
+    copies: HashMap<TopicPartition, HashMap<i64, usize>>,
+    /// What each manifest should say.
+    accounts: Vec<Account>,
+}
+
+impl Found {
+    fn copies_of(&self, key: &TopicPartition, offset: i64) -> usize {
+        self.copies.get(key).and_then(|copies| copies.get(&offset)).copied().unwrap_or(0)
+    }
+}
+
+/// The topics of the cluster.
+struct Topics<'a> {
+    config: &'a Config,
+    partitions: HashMap<String, i32>,
+}
+
+impl<'a> Topics<'a> {
+    fn of(config: &'a Config) -> Result<Self> {
+        let metadata = clients::metadata(config)?;
+        let topics = metadata.topics().iter();
+        let partitions = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect();
+        Ok(Self { config, partitions })
+    }
+
+    fn scan(&self, topic: &str) -> Result<Scan> {
+        let partitions = self.partitions.get(topic).copied().with_context(|| {
+            format!("there is no topic `{topic}` on {} (or this user may not see it)", self.config.kafka.brokers)
+        })?;
+        Scan::of(self.config, topic, partitions)
+    }
+
+    /// The offsets of the jobs that have a record.
+    fn read_inputs(&self, manifests: &[Manifest]) -> Result<Offsets> {
+        let mut bounds: BTreeMap<(&str, i32), (i64, i64)> = BTreeMap::new();
+        for Part { topic, partition, from, to } in manifests.iter().flat_map(|it| it.job.iter().chain(&it.done)) {
+            let bound = bounds.entry((topic, *partition)).or_insert((*from, *to));
+            *bound = (bound.0.min(*from), bound.1.max(*to));
+        }
+        let mut read = Offsets::new();
+        for ((topic, partition), (from, to)) in bounds {
+            let scan = self.scan(topic)?;
+            let (low, high) = scan.bounds().get(&partition).copied().unwrap_or_default();
+            if low > from || high < to {
+                bail!("{topic}/{partition}: the manifests are of {from} to {to}, and the log has {low} to {high} now");
+            }
+            let offsets: &mut BTreeSet<i64> = read.entry((Arc::from(topic), partition)).or_default();
+            scan.each(partition, from, |record, _| {
+                let is_in = record.offset() < to;
+                if is_in {
+                    offsets.insert(record.offset());
+                }
+                Ok(if is_in { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })?;
+        }
+        Ok(read)
+    }
+
+    /// What came of those records. A result that is there again has the same tags, and is counted once.
+    fn read_results(&self, manifests: &[Manifest], read: &Offsets) -> Result<Found> {
+        let mut found = Found { copies: HashMap::new(), accounts: vec![Account::default(); manifests.len()] };
+        let Some(first) = manifests.first() else { return Ok(found) };
+        for (topic, are_dead) in [(&first.output, false), (&first.dead_letters, true)] {
+            let scan = self.scan(topic)?;
+            for partition in scan.bounds().keys() {
+                scan.each(*partition, 0, |record, headers| {
+                    let id = headers.and_then(|headers| headers::last(headers, headers::RECORD_ID));
+                    let of = id.and_then(of_record);
+                    let ours = of.filter(|(key, offset)| read.get(key).is_some_and(|read| read.contains(offset)));
+                    let Some((key, offset)) = ours else { return Ok(ControlFlow::Continue(())) };
+                    let copies = found.copies.entry(key.clone()).or_default().entry(offset).or_default();
+                    *copies += 1;
+                    if let (1, Some(account)) = (*copies, who_did(manifests, &key, offset)) {
+                        let (account, id) = (&mut found.accounts[account], format!("{}-{}-{offset}", key.0, key.1));
+                        match record.payload() {
+                            _ if are_dead => account.dead_letter(&id),
+                            Some(value) => account.enriched(&id, value),
+                            None => account.tombstone(&id),
+                        }
+                    }
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
+        }
+        for (key, offsets) in read {
+            for offset in offsets {
+                match who_did(manifests, key, *offset) {
+                    Some(account) if found.copies_of(key, *offset) == 0 => found.accounts[account].skipped(),
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The record that an id is of: `TOPIC-PARTITION-OFFSET`.
+fn of_record(id: &[u8]) -> Option<(TopicPartition, i64)> {
+    let mut parts = std::str::from_utf8(id).ok()?.rsplitn(3, '-');
+    let (offset, partition, topic) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(((Arc::from(topic), partition.parse().ok()?), offset.parse().ok()?))
+}
+
+/// What speaks against the manifests.
+#[derive(Default)]
+struct Findings {
+    said: Vec<String>,
+    records: BTreeMap<&'static str, (usize, Vec<String>)>,
+}
+
+impl Findings {
+    fn say(&mut self, line: String) {
+        self.said.push(line);
+    }
+
+    fn add(&mut self, what: &'static str, (topic, partition): &TopicPartition, offset: i64) {
+        let (count, named) = self.records.entry(what).or_default();
+        *count += 1;
+        if named.len() < NAMED {
+            named.push(format!("{topic}/{partition}@{offset}"));
+        }
+    }
+
+    fn conclude(self, records: usize) -> Result<ExitCode> {
+        for (what, (count, named)) in &self.records {
+            let more = if *count > named.len() { ", …" } else { "" };
+            output::print(format_args!("{count} {what}: {}{more}", named.join(", ")))?;
+        }
+        for line in &self.said {
+            output::print(line)?;
+        }
+        if self.records.is_empty() && self.said.is_empty() {
+            output::print(format_args!("proven: {records} records in, and a result of each"))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        output::print(format_args!("refuted, of {records} records"))?;
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_of_one_record_whatever_the_topics_name() {
+        assert_eq!(of_record(b"a-b-2-17"), Some((("a-b".into(), 2), 17)));
+        for bad in [&b"a-1"[..], b"a-x-1", b"a-1-x", b"", b"\xff-1-1"] {
+            assert_eq!(of_record(bad), None);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Bounded runs over a part of the topics, and what they say of themselves, on a real Apache Kafka.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rdkafka::producer::BaseRecord;
+
+mod support;
+
+use support::kafka::Kafka;
+use support::line::{Line, document};
+use support::records::header;
+use support::tagbert::Worker;
+
+const PARTITIONS: i32 = 3;
+
+/// With so many documents in each partition.
+fn line(name: &'static str, documents: usize) -> Line {
+    let line = Line::create(name, PARTITIONS);
+    write(&line, documents, None);
+    line
+}
+
+/// More of them; of a time, if it is given.
+fn write(line: &Line, documents: usize, timestamp: Option<i64>) {
+    let value = document("Ann lives in Berlin");
+    for partition in 0..PARTITIONS {
+        Kafka::shared().produce((0..documents).map(|_| {
+            let mut record = BaseRecord::<[u8], [u8]>::to(&line.input).partition(partition).payload(&value);
+            record.timestamp = timestamp;
+            record
+        }));
+    }
+}
+
+/// The ids of the records that have a result, each as often as it has one.
+fn ids(line: &Line) -> Vec<String> {
+    let tagged = line.tagged();
+    let ids = tagged.iter().map(|record| header(record, "tagbert.record.id").unwrap());
+    let mut ids: Vec<_> = ids.collect();
+    ids.sort();
+    ids
+}
+
+/// Those of these offsets of each partition.
+fn of_offsets(line: &Line, offsets: std::ops::Range<usize>) -> Vec<String> {
+    let id = |(partition, offset)| format!("{}-{partition}-{offset}", line.input);
+    let all = (0..PARTITIONS).flat_map(|partition| offsets.clone().map(move |offset| (partition, offset)));
+    let mut ids: Vec<_> = all.map(id).collect();
+    ids.sort();
+    ids
+}
+
+fn run(line: &Line, args: &[&str]) -> Worker {
+    let mut worker = line.worker().with(args).start();
+    worker.wait_for_success();
+    worker
+}
+
+fn millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+#[test]
+fn a_job_reads_from_here_to_there_and_leaves_the_group_of_others_alone() {
+    let line = line("job-offsets", 10);
+    run(&line, &["--from", "3", "--to", "7"]);
+    assert_eq!(ids(&line), of_offsets(&line, 3..7));
+    assert!(line.committed().iter().all(Option::is_none), "the group of the configuration is another's");
+    let again = run(&line, &["--from", "3", "--to", "7"]);
+    assert_eq!(ids(&line), of_offsets(&line, 3..7), "the same again is done already");
+    assert!(again.stdout().contains("records    0 in"), "{}", again.stdout());
+    run(&line, &["--to", "5", "--set", "delivery=exactly-once"]);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 3..7).len() + of_offsets(&line, 0..5).len(), "another job");
+    run(&line, &["--from", "8", "--group", line.name]);
+    assert_eq!(line.committed(), vec![Some(10); PARTITIONS as usize], "a group that is asked for");
+}
+
+#[test]
+fn a_time_is_where_the_first_record_of_that_time_or_later_is() {
+    let line = Line::create("job-times", PARTITIONS);
+    let now = SystemTime::now();
+    for hours in [5, 3, 1] {
+        write(&line, 4, Some(millis(now - Duration::from_secs(3600 * hours))));
+    }
+    run(&line, &["--from", "4h", "--to", "2h"]);
+    assert_eq!(ids(&line), of_offsets(&line, 4..8));
+    let time = jiff::Timestamp::from_millisecond(millis(now - Duration::from_secs(2 * 3600))).unwrap();
+    run(&line, &["--from", &time.to_string()]);
+    assert_eq!(ids(&line), of_offsets(&line, 4..12));
+}
+
+#[test]
+fn workers_share_a_job_and_each_ends_when_all_of_it_is_done() {
+    let line = line("job-shared", 400);
+    let worker = line.worker().exactly_once().with(&["--from", "earliest", "--to", "300"]);
+    let mut workers: Vec<_> = (0..3).map(|_| worker.start()).collect();
+    workers.iter_mut().for_each(Worker::wait_for_success);
+    assert_eq!(ids(&line), of_offsets(&line, 0..300));
+}
+
+#[test]
+fn more_dead_letters_than_allowed_are_told_by_the_exit_code() {
+    let line = line("job-dead", 3);
+    Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(b"no document")]);
+    let mut worker = line.worker().with(&["--from", "earliest"]).start();
+    assert_eq!(worker.wait().code(), Some(3), "{}", worker.log());
+    assert!(worker.log().contains("1 dead letters, and --max-dead is 0"), "{}", worker.log());
+    run(&line, &["--from", "0", "--max-dead", "1"]);
+}
+
+fn verify(line: &Line, manifests: &[&Path]) -> Output {
+    let config = manifests[0].with_file_name("config.yaml");
+    fs::write(&config, line.yaml(support::line::TINY)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tagbert"));
+    command.current_dir(support::root()).args(["manifest", "verify", "--config"]).arg(&config).args(manifests);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_manifest_is_proven_by_the_topics_and_a_false_one_refuted() {
+    let line = line("job-manifest", 50);
+    let extra = [Some(&b"no document"[..]), None];
+    for value in extra {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&line.input).partition(1).key(b"k");
+        record.payload = value;
+        Kafka::shared().produce([record]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manifest.json");
+    run(&line, &["--from", "10", "--max-dead", "1", "--manifest", path.to_str().unwrap()]);
+    let text = fs::read_to_string(&path).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest["records"]["in"], 122, "{text}");
+    assert_eq!(manifest["records"]["out"], 120, "{text}");
+    assert_eq!(manifest["records"]["dead_letters"], 1, "{text}");
+    assert_eq!(manifest["records"]["tombstones"], 1, "{text}");
+    assert_eq!(manifest["job"], manifest["done"], "{text}");
+    let proven = verify(&line, &[&path]);
+    let said = String::from_utf8_lossy(&proven.stdout).into_owned();
+    assert!(proven.status.success() && said.contains("proven: 122 records"), "{said}{proven:?}");
+
+    let lie = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut manifest = manifest.clone();
+        change(&mut manifest);
+        let path = folder.path().join("lie.json");
+        fs::write(&path, manifest.to_string()).unwrap();
+        let refuted = verify(&line, &[&path]);
+        let said = String::from_utf8_lossy(&refuted.stdout).into_owned();
+        assert_eq!(refuted.status.code(), Some(1), "{what}: {said}");
+        assert!(said.contains("refuted"), "{what}: {said}");
+    };
+    lie("a count", &|manifest| manifest["records"]["out"] = 121.into());
+    lie("a checksum", &|manifest| manifest["records"]["checksum"] = "0".repeat(32).into());
+    lie("a part left out", &|manifest| drop(manifest["done"].as_array_mut().unwrap().pop()));
+    lie("more than there is", &|manifest| manifest["done"][0]["from"] = 5.into());
+}
+
+#[test]
+fn a_job_that_was_stopped_and_run_again_is_proven_by_both_manifests() {
+    let line = line("job-twice", 4000);
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
+    let args = |path: &Path| vec!["--from".to_owned(), "0".into(), "--manifest".into(), path.display().to_string()];
+    let start = |path: &Path| {
+        let args = args(path);
+        line.worker().exactly_once().set("limits.in_flight", "64KiB").with(&args.iter().map(String::as_str).collect::<Vec<_>>()).start()
+    };
+    let mut worker = start(&first);
+    worker.wait_for_log("assigned: ");
+    worker.wait_until("some are tagged", |worker| {
+        worker.metric("tagbert_records_out_total").is_some_and(|tagged| tagged > 0.0)
+    });
+    worker.terminate();
+    let stopped = worker.wait();
+    assert_eq!(stopped.code(), Some(1), "it is not done: {}", worker.log());
+    let alone = verify(&line, &[&first]);
+    assert_eq!(alone.status.code(), Some(1), "{alone:?}");
+    start(&second).wait_for_success();
+    let both = verify(&line, &[&first, &second]);
+    assert!(both.status.success(), "{both:?}");
+    assert_eq!(ids(&line), of_offsets(&line, 0..4000));
+}
