@@ -160,26 +160,24 @@ fn a_manifest_is_proven_by_the_topics_and_a_false_one_refuted() {
 
 #[test]
 fn a_job_that_was_stopped_and_run_again_is_proven_by_both_manifests() {
-    let line = line("job-twice", 4000);
+    let line = line("job-twice", 1500);
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
-    let args = |path: &Path| vec!["--from".to_owned(), "0".into(), "--manifest".into(), path.display().to_string()];
-    let start = |path: &Path| {
-        let args = args(path);
-        line.worker().exactly_once().set("limits.in_flight", "64KiB").with(&args.iter().map(String::as_str).collect::<Vec<_>>()).start()
-    };
-    let mut worker = start(&first);
-    worker.wait_for_log("assigned: ");
-    worker.wait_until("some are tagged", |worker| {
+    let worker =
+        |manifest: &Path| line.worker().exactly_once().with(&["--from", "0", "--manifest", manifest.to_str().unwrap()]);
+    // With little in flight it has not got far when it is stopped.
+    let slow = worker(&first).set("limits.in_flight", "64KiB").set("limits.document", "64KiB");
+    let mut stopped = slow.start();
+    stopped.wait_for_log("assigned: ");
+    stopped.wait_until("some are tagged", |worker| {
         worker.metric("tagbert_records_out_total").is_some_and(|tagged| tagged > 0.0)
     });
-    worker.terminate();
-    let stopped = worker.wait();
-    assert_eq!(stopped.code(), Some(1), "it is not done: {}", worker.log());
+    stopped.terminate();
+    assert_eq!(stopped.wait().code(), Some(1), "it is not done: {}", stopped.log());
     let alone = verify(&line, &[&first]);
     assert_eq!(alone.status.code(), Some(1), "{alone:?}");
-    start(&second).wait_for_success();
+    worker(&second).start().wait_for_success();
     let both = verify(&line, &[&first, &second]);
     assert!(both.status.success(), "{both:?}");
-    assert_eq!(ids(&line), of_offsets(&line, 0..4000));
+    assert_eq!(ids(&line), of_offsets(&line, 0..1500));
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use crate::arena::Arena;
 use crate::support::detour::{Detour, Request};
 
-/// Settings of the workers: they soon give up what has no answer, and their transactions follow each other closely.
-pub const SETTINGS: [&str; 2] = ["kafka.properties.socket.timeout.ms=2000", "transaction.interval=300ms"];
+/// Settings of the workers: they soon give up what has no answer; and a transaction is written to all of its time, with much
+/// in flight, so that a commit in its middle does harm.
+pub const SETTINGS: [&str; 3] =
+    ["kafka.properties.socket.timeout.ms=2000", "transaction.interval=500ms", "limits.in_flight=4MiB"];
 
 /// How long a fault may take to come about. There is a request of each kind in every transaction.
 const LIMIT: Duration = Duration::from_mins(1);
