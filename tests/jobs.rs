@@ -83,11 +83,11 @@ fn a_time_is_where_the_first_record_of_that_time_or_later_is() {
     let line = Line::create("job-times", PARTITIONS);
     let now = SystemTime::now();
     for hours in [5, 3, 1] {
-        write(&line, 4, Some(millis(now - Duration::from_secs(3600 * hours))));
+        write(&line, 4, Some(millis(now - Duration::from_hours(hours))));
     }
     run(&line, &["--from", "4h", "--to", "2h"]);
     assert_eq!(ids(&line), of_offsets(&line, 4..8));
-    let time = jiff::Timestamp::from_millisecond(millis(now - Duration::from_secs(2 * 3600))).unwrap();
+    let time = jiff::Timestamp::from_millisecond(millis(now - Duration::from_hours(2))).unwrap();
     run(&line, &["--from", &time.to_string()]);
     assert_eq!(ids(&line), of_offsets(&line, 4..12));
 }
@@ -142,20 +142,20 @@ fn a_manifest_is_proven_by_the_topics_and_a_false_one_refuted() {
     let said = String::from_utf8_lossy(&proven.stdout).into_owned();
     assert!(proven.status.success() && said.contains("proven: 122 records"), "{said}{proven:?}");
 
-    let lie = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+    let falsify = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
         let mut manifest = manifest.clone();
         change(&mut manifest);
-        let path = folder.path().join("lie.json");
+        let path = folder.path().join("false.json");
         fs::write(&path, manifest.to_string()).unwrap();
         let refuted = verify(&line, &[&path]);
         let said = String::from_utf8_lossy(&refuted.stdout).into_owned();
         assert_eq!(refuted.status.code(), Some(1), "{what}: {said}");
         assert!(said.contains("refuted"), "{what}: {said}");
     };
-    lie("a count", &|manifest| manifest["records"]["out"] = 121.into());
-    lie("a checksum", &|manifest| manifest["records"]["checksum"] = "0".repeat(32).into());
-    lie("a part left out", &|manifest| drop(manifest["done"].as_array_mut().unwrap().pop()));
-    lie("more than there is", &|manifest| manifest["done"][0]["from"] = 5.into());
+    falsify("a count", &|manifest| manifest["records"]["out"] = 121.into());
+    falsify("a checksum", &|manifest| manifest["records"]["checksum"] = "0".repeat(32).into());
+    falsify("a part left out", &|manifest| drop(manifest["done"].as_array_mut().unwrap().pop()));
+    falsify("more than there is", &|manifest| manifest["done"][0]["from"] = 5.into());
 }
 
 #[test]

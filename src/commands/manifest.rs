@@ -10,10 +10,11 @@ use rdkafka::message::Message;
 
 use super::cli::{Manifest as Command, Verify};
 use super::output;
+use crate::codec::account::Account;
 use crate::config::{Config, Delivery};
 use crate::kafka::clients;
 use crate::kafka::scan::Scan;
-use crate::kafka::tally::{Account, Part};
+use crate::kafka::tally::Part;
 use crate::record::headers;
 use crate::record::partition::TopicPartition;
 use crate::worker::manifest::Manifest;

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::codec::account::Account;
 use crate::config::{Config, Delivery};
-use crate::kafka::tally::{Account, Part};
+use crate::kafka::tally::Part;
 use crate::model::session::runtime;
 use crate::record::answer::Identity;
 

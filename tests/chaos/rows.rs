@@ -251,6 +251,9 @@ impl Row {
         if let Some(models) = &models {
             models.check(&mut arena);
         }
+        if detour.is_some() && options.failpoints.is_empty() && arena.fleet.said("a new producer goes on") == 0 {
+            arena.stalled.push(format!("{}: no worker has made a new producer", arena.name));
+        }
         let outcome = arena.close();
         if let Some(detour) = detour {
             cluster.leave(detour);

@@ -45,8 +45,8 @@ pub(super) trait Brokers: Send + 'static {
     fn broken(&self) -> Option<&str>;
 
     /// Makes a new producer, and lets the old one go with all that it has. Under exactly-once, the new one is the only one
-    /// of its transactional id from then on: the old one's transaction is committed or aborted, and none of its requests
-    /// can do anything any more, however late it arrives (KIP-360).
+    /// of its transactional id from then on: the old one's transaction is committed or aborted, and the coordinator
+    /// of transactions takes none of its requests any more, however late it arrives (KIP-360).
     ///
     /// # Errors
     /// When the brokers refuse that.

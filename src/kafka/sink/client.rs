@@ -57,8 +57,8 @@ impl Client {
         pulse: Pulse,
     ) -> Result<Self> {
         let (client, output) = (clients::producer(config), config.output.clone());
-        let producer = Producer::new(&client, &output)?;
         let is_transactional = config.delivery == Delivery::ExactlyOnce;
+        let producer = Producer::new(&client, &output, is_transactional)?;
         let this = Self { config: client, output, producer, consumer, is_transactional, losses: 0, stop, pulse };
         this.init(Some(INIT))?;
         Ok(this)
@@ -137,7 +137,7 @@ impl Brokers for Client {
 
     fn renew(&mut self) -> Result<()> {
         // Only when it is there the old one goes.
-        self.producer = Producer::new(&self.config, &self.output)?;
+        self.producer = Producer::new(&self.config, &self.output, self.is_transactional)?;
         self.init(None)
     }
 
@@ -147,7 +147,8 @@ impl Brokers for Client {
     }
 
     fn begin(&mut self) -> Answer {
-        self.losses = self.producer.losses();
+        // One that is heard of later counts for this one, which does no harm.
+        self.losses = self.producer.losses_heard();
         self.answer(self.pulse.call(|| self.producer.inner.begin_transaction()))
     }
 
@@ -189,7 +190,8 @@ impl Brokers for Client {
 
     fn lost_a_request(&mut self) -> bool {
         fail::fail_point!("keep-the-producer", |_| false);
-        self.producer.losses() > self.losses
+        // What can't be heard may have been lost.
+        self.producer.losses().is_none_or(|losses| losses > self.losses)
     }
 
     fn leave(&mut self) {

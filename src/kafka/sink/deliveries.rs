@@ -188,7 +188,7 @@ impl<B: Brokers> Deliveries<B> {
         let why = match trouble {
             Trouble::Flood(why) => bail!(why),
             Trouble::Stray => {
-                tracing::info!("a request was lost on the way to the brokers: a new producer goes on");
+                tracing::info!("a request may have been lost on the way to the brokers: a new producer goes on");
                 return self.renew(sent);
             }
             Trouble::Aborted(why) => why,
@@ -199,7 +199,7 @@ impl<B: Brokers> Deliveries<B> {
                 let (wait, _) = self.pace.back_off(sent, Instant::now());
                 self.books.metrics.retries.add(1);
                 tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());
-                thread::sleep(wait);
+                self.rest(wait);
                 return self.renew(sent);
             }
         };
@@ -245,22 +245,36 @@ impl<B: Brokers> Deliveries<B> {
         parcel.instead(code, self.policy).map_err(|rejection| stopped(&parcel.origin, &rejection))
     }
 
+    /// Waits, but not when there is no time left.
+    fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end && !self.stop.is_abandoned() {
+            thread::sleep(time.min(Duration::from_millis(50)));
+        }
+    }
+
     /// Makes a new producer. Under exactly-once, whether the last transaction was committed is not known: the group's
     /// committed offsets tell.
     fn renew(&mut self, sent: usize) -> Result<()> {
-        self.brokers.renew()?;
+        if let Err(error) = self.brokers.renew() {
+            // What was asked in vain when there was no time left is no failure.
+            return if self.stop.is_abandoned() { Ok(()) } else { Err(error) };
+        }
         let Some(transactions) = &mut self.transactions else { return Ok(()) };
         transactions.forget();
-        let held = self.pending.iter().filter(|parcel| !parcel.origin.lease.is_gone());
-        let partitions: HashSet<TopicPartition> =
-            held.map(|parcel| (Arc::clone(&parcel.origin.topic), parcel.origin.partition)).collect();
-        let partitions: Vec<_> = partitions.into_iter().collect();
+        if sent == 0 {
+            return Ok(());
+        }
         let committed = loop {
-            match self.brokers.committed(&partitions) {
+            let held = self.pending.iter().filter(|parcel| !parcel.origin.lease.is_gone());
+            let partitions: HashSet<TopicPartition> =
+                held.map(|parcel| (Arc::clone(&parcel.origin.topic), parcel.origin.partition)).collect();
+            match self.brokers.committed(&partitions.into_iter().collect::<Vec<_>>()) {
                 Ok(committed) => break committed,
-                Err(error) if self.stop.is_abandoned() => return Err(error),
+                Err(_) if self.stop.is_abandoned() => return Ok(()),
                 Err(error) => tracing::warn!("the committed offsets are not known yet, asking again: {error:#}"),
             }
+            self.rest(self.retries.backoff);
         };
         // Where that transaction would have ended: any other offset is not its, but may be of a log that is no more.
         let sent: Vec<_> = self.pending.iter().take(sent).collect();

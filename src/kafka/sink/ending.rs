@@ -7,7 +7,7 @@
 //!
 //! A request that got no answer may be done later, in the middle of the producer's next transaction: librdkafka does not
 //! speak the protocol that would tell them apart (KIP-890). So with a producer that has lost one, nothing more is begun,
-//! and nothing is asked again: a new producer fences what is late, and the group's committed offsets tell what became of
+//! nor asked by us: a new producer fences what is late, and the group's committed offsets tell what became of
 //! the transaction.
 
 use super::brokers::Answer;
@@ -42,9 +42,11 @@ pub(super) enum Next<O> {
 }
 
 impl<O> Step<O> {
-    /// What comes after this answer. `lost`: a request of the transaction went without an answer. `abandoned`: there is no
-    /// time to ask again.
-    pub fn next(self, answer: Answer, lost: bool, abandoned: bool) -> Next<O> {
+    /// What comes after this answer. `lost`: whether a request of the transaction went without an answer. `abandoned`: there
+    /// is no time to ask again.
+    pub fn next(self, answer: Answer, lost: impl FnOnce() -> bool, abandoned: bool) -> Next<O> {
+        // To look takes a moment, and the commit looks again.
+        let lost = !matches!((&self, &answer), (Self::AddOffsets(_), Answer::Done)) && lost();
         match (self, answer) {
             (Self::AddOffsets(_), Answer::Done) => Next::Ask(Self::Commit { again: false }),
             (Self::Commit { .. }, Answer::Done) => Next::Committed { stray: lost },
@@ -57,7 +59,8 @@ impl<O> Step<O> {
             (Self::Abort(why), Answer::Done) | (_, Answer::NotYet(why) | Answer::MustAbort(why)) => {
                 Next::Unknown { why, fenced: false }
             }
-            (_, Answer::Over { why, fenced }) => Next::Unknown { why, fenced },
+            // With one lost, it may be the brokers that gave the transaction up meanwhile.
+            (_, Answer::Over { why, fenced }) => Next::Unknown { why, fenced: fenced && !lost },
         }
     }
 }

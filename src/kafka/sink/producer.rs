@@ -20,6 +20,9 @@ use crate::record::stop::Stop;
 /// How long its thread listens at a time. It is waited for at the end of each transaction.
 const TURN: Duration = Duration::from_millis(5);
 
+/// Without transactions, it is waited for only at the very end.
+const LONG_TURN: Duration = Duration::from_millis(100);
+
 /// How long it is waited for that it has been heard.
 const HEARING: Duration = Duration::from_secs(1);
 
@@ -90,15 +93,16 @@ impl Producer {
     ///
     /// # Errors
     /// When a property is unknown or has a wrong value.
-    pub fn new(client: &ClientConfig, output: &Output) -> Result<Self> {
+    pub fn new(client: &ClientConfig, output: &Output, is_transactional: bool) -> Result<Self> {
         let state = Arc::<State>::default();
         let inner: BaseProducer<_> =
             client.create_with_context(Reports(Arc::clone(&state))).map_err(clients::refused)?;
         let inner = Arc::new(inner);
         let (listener, shared) = (Arc::clone(&inner), Arc::clone(&state));
+        let turn = if is_transactional { TURN } else { LONG_TURN };
         let listen = move || {
             while !shared.done.load(Ordering::Acquire) {
-                listener.poll(TURN);
+                listener.poll(turn);
                 shared.turns.fetch_add(1, Ordering::AcqRel);
             }
         };
@@ -157,18 +161,26 @@ impl Producer {
         self.state.broken.get().map(String::as_str)
     }
 
-    /// How many requests may have been lost, among those that are answered or given up by now.
-    pub fn losses(&self) -> u64 {
+    /// How many requests may have been lost, among those that are answered or given up by now; none if the thread is not
+    /// heard.
+    pub fn losses(&self) -> Option<u64> {
         // What the library has to say waits in a queue (with what is not sent yet); what was taken from it last has been
         // heard when the turn is over.
         let deadline = Instant::now() + HEARING;
-        while self.inner.in_flight_count() > 0 && Instant::now() < deadline {
+        let turns = || self.state.turns.load(Ordering::Acquire);
+        let mut turn = None;
+        while Instant::now() < deadline {
+            // In this order: what is in the queue when it is looked at is heard in the turn that it is then, or before.
+            if self.inner.in_flight_count() == 0 && turns() != *turn.get_or_insert_with(turns) {
+                return Some(self.losses_heard());
+            }
             thread::sleep(TURN / 10);
         }
-        let turn = self.state.turns.load(Ordering::Acquire);
-        while self.state.turns.load(Ordering::Acquire) == turn && Instant::now() < deadline {
-            thread::sleep(TURN / 10);
-        }
+        None
+    }
+
+    /// How many were heard of.
+    pub fn losses_heard(&self) -> u64 {
         self.state.losses.load(Ordering::Acquire)
     }
 }
@@ -176,15 +188,35 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         self.state.done.store(true, Ordering::Release);
-        // Whoever holds it last has it give up what it has.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Whether librdkafka says that a connection, or a request in flight, came to an end without an answer.
+/// Whether librdkafka says that a connection, or a request in flight, came to an end without an answer. A connection that
+/// has been up may also be down from where it authenticates anew (KIP-368).
 fn is_loss(facility: &str, message: &str) -> bool {
-    let ended = || message.ends_with(" UP -> DOWN") || message.ends_with(" REAUTH -> DOWN");
-    facility == "REQTMOUT" || facility == "STATE" && ended()
+    const NEVER_UP: [&str; 5] = ["INIT", "TRY_CONNECT", "CONNECT", "SSL_HANDSHAKE", "APIVERSION_QUERY"];
+    let before = || message.strip_suffix(" -> DOWN")?.rsplit(' ').next();
+    facility == "REQTMOUT" || facility == "STATE" && before().is_some_and(|before| !NEVER_UP.contains(&before))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_was_up_takes_requests_with_it() {
+        let state = |from, to| format!("[thrd:a:9092/1]: a:9092/1: Broker changed state {from} -> {to}");
+        for lost in ["UP", "REAUTH", "AUTH_HANDSHAKE", "AUTH_REQ", "AUTH_LEGACY"] {
+            assert!(is_loss("STATE", &state(lost, "DOWN")), "{lost}");
+            assert!(!is_loss("STATE", &state(lost, "UP")), "{lost}");
+        }
+        for never_up in ["INIT", "TRY_CONNECT", "CONNECT", "SSL_HANDSHAKE", "APIVERSION_QUERY"] {
+            assert!(!is_loss("STATE", &state(never_up, "DOWN")), "{never_up}");
+        }
+        assert!(is_loss("REQTMOUT", "Timed out 1 in-flight, 0 retry-queued, 0 out-queue, 0 partially-sent requests"));
+        assert!(!is_loss("CONNECT", "a:9092/1: UP -> DOWN"));
+    }
 }

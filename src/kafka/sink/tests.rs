@@ -39,6 +39,7 @@ fn config(delivery: Delivery) -> Config {
 /// A worker, as far as the sink sees it.
 struct Worker {
     sink: Deliveries<World>,
+    stop: Arc<Stop>,
     ledger: Arc<Ledger>,
     /// What comes next of each partition that it has.
     next: HashMap<i32, i64>,
@@ -49,14 +50,15 @@ impl Worker {
         let (ledger, budget) = (Arc::new(Ledger::default()), Budget::new(1 << 20));
         let metrics = Metrics::new(&NoopMeterProvider::new().meter("test"), &budget);
         world.joined();
+        let stop = Arc::<Stop>::default();
         let sink = Deliveries::new(
             config,
             world.clone(),
             Arc::clone(&ledger),
             Books { metrics, tally: None },
-            Arc::<Stop>::default(),
+            Arc::clone(&stop),
         );
-        let mut worker = Self { sink, ledger, next: HashMap::new() };
+        let mut worker = Self { sink, stop, ledger, next: HashMap::new() };
         (0..PARTITIONS).for_each(|partition| worker.assign(world, partition));
         worker
     }
@@ -101,7 +103,7 @@ fn run(delivery: Delivery, script: &[u8], harm: Harm) -> Result<World, String> {
     let mut worker = Worker::start(&config, &world);
     let mut calm = 0;
     while calm < PATIENCE {
-        let turn = match world.choose(12) {
+        let turn = match world.choose(13) {
             0 => {
                 // kill -9: nobody aborts the transaction.
                 worker = Worker::start(&config, &world);
@@ -112,7 +114,14 @@ fn run(delivery: Delivery, script: &[u8], harm: Harm) -> Result<World, String> {
                 worker.lose(&world, partition);
                 worker.sink.tick().map(|()| worker.assign(&world, partition))
             }
-            choice @ 2..7 => worker.feed(i32::from(choice) % PARTITIONS),
+            2 => {
+                // There is no time left, and the worker ends; whatever it did, another goes on.
+                worker.stop.abandon();
+                let turn = worker.sink.tick();
+                worker = Worker::start(&config, &world);
+                turn
+            }
+            choice @ 3..8 => worker.feed(i32::from(choice) % PARTITIONS),
             _ => worker.sink.tick(),
         };
         if delivery == Delivery::AtLeastOnce {

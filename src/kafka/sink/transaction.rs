@@ -135,7 +135,7 @@ impl Transactions {
                 Step::Commit { .. } => brokers.commit(),
                 Step::Abort(_) => brokers.abort(),
             };
-            let next = step.next(answer, brokers.lost_a_request(), self.stop.is_abandoned());
+            let next = step.next(answer, || brokers.lost_a_request(), self.stop.is_abandoned());
             if !matches!(next, Next::Ask(_)) {
                 self.open = None;
             }

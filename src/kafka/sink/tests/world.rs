@@ -50,6 +50,8 @@ struct State {
     committed: HashMap<i32, i64>,
     /// First copies of the producer's requests that are still on their way.
     late: Vec<Request>,
+    /// A transaction was begun, as far as the producer knows.
+    begun: bool,
     lost: bool,
     failed: bool,
     broken: bool,
@@ -136,7 +138,29 @@ impl State {
         }
     }
 
+    /// The client library refuses what belongs to a transaction when none was begun.
+    fn needs_a_transaction(&mut self, delivery: Delivery) {
+        if delivery == Delivery::ExactlyOnce && !self.begun {
+            self.violation = Some("no transaction was begun".into());
+        }
+    }
+
     fn ask(&mut self, request: &Request, may_be_late: bool) -> Answer {
+        self.needs_a_transaction(Delivery::ExactlyOnce);
+        let answer = self.answer(request, may_be_late);
+        if !matches!(request, Request::Offsets(_)) && matches!(answer, Answer::Done) {
+            self.begun = false;
+        }
+        // Meanwhile, the group moves on, or a message is given up.
+        match self.fault(24) {
+            1 => self.generation += 1,
+            2 if matches!(request, Request::Offsets(_)) => self.failed = true,
+            _ => {}
+        }
+        answer
+    }
+
+    fn answer(&mut self, request: &Request, may_be_late: bool) -> Answer {
         let (why, over) = ("as the script says", |fenced| Answer::Over { why: "over".into(), fenced });
         match self.fault(16) {
             1 if may_be_late => {
@@ -283,7 +307,7 @@ impl World {
 fn fence(state: &mut State) {
     state.apply(Request::Abort);
     state.late.clear();
-    (state.lost, state.failed, state.broken) = (false, false, false);
+    (state.begun, state.lost, state.failed, state.broken) = (false, false, false, false);
 }
 
 impl Brokers for World {
@@ -292,6 +316,7 @@ impl Brokers for World {
     fn send(&mut self, parcel: &mut Parcel) {
         let mut state = self.state();
         state.arrive();
+        state.needs_a_transaction(self.delivery);
         parcel.receipt = Receipt::default();
         let written = (parcel.origin.partition, parcel.origin.offset);
         let fault = state.fault(16);
@@ -364,7 +389,14 @@ impl Brokers for World {
         let mut state = self.state();
         state.arrive();
         state.lost = false;
-        if state.fault(20) == 1 { Answer::Over { why: "no transaction".into(), fenced: false } } else { Answer::Done }
+        if state.begun {
+            state.violation = Some("a transaction is begun in another".into());
+        }
+        if state.fault(20) == 1 {
+            return Answer::Over { why: "no transaction".into(), fenced: false };
+        }
+        state.begun = true;
+        Answer::Done
     }
 
     fn add_offsets(&mut self, offsets: &[Watermark], member: &u32) -> Answer {
