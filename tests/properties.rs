@@ -95,7 +95,7 @@ proptest! {
     fn no_document_needs_more_than_was_expected(text in nasty()) {
         for taggers in &*KINDS {
             let Ok(work) = taggers.encode(Document::unnamed(vec![Some(text.clone())])) else { continue };
-            let most = taggers.most_for_a_byte() * text.len();
+            let most = taggers.most_for_a_byte * text.len();
             // A text of nothing has a window, too.
             prop_assert!(work.size() <= most + 1024, "{} bytes of {most}, {:?}", work.size(), taggers.models());
         }
