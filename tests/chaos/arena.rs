@@ -8,7 +8,7 @@ use fastrand::Rng;
 use crate::documents::{Corpus, Writer};
 use crate::fleet::{Fleet, last_words};
 use crate::ledger::{Account, Topics, compare};
-use crate::options::Options;
+use crate::options::{Delivery, Options};
 use crate::reader::{Tail, read_all};
 use crate::support::cluster::Cluster;
 use crate::support::line::TINY;
@@ -44,6 +44,8 @@ pub struct Arena<'a> {
     pub dead: String,
     /// Partitions of each topic.
     pub partitions: i32,
+    /// What they promise.
+    pub delivery: Delivery,
     /// Workers, when none is missing.
     pub size: usize,
     /// The model fails on some records, each time.
@@ -116,6 +118,7 @@ impl<'a> Arena<'a> {
             output,
             dead,
             partitions,
+            delivery: options.delivery,
             size,
             poisoned,
             corpus,
@@ -238,7 +241,7 @@ impl<'a> Arena<'a> {
         }
         let (exits, mut stalled) = (self.fleet.exits.clone(), self.stalled);
         stalled.extend(self.fleet.hung.iter().cloned());
-        if exits.is_empty() && stalled.is_empty() {
+        if exits.is_empty() && stalled.is_empty() && account.keeps(self.delivery) {
             self.fleet.forget();
         }
         Outcome { account, exits, stalled }

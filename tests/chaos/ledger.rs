@@ -28,6 +28,8 @@ pub struct Account {
     pub wrong: usize,
     /// Some of the above in words.
     pub details: Vec<String>,
+    /// Some of those that are duplicated.
+    pub again: Vec<String>,
 }
 
 /// What was read when all was over, in the order of each partition.
@@ -90,6 +92,9 @@ pub fn compare(corpus: &Corpus, topics: &Topics) -> Account {
             }
             if !seen.insert(n) {
                 account.duplicated += 1;
+                if account.again.len() < 8 {
+                    account.again.push(format!("{}, of {}, is there again", at(result), at(input)));
+                }
                 continue;
             }
             let last = last.entry((result.partition(), input.partition())).or_insert(-1);

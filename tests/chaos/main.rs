@@ -67,7 +67,7 @@ fn chaos(options: &Options) -> bool {
         let documents = (options.documents * share).div_ceil(faults);
         eprintln!("{} s: {}", started.elapsed().as_secs(), row.name);
         let row = row.run(&mut cluster, &corpus, options, share, documents, deadline);
-        eprint!("{}{}", report::details(&row), report::row(&row, options.delivery));
+        eprint!("{}{}", report::details(&row, options.delivery), report::row(&row, options.delivery));
         done.push(row);
     }
     let table = report::table(&done, options);
@@ -129,6 +129,6 @@ fn a_minute_of_faults(corpus: &Corpus) -> bool {
     let deadline = Instant::now() + Duration::from_mins(1);
     let done = row.run(&mut cluster, corpus, &options, options.faults, options.documents, deadline);
     let good = done.faults > 0 && report::kept(&done, options.delivery);
-    print!("{}{}", report::details(&done), report::table(&[done], &options));
+    print!("{}{}", report::details(&done, options.delivery), report::table(&[done], &options));
     good
 }

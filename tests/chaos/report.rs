@@ -50,12 +50,17 @@ fn line(name: &str, figures: [usize; 8], kept: bool) -> String {
 }
 
 /// What is behind the figures of a row, if anything.
-pub fn details(done: &Done) -> String {
+pub fn details(done: &Done, delivery: Delivery) -> String {
     let outcome = &done.outcome;
     let mut text = String::new();
-    for (what, lines) in
-        [("", &outcome.account.details), ("stalled: ", &outcome.stalled), ("a worker ended: ", &outcome.exits)]
-    {
+    let none = Vec::new();
+    let again = if delivery == Delivery::ExactlyOnce { &outcome.account.again } else { &none };
+    for (what, lines) in [
+        ("", again),
+        ("", &outcome.account.details),
+        ("stalled: ", &outcome.stalled),
+        ("a worker ended: ", &outcome.exits),
+    ] {
         for line in lines.iter().take(8) {
             writeln!(text, "      {what}{line}").unwrap();
         }

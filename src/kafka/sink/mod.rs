@@ -1,6 +1,6 @@
 //! Writes outcomes to the output topics.
 //!
-//! [`Deliveries`] decides what is sent, sent again, committed and given up; it asks the brokers through a seam
+//! `Deliveries` decides what is sent, sent again, committed and given up; it asks the brokers through a seam
 //! (`brokers.rs`), behind which is the client library (`client.rs`) or, in tests, brokers that do their worst.
 
 mod brokers;
