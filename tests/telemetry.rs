@@ -106,7 +106,7 @@ fn traces_go_on_through_the_worker_and_metrics_are_exported() {
     );
     let endpoint = format!("http://{address}");
     let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
-    let mut worker = Worker::start_with(&yaml, &["--until-end"], &environment);
+    let mut worker = Worker::start_with(&yaml, &["--until-end", "--max-dead", "1000"], &environment);
     worker.wait_for_success();
 
     let spans = received.spans.lock().unwrap().clone();
@@ -152,7 +152,8 @@ fn a_receiver_that_is_away_is_told_of_once_and_holds_up_no_end() {
         let yaml = line.yaml("tests/fixtures/tiny-distilbert");
         let group = format!("kafka.group={group}");
         let started = Instant::now();
-        let mut worker = Worker::start_with(&yaml, &["--until-end", "--set", &group], environment);
+        let mut worker =
+            Worker::start_with(&yaml, &["--until-end", "--max-dead", "1000", "--set", &group], environment);
         worker.wait_for_success();
         (started.elapsed(), worker.log())
     };
