@@ -163,7 +163,7 @@ fn what_was_refused_is_tagged_once_the_cause_is_gone_and_what_still_fails_is_not
         record(b"good", &document("fine")),
     ]);
     let work = |set: &str| {
-        Worker::start(&desk.line.yaml(TINY), &["--until-end", "--max-dead", "1000", "--set", set]).wait_for_success()
+        Worker::start(&desk.line.yaml(TINY), &["--until-end", "--max-dead", "1000", "--set", set]).wait_for_success();
     };
     work("limits.document=16KiB");
     assert_eq!(desk.line.tagged().len(), 1);
