@@ -1,6 +1,5 @@
 #![no_main]
-#[path = "../harness.rs"]
-#[expect(dead_code, reason = "each target runs one of its functions")]
-mod harness;
+#[path = "../fuzzer.rs"]
+mod fuzzer;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::record(data));
+libfuzzer_sys::fuzz_target!(init: fuzzer::keep_panics(), |input: &[u8]| fuzzer::run("record", input));

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use config::{Environment, Map, Source, Value, ValueKind};
@@ -27,10 +28,11 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`].
     pub fn parse(yaml: &str, environment: HashMap<String, String>, sets: &[String]) -> Result<Self, ConfigError> {
-        let words = Words::new();
-        environment.keys().try_for_each(|variable| refuse_single(variable, &words))?;
+        environment.keys().try_for_each(|variable| refuse_single(variable, &WORDS))?;
         let [usual, ours] = of_environment(environment)?;
-        let layers = [written::read(yaml)?, usual, ours, of_sets(sets)?].map(|table| Value::new(None, table));
+        let written = written::read(yaml)?;
+        written.iter().try_for_each(|(key, value)| check_elements(key, value.origin().unwrap_or_default()))?;
+        let layers = [written, usual, ours, of_sets(sets)?].map(|table| Value::new(None, table));
         let mut merged = config::Config::builder();
         let mut properties = BTreeMap::new();
         for layer in &layers {
@@ -43,14 +45,20 @@ impl Config {
         }
         let tree = merged.build()?.cache;
         let placed = |error: ConfigError| placed(error, &layers);
-        words.check(&tree).map_err(placed)?;
-        let config = Self::deserialize(tree.clone()).map_err(|error| explain(error, &words, &tree));
+        WORDS.check(&tree).map_err(placed)?;
+        let config = Self::deserialize(tree.clone()).map_err(|error| explain(error, &WORDS, &tree));
         let mut config = config.map_err(placed)?;
         config.kafka.properties = properties;
         config.read_secrets().and_then(|()| config.validate()).map_err(placed)?;
         Ok(config)
     }
 }
+
+/// Made once, since it never changes, and takes longer to make than a configuration to read.
+static WORDS: LazyLock<Words> = LazyLock::new(Words::new);
+
+/// How our own variables begin.
+const PREFIX: &str = "TAGBERT";
 
 /// Keys and values of one source.
 type Table = Map<String, Value>;
@@ -71,9 +79,11 @@ impl Source for Layer {
 
 /// What the environment says: by the variable that other clients of Kafka know, and by our own.
 fn of_environment(environment: HashMap<String, String>) -> Result<[Table; 2], ConfigError> {
+    let ours = |name: &&String| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    environment.keys().filter(ours).try_for_each(|name| check_elements(name, name))?;
     let usual = "KAFKA_BOOTSTRAP_SERVERS";
     let brokers = environment.get(usual).map(|brokers| ("kafka.brokers", brokers.clone()));
-    let ours = Environment::with_prefix("TAGBERT").prefix_separator("__").separator("__").source(Some(environment));
+    let ours = Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(environment));
     let ours = config::Config::builder().add_source(ours).build()?.cache;
     Ok([overrides(brokers, usual)?, ours.into_table()?])
 }
@@ -103,10 +113,26 @@ fn of_sets(sets: &[String]) -> Result<Table, ConfigError> {
 fn overrides<'k>(keys: impl IntoIterator<Item = (&'k str, String)>, origin: &str) -> Result<Table, ConfigError> {
     let mut layer = config::Config::builder();
     for (key, text) in keys {
+        check_elements(key, origin)?;
         let value = Value::new(Some(&origin.to_owned()), text);
         layer = layer.set_override(key, value).map_err(|_| ConfigError::Set)?;
     }
     Ok(layer.build()?.cache.into_table()?)
+}
+
+/// The library makes a list as long as the number in a key says: `a[99999999999]` would be all memory, and more.
+fn check_elements(key: &str, origin: &str) -> Result<(), ConfigError> {
+    let number =
+        |part: &str| part.split(']').next().unwrap_or_default().trim().trim_start_matches(['-', '0']).to_owned();
+    let is_far = |number: String| number.len() > 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = key.split('[');
+    let list = parts.next().unwrap_or_default();
+    if !parts.any(|part| is_far(number(part))) {
+        return Ok(());
+    }
+    let why = "has an element with a number of more than three digits: number them 0, 1, 2 …".into();
+    let error = ConfigError::Value { key: list.to_owned(), why };
+    Err(ConfigError::Placed { place: origin.to_owned(), error: Box::new(error) })
 }
 
 /// The value of a dotted key, however deep it is written.

@@ -31,6 +31,25 @@ fn set_beats_environment_beats_file_beats_default() {
 }
 
 #[test]
+fn no_number_in_a_key_makes_a_list_that_fills_the_memory() {
+    let refused = |found: Result<Config, String>, place: &str| {
+        let error = found.unwrap_err();
+        assert!(error.contains(place) && error.contains("`taggers` has an element with a number"), "{error}");
+    };
+    for number in ["99999999999", "-99999999999", "9223372036854775807", " 0001000 ", "-9223372036854775808"] {
+        let key = format!("taggers[{number}].name");
+        refused(parse("", &[], &[&format!("{key}=x")]), "--set");
+        refused(parse(&format!("? \"{key}\"\n: x"), &[], &[]), "line 1");
+        let variable = format!("TAGBERT__TAGGERS[{number}].NAME");
+        let error = parse("", &[(&variable, "x")], &[]).unwrap_err();
+        assert!(error.contains(&variable) && error.contains("has an element with a number"), "{error}");
+    }
+    let config = parse("", &[("HOME[99999]", "x")], &["taggers[0].name=x", "taggers[0].labels[1]=b"]);
+    assert!(config.unwrap_err().contains("taggers[0].labels[0]"), "what is left out is missed");
+    assert_eq!(parse("", &[], &["taggers[0].name=x"]).unwrap().taggers[0].name, "x");
+}
+
+#[test]
 fn the_usual_bootstrap_variable_is_honoured() {
     let usual = ("KAFKA_BOOTSTRAP_SERVERS", "usual:1");
     assert_eq!(parse("kafka: {brokers: 'file:1'}", &[usual], &[]).unwrap().kafka.brokers, "usual:1");

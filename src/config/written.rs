@@ -76,7 +76,11 @@ impl<'y> Reader<'y> {
             Event::MappingStart(anchor, _) => (self.map()?, anchor),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(known) => {
-                    self.nodes += count(known);
+                    let (nodes, depth) = extent(known);
+                    self.nodes += nodes;
+                    if self.nodes > NODES || self.depth + depth > DEPTH {
+                        return Err(fault(line, "more than a configuration can be"));
+                    }
                     (known.kind.clone(), 0)
                 }
                 None => return Err(fault(line, "an alias (`*name`) of what has not come yet")),
@@ -129,12 +133,15 @@ fn is_null(plain: &str) -> bool {
     matches!(plain, "" | "~" | "null" | "Null" | "NULL")
 }
 
-fn count(value: &Value) -> usize {
-    1 + match &value.kind {
-        ValueKind::Table(table) => table.values().map(count).sum(),
-        ValueKind::Array(elements) => elements.iter().map(count).sum(),
-        _ => 0,
-    }
+/// How many nodes a value has, and how deep they are.
+fn extent(value: &Value) -> (usize, usize) {
+    let below: &mut dyn Iterator<Item = &Value> = match &value.kind {
+        ValueKind::Table(table) => &mut table.values(),
+        ValueKind::Array(elements) => &mut elements.iter(),
+        _ => return (1, 1),
+    };
+    let (nodes, depth) = below.map(extent).fold((0, 0), |(all, most), (nodes, depth)| (all + nodes, most.max(depth)));
+    (nodes + 1, depth + 1)
 }
 
 fn fault(line: usize, what: &str) -> ConfigError {
@@ -234,5 +241,17 @@ mod tests {
         assert!(read(&("a: ".to_owned() + &"[".repeat(200) + &"]".repeat(200))).is_err());
         let laughs = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}, *a{0}]\n", n - 1)).collect::<String>();
         assert!(read(&format!("a0: &a0 x\n{laughs}")).is_err());
+    }
+
+    #[test]
+    fn aliases_make_nothing_deeper_than_a_configuration_is() {
+        // Joining the layers copies all that is below at each level: this chain of maps kept `check` busy for minutes.
+        for (open, close) in [("[", "]"), ("{b: ", "}")] {
+            let (open, close) = (open.repeat(60), close.repeat(60));
+            let chain: String = (1..40).map(|n| format!("a{n}: &a{n} {open}*a{}{close}\n", n - 1)).collect();
+            let error = read(&format!("a0: &a0 x\n{chain}")).unwrap_err().to_string();
+            assert!(error.contains("line 3: here is more than a configuration can be"), "{error}");
+        }
+        assert!(read(&format!("a: &a {}x{}\nb: [*a]", "[".repeat(50), "]".repeat(50))).is_ok());
     }
 }

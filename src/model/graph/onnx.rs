@@ -124,7 +124,7 @@ impl Graph {
     /// How many parameters there are.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {
-        self.parameters.values().sum()
+        total(self.parameters.values())
     }
 
     /// How many nodes use one of these operators, whatever its domain.
@@ -143,7 +143,7 @@ impl Graph {
     /// How its weights are kept: `fp32`, `fp16` or `int8`, as variants are called.
     #[must_use]
     pub fn precision(&self) -> &'static str {
-        let count = |kinds: &[&str]| kinds.iter().filter_map(|kind| self.parameters.get(*kind)).sum::<u64>();
+        let count = |kinds: &[&str]| total(kinds.iter().filter_map(|kind| self.parameters.get(*kind)));
         // A full graph has integers, too: few, for shapes and axes, of 64 bits.
         if count(&["int8", "uint8", "int4", "uint4"]) > count(&["float32", "float16", "bfloat16"]) || self.is_integer()
         {
@@ -240,7 +240,8 @@ impl Graph {
         let tensor = Weights::read(message)?;
         let about = || format!("tensor `{}`", tensor.name);
         let (bytes, elements) = tensor.size().with_context(about)?;
-        *self.parameters.entry(tensor.kind.name).or_default() += elements;
+        let all = self.parameters.entry(tensor.kind.name).or_default();
+        *all = all.saturating_add(elements);
         if let Some(range) = &tensor.external {
             let (file, end) = range.file_and_end(bytes).with_context(about)?;
             let external = self.external.entry(file.to_owned()).or_default();
@@ -250,6 +251,11 @@ impl Graph {
         }
         Ok(tensor.name)
     }
+}
+
+/// Tensors in other files cost nothing to name, so all of them may be more than can be counted.
+fn total<'c>(counts: impl Iterator<Item = &'c u64>) -> u64 {
+    counts.fold(0, |all, count| all.saturating_add(*count))
 }
 
 fn list<T>(all: &mut Vec<T>, one: T) -> Result<()> {
@@ -305,4 +311,43 @@ fn axis(message: &[u8]) -> Result<Axis> {
         }
     }
     Ok(axis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field that holds bytes.
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    }
+
+    /// A field that holds a number.
+    fn number(number: u8, mut value: u64) -> Vec<u8> {
+        let mut bytes = vec![number << 3];
+        while value >= 0x80 {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+
+    #[test]
+    fn more_parameters_than_can_be_counted_are_as_many_as_can_be() {
+        for (kind, elements, times) in [(3, 1 << 60, 17), (1, 1 << 58, 65), (8, 1 << 62, 5)] {
+            let location = [field(1, b"location"), field(2, b"weights")].concat();
+            let tensor = [number(1, elements), number(2, kind), field(13, &location), number(14, 1)].concat();
+            let value = field(1, b"x");
+            let ends = [[11 << 3 | 2, 3], [12 << 3 | 2, 3]].map(|head| [&head[..], &value].concat()).concat();
+            let main = [field(5, &tensor).repeat(times), ends].concat();
+            let length = u16::try_from(main.len()).unwrap();
+            let length = [length as u8 | 0x80, (length >> 7) as u8];
+            let opset = field(8, &number(2, 17));
+            let graph = Graph::read(&[number(1, 8), opset, [&[7 << 3 | 2], &length[..], &main].concat()].concat());
+            let graph = graph.unwrap();
+            assert_eq!(graph.parameter_count(), u64::MAX, "{kind}");
+            assert!(["int8", "fp32"].contains(&graph.precision()));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! Nothing of their rules is repeated here: the library itself is asked, for a page of characters when the first of them
 //! is seen. So each table is as the tokenizer's settings and the library's version of Unicode have it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokenizers::normalizer::Range;
 use tokenizers::normalizers::BertNormalizer;
@@ -67,8 +67,18 @@ pub(super) struct Characters {
 }
 
 impl Characters {
-    pub fn new(normalizer: BertNormalizer) -> Self {
-        Self { normalizer, pages: (0..=char::MAX as usize / PAGE).map(|_| OnceLock::new()).collect() }
+    /// Those of a normalizer. All tokenizers with its settings share them, those of a reload too: they ask for nothing anew.
+    pub fn of_normalizer(normalizer: BertNormalizer) -> Arc<Self> {
+        static ALL: Mutex<Vec<Arc<Characters>>> = Mutex::new(Vec::new());
+        let settings = |of: &BertNormalizer| (of.clean_text, of.handle_chinese_chars, of.strip_accents, of.lowercase);
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter().find(|known| settings(&known.normalizer) == settings(&normalizer));
+        known.cloned().unwrap_or_else(|| {
+            let pages = (0..=char::MAX as usize / PAGE).map(|_| OnceLock::new()).collect();
+            // There are two dozen settings at most.
+            all.push(Arc::new(Self { normalizer, pages }));
+            Arc::clone(&all[all.len() - 1])
+        })
     }
 
     pub fn of(&self, character: char) -> &Character {
@@ -109,5 +119,18 @@ impl Characters {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokenizers_with_the_same_settings_share_what_they_have_asked_for() {
+        let normalizer = |lowercase| BertNormalizer::new(true, true, None, lowercase);
+        let [one, same, other] = [true, true, false].map(|lowercase| Characters::of_normalizer(normalizer(lowercase)));
+        assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other));
+        assert_eq!([one.of('A').form(), same.of('A').form(), other.of('A').form()], [b"a", b"a", b"A"]);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use daachorse::{DoubleArrayAhoCorasick, DoubleArrayAhoCorasickBuilder, MatchKind};
 use tokenizers::{
@@ -17,7 +18,7 @@ use super::{Encoded, Place};
 /// A tokenizer of BERT's kind.
 #[derive(Debug)]
 pub(super) struct WordPiece {
-    characters: Characters,
+    characters: Arc<Characters>,
     /// The tokens that words begin with.
     heads: Tokens,
     /// The tokens that words go on with, without their mark.
@@ -149,7 +150,7 @@ impl WordPiece {
         let vocabulary: HashMap<String, u32> = tokenizer.get_vocab(false);
         let all = || vocabulary.iter().map(|(text, id)| (text.as_str(), token(text, *id)));
         Some(Self {
-            characters: Characters::new(*normalizer),
+            characters: Characters::of_normalizer(*normalizer),
             heads: Tokens::new(all())?,
             tails: Tokens::new(all().filter_map(|(text, token)| Some((text.strip_prefix(mark)?, token))))?,
             unknown: token(&model.unk_token, *vocabulary.get(&model.unk_token)?),
