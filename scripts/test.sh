@@ -15,7 +15,7 @@ scripts/lint.sh
 checks=$(wc -l <"$TAGBERT_SKIPPED")
 
 status=0
-cargo test --locked --release --no-fail-fast 2>&1 | tee "$tmp/log" || status=$?
+cargo test --locked --release --workspace --no-fail-fast 2>&1 | tee "$tmp/log" || status=$?
 
 echo
 cat "$TAGBERT_SKIPPED"

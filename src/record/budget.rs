@@ -1,7 +1,8 @@
 //! Bytes in flight: one budget from fetch to acknowledgement, so that memory is flat whatever the lag (G-6, G-39).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a record costs beside its bytes: its headers' names, its coordinates, the envelope itself.
 const OVERHEAD: usize = 4096;
@@ -91,7 +92,7 @@ impl Drop for Permit {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

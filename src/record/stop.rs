@@ -1,7 +1,9 @@
 //! How everything is told to stop, and why.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+use super::sync::Mutex;
+use super::sync::atomic::{AtomicBool, Ordering};
 
 /// Set once, by a signal or by the first error that can't be survived.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use hashlink::LinkedHashMap;
 use sha2::{Digest, Sha256};
@@ -19,6 +19,7 @@ use super::feed::Feed;
 use crate::record::answer::{Answer, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::{Envelope, Lease};
+use crate::record::sync::{Mutex, MutexGuard};
 use crate::record::tag::{Entity, Label, Tag};
 use crate::telemetry::metrics::Metrics;
 
@@ -175,5 +176,5 @@ fn bytes_of(answer: &Answer) -> usize {
     OVERHEAD + size_of::<Answer>() + own + tags.iter().map(|(_, held)| tag(held)).sum::<usize>()
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

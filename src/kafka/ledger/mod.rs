@@ -2,11 +2,12 @@
 //! G-33).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::record::envelope::{Lease, Origin};
 use crate::record::partition::TopicPartition;
+use crate::record::sync::{Condvar, Mutex, MutexGuard};
 
 /// A partition and the offset to commit for it: the one behind all that is safe.
 pub type Watermark = (Arc<str>, i32, i64);
@@ -157,11 +158,12 @@ impl Ledger {
         due.filter_map(|((topic, partition), open)| Some((Arc::clone(topic), *partition, open.watermark?))).collect()
     }
 
-    /// These were committed.
+    /// These were committed. Those of an assignment that has ended meanwhile count for nothing (G-37).
     pub fn committed(&self, watermarks: &[Watermark]) {
         let mut state = self.state();
         for (topic, partition, offset) in watermarks {
-            if let Some(open) = state.partitions.get_mut(&(Arc::clone(topic), *partition)) {
+            let open = state.partitions.get_mut(&(Arc::clone(topic), *partition));
+            if let Some(open) = open.filter(|open| open.can_have_committed(*offset)) {
                 open.committed = Some(*offset);
             }
         }
@@ -177,15 +179,12 @@ impl Ledger {
                 open.lease.end();
             }
         }
-        let busy = |state: &State| {
+        let busy = |state: &mut State| {
             partitions.iter().any(|key| state.partitions.get(key).is_some_and(|open| open.unacknowledged > 0))
         };
-        while busy(&state) {
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
-                break;
-            };
-            state = self.acknowledged.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.acknowledged.wait_timeout_while(state, left, busy);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         let closed = partitions.iter().filter_map(|key| Some((key, state.partitions.remove(key)?)));
         closed
             .inspect(|(_, open)| open.lease.lose())
@@ -230,6 +229,11 @@ impl Ledger {
 }
 
 impl Partition {
+    /// Whether it may be this assignment that has committed the offset: it neither began behind it nor is short of it.
+    fn can_have_committed(&self, offset: i64) -> bool {
+        self.start <= Some(offset) && Some(offset) <= self.watermark
+    }
+
     fn advance(&mut self) {
         while let Some(entry) = self.entries.pop_front_if(|entry| entry.acknowledged) {
             self.first += 1;
@@ -242,144 +246,5 @@ impl Partition {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn open() -> Ledger {
-        let ledger = Ledger::default();
-        ledger.open("documents", 0);
-        ledger
-    }
-
-    fn enter(ledger: &Ledger, offset: i64) -> Origin {
-        ledger.enter("documents", 0, offset).expect("the partition is open")
-    }
-
-    fn send_and_acknowledge(ledger: &Ledger, origin: &Origin) {
-        assert!(ledger.send(origin));
-        ledger.acknowledge(origin);
-    }
-
-    fn to_commit(ledger: &Ledger) -> Option<i64> {
-        ledger.to_commit().first().map(|watermark| watermark.2)
-    }
-
-    #[test]
-    fn what_a_transaction_did_not_commit_is_still_to_be_committed() {
-        let ledger = open();
-        let origin = enter(&ledger, 9);
-        // The marker of a transaction stands behind it.
-        ledger.reach(&("documents".into(), 0), 11);
-        assert!(ledger.send(&origin));
-        ledger.settle([&origin]);
-        assert_eq!(to_commit(&ledger), Some(11));
-    }
-
-    #[test]
-    fn offset_waits_for_every_ack() {
-        let ledger = open();
-        let origins: Vec<_> = [10, 11, 15].map(|offset| enter(&ledger, offset)).into();
-        send_and_acknowledge(&ledger, &origins[1]);
-        assert_eq!(to_commit(&ledger), None);
-        send_and_acknowledge(&ledger, &origins[0]);
-        assert_eq!(to_commit(&ledger), Some(12));
-        send_and_acknowledge(&ledger, &origins[2]);
-        assert_eq!(to_commit(&ledger), Some(16));
-        ledger.committed(&ledger.to_commit());
-        assert_eq!(to_commit(&ledger), None);
-    }
-
-    #[test]
-    fn the_end_is_committed_past_transaction_markers() {
-        let ledger = open();
-        let origin = enter(&ledger, 4);
-        ledger.reach(&("documents".into(), 0), 6);
-        assert_eq!(to_commit(&ledger), None, "a record is in flight");
-        send_and_acknowledge(&ledger, &origin);
-        assert_eq!(to_commit(&ledger), Some(6));
-    }
-
-    #[test]
-    fn a_partition_given_up_sends_nothing_more_and_commits_what_was_acknowledged() {
-        let ledger = open();
-        let (first, second) = (enter(&ledger, 0), enter(&ledger, 1));
-        send_and_acknowledge(&ledger, &first);
-        let closed = ledger.close(&[("documents".into(), 0)], Instant::now());
-        assert_eq!(closed, [("documents".into(), 0, 1)]);
-        assert!(!ledger.send(&second));
-        assert!(ledger.enter("documents", 0, 2).is_none());
-        assert!(second.lease.is_gone());
-    }
-
-    #[test]
-    fn a_partition_that_is_waited_for_may_still_deliver_what_is_finished() {
-        let ledger = Arc::new(open());
-        let origin = enter(&ledger, 0);
-        assert!(ledger.send(&origin) && !ledger.is_awaited());
-        let source = {
-            let ledger = Arc::clone(&ledger);
-            std::thread::spawn(move || {
-                ledger.close(&[("documents".into(), 0)], Instant::now() + Duration::from_secs(10))
-            })
-        };
-        while !ledger.is_awaited() {
-            std::thread::yield_now();
-        }
-        assert!(origin.lease.is_over() && !origin.lease.is_gone());
-        ledger.settle([&origin]);
-        assert_eq!(source.join().expect("closes"), [], "the transaction has committed it");
-        assert!(origin.lease.is_gone());
-    }
-
-    #[test]
-    fn a_late_acknowledgement_of_an_earlier_assignment_counts_for_nothing() {
-        let ledger = open();
-        let stale = enter(&ledger, 0);
-        assert!(ledger.send(&stale));
-        ledger.close(&[("documents".into(), 0)], Instant::now());
-        ledger.open("documents", 0);
-        let again = enter(&ledger, 0);
-        ledger.acknowledge(&stale);
-        assert_eq!(to_commit(&ledger), None);
-        send_and_acknowledge(&ledger, &again);
-        assert_eq!(to_commit(&ledger), Some(1));
-    }
-
-    #[test]
-    fn giving_up_waits_for_what_was_sent() {
-        let ledger = Arc::new(open());
-        let origin = enter(&ledger, 0);
-        assert!(ledger.send(&origin));
-        let late = {
-            let ledger = Arc::clone(&ledger);
-            std::thread::spawn(move || ledger.acknowledge(&origin))
-        };
-        let closed = ledger.close(&[("documents".into(), 0)], Instant::now() + Duration::from_secs(10));
-        late.join().expect("acknowledges");
-        assert_eq!(closed, [("documents".into(), 0, 1)]);
-    }
-
-    proptest! {
-        #[test]
-        fn the_watermark_is_the_first_unacknowledged_offset(order in Just((0..40usize).collect::<Vec<_>>()).prop_shuffle()) {
-            let ledger = open();
-            let origins: Vec<_> = (0..40).map(|n| enter(&ledger, 3 * n)).collect();
-            let mut acknowledged = [false; 40];
-            for n in order {
-                send_and_acknowledge(&ledger, &origins[n]);
-                acknowledged[n] = true;
-                let expected = match acknowledged.iter().position(|done| !done) {
-                    Some(0) => None,
-                    Some(first) => Some(origins[first - 1].offset + 1),
-                    None => Some(3 * 39 + 1),
-                };
-                prop_assert_eq!(to_commit(&ledger), expected);
-            }
-        }
-    }
-}
+#[cfg(all(test, not(loom)))]
+mod tests;

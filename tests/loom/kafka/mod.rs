@@ -1,0 +1,4 @@
+//! The worker's own file.
+
+#[path = "../../../src/kafka/ledger/mod.rs"]
+pub mod ledger;

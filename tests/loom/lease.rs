@@ -1,0 +1,21 @@
+//! A lease, which the source ends and takes away while all stages look at it.
+
+use loom::thread;
+
+use crate::in_every_order;
+use crate::record::origin::Lease;
+
+#[test]
+fn what_is_gone_stays_gone() {
+    in_every_order(|| {
+        let lease = Lease::default();
+        let (ended, lost) = (lease.clone(), lease.clone());
+        let end = thread::spawn(move || ended.end());
+        let lose = thread::spawn(move || lost.lose());
+        let gone = lease.is_gone();
+        assert!(!gone || lease.is_over() && lease.is_gone(), "it has come back");
+        end.join().unwrap();
+        lose.join().unwrap();
+        assert!(lease.is_gone());
+    });
+}
