@@ -302,7 +302,7 @@ pub fn tokenizer_json(input: &[u8]) {
         };
         same(text, &encoded);
         // What is longer than a part: that takes a while, so not each time.
-        if text.len() > 3 && input.len() % 128 == 0 {
+        if text.len() > 3 && input.len().is_multiple_of(128) {
             let long = format!("x{}", text.repeat(40_000 / text.len()));
             if let Ok(encoded) = tokenizer.encode(&long) {
                 placed(&long, &encoded, tokenizer.last_id());

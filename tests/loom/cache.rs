@@ -88,8 +88,11 @@ fn fail(claim: Claim) -> Vec<Envelope<Document>> {
     Vec::new()
 }
 
+/// What becomes of a claim: the documents that come out.
+type Way = fn(Claim) -> Vec<Envelope<Document>>;
+
 /// Three documents with one text, on three threads, each with its way to tag.
-fn meet(size: usize, ways: [fn(Claim) -> Vec<Envelope<Document>>; 3]) -> Out {
+fn meet(size: usize, ways: [Way; 3]) -> Out {
     let desk = Desk::new(size);
     let [first, second, third] = ways;
     let others = [(1, second), (2, third)].map(|(number, way)| {

@@ -9,13 +9,13 @@ use crate::record::origin::Lease;
 fn what_is_gone_stays_gone() {
     in_every_order(|| {
         let lease = Lease::default();
-        let (ended, lost) = (lease.clone(), lease.clone());
-        let end = thread::spawn(move || ended.end());
-        let lose = thread::spawn(move || lost.lose());
+        let (back, away) = (lease.clone(), lease.clone());
+        let ending = thread::spawn(move || back.end());
+        let losing = thread::spawn(move || away.lose());
         let gone = lease.is_gone();
         assert!(!gone || lease.is_over() && lease.is_gone(), "it has come back");
-        end.join().unwrap();
-        lose.join().unwrap();
+        ending.join().unwrap();
+        losing.join().unwrap();
         assert!(lease.is_gone());
     });
 }

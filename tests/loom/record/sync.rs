@@ -1,5 +1,7 @@
 //! Stands in for the one of `src/`: loom's types, and time that passes as it likes.
 
+#![expect(clippy::unnecessary_wraps, reason = "as the standard library has it")]
+
 use std::ops::{Deref, DerefMut};
 use std::sync::{LockResult, PoisonError};
 use std::time::Duration;
