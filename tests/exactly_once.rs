@@ -117,6 +117,47 @@ fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over
 }
 
 #[test]
+fn a_static_member_that_was_replaced_while_it_slept_ends_and_says_so() {
+    let line = Line::create("replaced", 2);
+    line.produce((0..3000).map(|n| document(&format!("document {n}"))));
+    let worker = quick(&line).property("group.instance.id", "pod-0").property("session.timeout.ms", "40000");
+    let mut sleeper = worker.start();
+    sleeper.wait_until("something is done", |_| !line.tagged().is_empty());
+    sleeper.signal("STOP");
+    let mut successor = worker.start();
+    successor.wait_for_log("assigned: replaced/");
+    sleeper.signal("CONT");
+    assert_eq!(sleeper.wait().code(), Some(1));
+    assert!(sleeper.log().contains("group.instance.id"), "{}", sleeper.log());
+    successor.terminate();
+    successor.wait_for_success();
+    worker.run_to_the_end();
+    assert_each_once_in_order(&line, 3000);
+}
+
+#[test]
+fn a_static_member_whose_transaction_the_brokers_gave_up_goes_on() {
+    let line = Line::create("overslept", 2);
+    line.produce((0..100).map(|n| document(&format!("document {n}"))));
+    let worker = line.worker().exactly_once().property("group.instance.id", "pod-0");
+    let worker = worker.property("session.timeout.ms", "40000").property("transaction.timeout.ms", "4000");
+    let mut worker = worker.set("transaction.interval", "2s").start();
+    worker.wait_for_log_closely("assigned: overslept/");
+    worker.wait_until_closely(|worker| worker.metric("tagbert_batch_rows_count") > Some(0.0));
+    // Its transaction is open for two seconds from about now on.
+    std::thread::sleep(Duration::from_millis(500));
+    worker.signal("STOP");
+    // The brokers look each ten seconds for what has been open for too long.
+    std::thread::sleep(Duration::from_secs(16));
+    worker.signal("CONT");
+    worker.wait_until("all is done", |_| line.tagged().len() == 100);
+    assert!(worker.log().contains("the producer can't go on, and is replaced"), "{}", worker.log());
+    worker.terminate();
+    worker.wait_for_success();
+    assert_each_once_in_order(&line, 100);
+}
+
+#[test]
 fn partitions_move_under_each_group_protocol_and_nothing_is_seen_twice() {
     for (name, property, value) in
         [("eager", "partition.assignment.strategy", "range,roundrobin"), ("kip-848", "group.protocol", "consumer")]

@@ -261,13 +261,6 @@ pub fn committed<'a, C: ConsumerContext>(
     Ok(elements.map(|one| ((Arc::from(one.topic()), one.partition()), one.error().map(|()| offset(&one)))).collect())
 }
 
-/// Whether another producer of the same transactional id has taken over.
-#[must_use]
-pub fn is_fenced(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-    matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
-}
-
 /// What the brokers do not let this worker do, if the error is of that kind: it would ask in vain for ever.
 #[must_use]
 pub fn denied(error: &KafkaError) -> Option<&'static str> {

@@ -185,7 +185,7 @@ impl Sender {
 
     fn explain(&self, error: &KafkaError) -> anyhow::Error {
         let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        if fatal.or(error.rdkafka_error_code()).is_some_and(clients::is_fenced) {
+        if fatal.or(error.rdkafka_error_code()).is_some_and(is_fenced) {
             return anyhow!(
                 "another replay of {} has begun, and goes on where this one stopped; nothing is sent twice",
                 self.dead_letters
@@ -193,6 +193,12 @@ impl Sender {
         }
         anyhow!("{}; what is not sent yet is sent by the next replay", clients::plain(error))
     }
+}
+
+/// Whether another producer of the same transactional id has taken over.
+fn is_fenced(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch)
 }
 
 /// The first delivery that failed since it was last looked at: its topic, and why.

@@ -17,11 +17,7 @@ pub(super) enum Answer {
     /// The transaction can only be aborted.
     MustAbort(String),
     /// This producer can't go on.
-    Over {
-        why: String,
-        /// Another producer of the same transactional id has taken over, or the brokers have closed the transaction.
-        fenced: bool,
-    },
+    Over(String),
 }
 
 /// A producer, and the group whose offsets go with what it writes. The transactions are used under exactly-once only.

@@ -98,11 +98,11 @@ impl Client {
     fn answer(&self, result: KafkaResult<()>) -> Answer {
         let Err(error) = result else { return Answer::Done };
         if is_hanging(&error) {
-            return Answer::Over { why: "a call of the client library does not return".into(), fenced: false };
+            return Answer::Over("a call of the client library does not return".into());
         }
         let why = clients::plain(&error);
         if !is_retriable(&error) {
-            return Answer::Over { why, fenced: error.rdkafka_error_code().is_some_and(clients::is_fenced) };
+            return Answer::Over(why);
         }
         tracing::warn!("transaction: {why}; asking again");
         if !self.stop.is_abandoned() {

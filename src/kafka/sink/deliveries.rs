@@ -37,8 +37,6 @@ pub(super) struct Deliveries<B: Brokers> {
     brokers: B,
     /// Under exactly-once.
     transactions: Option<Transactions>,
-    /// The transactional id is this worker's by configuration, so whoever else has it is meant to replace it.
-    is_static: bool,
     /// What was handed over and is not safe yet, in order.
     pending: VecDeque<Parcel>,
     /// So many of them, from the front, were sent.
@@ -68,7 +66,6 @@ impl<B: Brokers> Deliveries<B> {
         Self {
             brokers,
             transactions,
-            is_static: config.kafka.properties.contains_key("group.instance.id"),
             pending: VecDeque::new(),
             sent: 0,
             last_commit: Instant::now(),
@@ -93,7 +90,7 @@ impl<B: Brokers> Deliveries<B> {
     /// Lets go of what is safe.
     fn conclude(&mut self) -> Result<(), Trouble> {
         if let Some(why) = self.brokers.broken() {
-            return Err(Trouble::Broken { why: why.to_owned(), fenced: false });
+            return Err(Trouble::Broken(why.to_owned()));
         }
         let Some(transactions) = &mut self.transactions else { return self.collect_acknowledged() };
         if self.brokers.has_failed() {
@@ -192,10 +189,10 @@ impl<B: Brokers> Deliveries<B> {
                 return self.renew(sent);
             }
             Trouble::Aborted(why) => why,
-            Trouble::Broken { why, fenced } if fenced && self.is_static => {
-                bail!("another worker with this group.instance.id has taken over: {why}");
-            }
-            Trouble::Broken { why, .. } => {
+            // The brokers may have closed a transaction that was open for too long, or a static member's successor is
+            // there: which of them it is, the group tells (it ends the consumer of a member that was replaced, and takes
+            // no offsets of it).
+            Trouble::Broken(why) => {
                 let (wait, _) = self.pace.back_off(sent, Instant::now());
                 self.books.metrics.retries.add(1);
                 tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());

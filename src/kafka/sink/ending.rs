@@ -35,10 +35,7 @@ pub(super) enum Next<O> {
     /// It is aborted, and the producer goes on.
     Aborted(String),
     /// The producer can't go on, and what became of the transaction is not known.
-    Unknown {
-        why: String,
-        fenced: bool,
-    },
+    Unknown(String),
 }
 
 impl<O> Step<O> {
@@ -56,11 +53,8 @@ impl<O> Step<O> {
             (Self::AddOffsets(_) | Self::Commit { again: false }, Answer::MustAbort(why)) if !lost => {
                 Next::Ask(Self::Abort(why))
             }
-            (Self::Abort(why), Answer::Done) | (_, Answer::NotYet(why) | Answer::MustAbort(why)) => {
-                Next::Unknown { why, fenced: false }
-            }
-            // With one lost, it may be the brokers that gave the transaction up meanwhile.
-            (_, Answer::Over { why, fenced }) => Next::Unknown { why, fenced: fenced && !lost },
+            (Self::Abort(why), Answer::Done)
+            | (_, Answer::NotYet(why) | Answer::MustAbort(why) | Answer::Over(why)) => Next::Unknown(why),
         }
     }
 }

@@ -20,12 +20,7 @@ pub(super) enum Trouble {
     /// It was aborted: what was in it has to be sent again.
     Aborted(String),
     /// The producer can't go on, and whether the transaction was committed is not known.
-    Broken {
-        /// The reason.
-        why: String,
-        /// Another producer of the same transactional id has taken over, or the brokers have closed the transaction.
-        fenced: bool,
-    },
+    Broken(String),
     /// It was committed, but a request of the producer may still arrive (KIP-890): there must be no other.
     Stray,
     /// It was not tried: there are too many dead letters.
@@ -68,8 +63,7 @@ impl Transactions {
         if self.open.is_none() {
             match brokers.begin() {
                 Answer::Done => {}
-                Answer::NotYet(why) | Answer::MustAbort(why) => return Err(Trouble::Broken { why, fenced: false }),
-                Answer::Over { why, fenced } => return Err(Trouble::Broken { why, fenced }),
+                Answer::NotYet(why) | Answer::MustAbort(why) | Answer::Over(why) => return Err(Trouble::Broken(why)),
             }
         }
         Ok(self.open.get_or_insert_with(|| Open { due: Instant::now() + self.settings.interval, bytes: 0 }))
@@ -143,7 +137,7 @@ impl Transactions {
                 Next::Ask(next) => step = next,
                 Next::Committed { stray } => return Ok(stray),
                 Next::Aborted(why) => return Err(Trouble::Aborted(why)),
-                Next::Unknown { why, fenced } => return Err(Trouble::Broken { why, fenced }),
+                Next::Unknown(why) => return Err(Trouble::Broken(why)),
             }
         }
     }

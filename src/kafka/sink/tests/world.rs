@@ -161,7 +161,7 @@ impl State {
     }
 
     fn answer(&mut self, request: &Request, may_be_late: bool) -> Answer {
-        let (why, over) = ("as the script says", |fenced| Answer::Over { why: "over".into(), fenced });
+        let (why, over) = ("as the script says", || Answer::Over("over".into()));
         match self.fault(16) {
             1 if may_be_late => {
                 self.hold_up(request);
@@ -185,16 +185,16 @@ impl State {
             6 if !matches!(request, Request::Abort) => Answer::MustAbort(why.into()),
             7 => {
                 self.hold_up(request);
-                over(false)
+                over()
             }
             8 => {
                 self.apply(request.clone());
-                over(false)
+                over()
             }
             9 => {
                 // The transaction was open for too long.
                 self.apply(Request::Abort);
-                over(true)
+                over()
             }
             _ => {
                 self.apply(request.clone());
@@ -393,7 +393,7 @@ impl Brokers for World {
             state.violation = Some("a transaction is begun in another".into());
         }
         if state.fault(20) == 1 {
-            return Answer::Over { why: "no transaction".into(), fenced: false };
+            return Answer::Over("no transaction".into());
         }
         state.begun = true;
         Answer::Done
