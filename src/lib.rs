@@ -7,6 +7,7 @@
 //! | [`commands`] | the command line, one file a command; measuring for `bench` and `plan` |
 //! | [`worker`] | a configuration made into a running line, its HTTP port, and its clean stop |
 //! | [`kafka`] | clients, source, sink, and the ledger of offsets |
+//! | [`lake`] | files and objects: formats, and who works on which |
 //! | [`pipeline`] | the stages joined |
 //! | [`tagger`] | documents → answers |
 //! | [`codec`] | bytes → documents, answers → bytes |
@@ -37,6 +38,7 @@ pub mod codec;
 pub mod commands;
 pub mod config;
 pub mod kafka;
+pub mod lake;
 pub mod model;
 pub mod pipeline;
 pub mod record;

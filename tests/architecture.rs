@@ -15,7 +15,7 @@ use syn::{Item, ItemExternCrate, ItemMod, ItemUse, Macro, UseTree, Visibility};
 const FLOORS: [&[&str]; 8] = [
     &["commands"],
     &["worker"],
-    &["kafka"],
+    &["kafka", "lake"],
     &["pipeline"],
     &["tagger", "codec"],
     &["model"],

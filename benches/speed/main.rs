@@ -7,6 +7,7 @@ mod bound;
 mod cache;
 mod growth;
 mod host;
+mod lake;
 mod latency;
 mod peers;
 mod plan;
@@ -27,13 +28,14 @@ fn main() {
     let scale = Scale::of_environment();
     let only = std::env::var("ONLY").ok();
     let mut report = Report::default();
-    let parts: [(&str, Part); 7] = [
+    let parts: [(&str, Part); 8] = [
         ("bound", bound::measure),
         ("peers", peers::measure),
         ("host", host::measure),
         ("latency", latency::measure),
         ("cache", cache::measure),
         ("growth", growth::measure),
+        ("lake", lake::measure),
         ("plan", plan::measure),
     ];
     for (name, measure) in parts {

@@ -1,6 +1,7 @@
 //! How much came of what: counted by who writes results, and counted again from the topics by who checks it.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,12 @@ impl TryFrom<String> for Checksum {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         u128::from_str_radix(&text, 16).map(Self).map_err(|_| "not 32 hexadecimal digits")
+    }
+}
+
+impl AddAssign for Checksum {
+    fn add_assign(&mut self, other: Self) {
+        self.0 = self.0.wrapping_add(other.0);
     }
 }
 

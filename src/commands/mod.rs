@@ -5,12 +5,14 @@ mod check;
 pub mod cli;
 mod dead_letters;
 mod demo;
+mod enrich;
 pub mod gauge;
 mod job;
 mod manifest;
 mod model;
 mod output;
 mod plan;
+mod progress;
 mod run;
 mod sample;
 mod schema;
@@ -31,6 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Demo(args)) => demo::run(&args),
         Some(Command::Tag(args)) => tag::run(&args),
+        Some(Command::Enrich(args)) => enrich::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Check(args)) => check::run(&args),

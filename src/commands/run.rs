@@ -7,6 +7,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::cli::Run;
+use super::progress::Following;
 use super::{job, output};
 use crate::config::ConfigError;
 use crate::kafka::tally::Tally;
@@ -14,7 +15,7 @@ use crate::worker::lifecycle::Worker;
 use crate::worker::manifest::Manifest;
 
 /// The exit code of a bounded run that is done, but with too many dead letters.
-const TOO_MANY_DEAD: u8 = 3;
+pub(super) const TOO_MANY_DEAD: u8 = 3;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let mut config = super::config(&args.config)?;
@@ -27,7 +28,13 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let tally = args.manifest.is_some().then(Arc::<Tally>::default);
     let worker = Worker::start(&config, bounds, tally.clone())?;
     let manifest = bounds.map(|_| Manifest::begin(&config, worker.models(), worker.job()));
+    let following = bounds.map(|_| {
+        let (all, metrics) = (worker.job().iter().map(|part| part.to.abs_diff(part.from)).sum(), worker.metrics());
+        Following::start(all, move || metrics.done())
+    });
+    let following = following.transpose()?;
     let done = worker.run();
+    drop(following);
     if let (Some(path), Some(tally), Some(mut manifest)) = (&args.manifest, tally, manifest) {
         manifest.finished = Timestamp::now();
         manifest.failure = done.as_ref().err().map(|error| format!("{error:#}"));

@@ -96,12 +96,7 @@ fn configured(args: &Tag) -> Result<Config> {
     let mut config = if let Some(file) = &args.config {
         super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?
     } else {
-        // What only the worker needs is not even looked at.
-        let is_of_kafka = |name: &str| {
-            name == "KAFKA_BOOTSTRAP_SERVERS" || name.to_uppercase().replace("__", "_").starts_with("TAGBERT_KAFKA_")
-        };
-        let environment = config::environment().into_iter().filter(|(name, _)| !is_of_kafka(name)).collect();
-        Config::parse(USUAL, environment, &args.set)?
+        without_kafka(&args.set)?
     };
     if let Some(model) = &args.model {
         (config.model.path, config.model.variant) = (model.clone(), None);
@@ -115,6 +110,15 @@ fn configured(args: &Tag) -> Result<Config> {
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
     }
     Ok(config)
+}
+
+/// The configuration of the environment and the command line. What only the worker needs is not even looked at.
+pub(super) fn without_kafka(sets: &[String]) -> Result<Config> {
+    let is_of_kafka = |name: &str| {
+        name == "KAFKA_BOOTSTRAP_SERVERS" || name.to_uppercase().replace("__", "_").starts_with("TAGBERT_KAFKA_")
+    };
+    let environment = config::environment().into_iter().filter(|(name, _)| !is_of_kafka(name)).collect();
+    Ok(Config::parse(USUAL, environment, sets)?)
 }
 
 /// In UTF-16, every other byte of a Latin text is zero, which is UTF-8, too: its lines would be tagged, and be wrong.

@@ -1,7 +1,7 @@
 //! The byte order mark that some programs put before UTF-8. JSON may have none (RFC 8259, 8.1), but whoever reads it may pass
 //! over it; so may YAML, and a secret has none.
 
-const MARK: &str = "\u{feff}";
+pub(crate) const MARK: &str = "\u{feff}";
 
 /// The same without a mark before it.
 #[must_use]

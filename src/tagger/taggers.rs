@@ -13,6 +13,7 @@ use super::cache::Claim;
 use super::tags::Reading;
 use super::windows::Windows;
 use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, WindowSettings};
+use crate::model::files::manifest::Task;
 use crate::model::loaded::Model;
 use crate::model::session::Logits;
 use crate::model::tokenize::{Encoded, Place, Tokenizer};
@@ -211,6 +212,11 @@ impl Taggers {
     #[must_use]
     pub fn names(&self) -> Vec<&Arc<str>> {
         self.tags.iter().map(|tag| &tag.reading.name).collect()
+    }
+
+    /// The tags by name, and what kind of task gives each, in the order of the configuration.
+    pub fn tags_and_tasks(&self) -> impl Iterator<Item = (&Arc<str>, &Task)> {
+        self.tags.iter().map(|tag| (&tag.reading.name, &self.lanes[tag.lane].model.manifest.heads[tag.head].task))
     }
 
     /// The models, in the order of the configuration.

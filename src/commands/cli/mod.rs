@@ -11,6 +11,7 @@ pub use self::bench::{Bench, Plan, SampleArgs};
 pub use self::dead_letters::{DeadLetters, List, Replay, Show, Which};
 use crate::config::location::Location;
 use crate::kafka::source::bounds::Edge;
+use crate::lake::job::Compression;
 
 /// Tags documents on Kafka with a DistilBERT: topic, spam and entities.
 ///
@@ -52,6 +53,16 @@ pub enum Command {
     /// out as JSON lines, in the order of the input. A line that can't be tagged is reported on standard error with its
     /// number and passed over; the exit code is then 1.
     Tag(Tag),
+    /// Tag the rows of files: Parquet, Arrow, JSON lines, CSV, on this machine or in a bucket
+    ///
+    /// All columns stay as they are, and the tags are one more. A file is written whole or not at all, as it was compressed
+    /// and cut into row groups. The same command again goes on where it was stopped, however that was; several at a time share the
+    /// work. What is done stands in `OUTPUT/_tagbert/`, as do rows that can't be tagged, with the reason.
+    ///
+    /// Credentials come from the usual variables (`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_…`).
+    /// Exit codes: 0 done, 3 more rejected rows than --max-dead, 1 anything else; files that can't be read are passed
+    /// over, and named.
+    Enrich(Enrich),
     /// Check a configuration: parse it, load the model, connect, look for the topics
     ///
     /// Prints the configuration as it is after all layers, with secrets masked.
@@ -187,6 +198,47 @@ pub struct Tag {
     /// What a line of the input is
     #[arg(long, value_enum, default_value_t = Format::Json)]
     pub format: Format,
+}
+
+/// `tagbert enrich`.
+#[derive(Debug, Args)]
+pub struct Enrich {
+    /// The configuration, in YAML, of which the models, texts, batches and limits count
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a key, such as `limits.document=8MiB`; it beats the environment, which beats the file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The model, instead of the configuration's (`models/tagbert-small` by default)
+    #[arg(long, value_name = "PATH")]
+    pub model: Option<Location>,
+    /// Which of its ONNX files: fp32, fp16, int8, or a file's name
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Files to read: a path, a directory, a pattern ('data/dt=*/*.parquet'), or a URL (s3://, gs://, az://, https://)
+    #[arg(long, value_name = "PATH|GLOB|URL", required = true)]
+    pub input: Vec<String>,
+    /// The directory to write to, with the same partitions; of one file, the file
+    #[arg(long, value_name = "PATH|URL")]
+    pub output: String,
+    /// The column with the text (`text` by default), or a pointer into a nested one (/message/body); of several, all count
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Vec<String>,
+    /// What the column with the tags is called
+    #[arg(long, value_name = "NAME", default_value = "tags")]
+    pub tags: String,
+    /// Write each tag as columns of its own: `tags_spam`, `tags_spam_score`, …
+    #[arg(long)]
+    pub flat: bool,
+    /// Compress Parquet or Arrow in another way than the input is
+    #[arg(long, value_enum)]
+    pub compression: Option<Compression>,
+    /// Cut Parquet into row groups of so many rows, not into those of the input
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub row_group_rows: Option<u32>,
+    /// More rejected rows than so many make the exit code 3
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub max_dead: u64,
 }
 
 /// `tagbert model`.

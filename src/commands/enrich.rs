@@ -1,0 +1,118 @@
+//! `tagbert enrich`: the pipeline between files.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::cli::{ConfigArgs, Enrich};
+use super::output;
+use super::progress::{Bar, Unit};
+use super::run::TOO_MANY_DEAD;
+use crate::config::Config;
+use crate::lake::job::{self, Counts, Order, Style};
+use crate::record::stop::Stop;
+
+pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
+    let config = configured(args)?;
+    let order = Order {
+        inputs: args.input.clone(),
+        output: args.output.clone(),
+        style: Style {
+            tags: args.tags.clone(),
+            flat: args.flat,
+            compression: args.compression,
+            row_group_rows: args.row_group_rows.map(|rows| rows as usize),
+        },
+    };
+    let stop = Arc::<Stop>::default();
+    stop_on_signals(&stop)?;
+    let bar = Bar::new(Unit::Bytes);
+    let summary = job::run(&config, &order, &stop, |progress| bar.show(progress.read, progress.bytes, progress.rows))?;
+    bar.finish();
+    for (path, error) in &summary.failed {
+        output::say(format_args!("tagbert: {path}: {error:#}"));
+    }
+    let Counts { rows, tagged, without_text, rejected, .. } = job::total(&summary);
+    let (files, before) = (summary.done.len(), summary.by_others);
+    output::print(format_args!(
+        "{files} files done ({before} of them before, or by others): {rows} rows, {tagged} tagged, {without_text} without text, \
+         {rejected} rejected"
+    ))?;
+    if stop.is_requested() {
+        output::say("tagbert: stopped; the same command goes on");
+        return Ok(ExitCode::FAILURE);
+    }
+    if !summary.failed.is_empty() {
+        output::say(format_args!("tagbert: {} files failed; the same command tries them again", summary.failed.len()));
+        return Ok(ExitCode::FAILURE);
+    }
+    if rejected > args.max_dead {
+        let most = args.max_dead;
+        output::say(format_args!(
+            "tagbert: {rejected} rows were rejected, and --max-dead is {most}: see _tagbert/rejected"
+        ));
+        return Ok(ExitCode::from(TOO_MANY_DEAD));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of the file, the environment and the command line.
+fn configured(args: &Enrich) -> Result<Config> {
+    let mut config = match &args.config {
+        Some(file) => super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?,
+        None => super::tag::without_kafka(&args.set)?,
+    };
+    if let Some(model) = &args.model {
+        (config.model.path, config.model.variant) = (model.clone(), None);
+    }
+    if args.variant.is_some() {
+        config.model.variant.clone_from(&args.variant);
+    }
+    if !args.text.is_empty() {
+        config.input.text = args.text.iter().map(|column| pointer(column)).collect();
+        config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
+    }
+    Ok(config)
+}
+
+/// A column by its name, or a pointer as it is.
+fn pointer(column: &str) -> String {
+    if column.starts_with('/') {
+        column.to_owned()
+    } else {
+        format!("/{}", column.replace('~', "~0").replace('/', "~1"))
+    }
+}
+
+/// Nothing that is not whole counts, so a stop need not wait.
+fn stop_on_signals(stop: &Arc<Stop>) -> Result<()> {
+    let stop = Arc::clone(stop);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
+    let wait = async move {
+        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        if let [Ok(mut terminate), Ok(mut interrupt)] = signals {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            stop.request();
+            stop.abandon();
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(1);
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).context("signals")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_a_name_or_a_pointer() {
+        for (column, expected) in [("body", "/body"), ("/message/body", "/message/body"), ("a/b~c", "/a~1b~0c")] {
+            assert_eq!(pointer(column), expected);
+        }
+    }
+}

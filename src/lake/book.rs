@@ -1,0 +1,198 @@
+//! What is done, beside the results: a job's own note, and one for each file.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use object_store::{Error, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode};
+use serde::{Deserialize, Serialize};
+
+use super::output;
+use super::place::Place;
+use crate::codec::account::{Account, Checksum};
+use crate::record::answer::Identity;
+
+/// The directory with the notes; with such a name, no reader takes it for data.
+pub const DIRECTORY: &str = "_tagbert";
+
+/// What makes the results what they are. Another job needs another output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The version of this form: 1.
+    pub enrich: u32,
+    /// The models.
+    pub models: Vec<Identity>,
+    /// The hash (SHA-256) of the settings that the tags depend on, and of how they are written.
+    pub settings: String,
+}
+
+/// A file that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// The file that was read, and as it was then.
+    pub input: Input,
+    /// When it was done.
+    pub finished: Timestamp,
+    /// The size of the file that was written.
+    pub bytes: u64,
+    /// How much came of what.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// A file as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its path below what was asked for.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// What its store says of its content.
+    pub e_tag: Option<String>,
+}
+
+/// How much came of what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows of the file.
+    pub rows: u64,
+    /// Those with tags.
+    pub tagged: u64,
+    /// Those without text, which have no tags.
+    pub without_text: u64,
+    /// Those that could not be tagged, and are in the file of rejected rows instead.
+    pub rejected: u64,
+    /// How often each label was given, by tag.
+    pub labels: BTreeMap<String, BTreeMap<String, u64>>,
+    /// As in the manifest of a bounded run: of the rows' numbers and their tags.
+    pub checksum: Checksum,
+}
+
+impl Input {
+    pub fn of(path: &str, meta: &ObjectMeta) -> Self {
+        let modified = Timestamp::from_microsecond(meta.last_modified.timestamp_micros()).unwrap_or_default();
+        Self { path: path.to_owned(), bytes: meta.size, modified, e_tag: meta.e_tag.clone() }
+    }
+}
+
+impl Counts {
+    /// Counts a row that was tagged.
+    pub fn tagged(&mut self, row: u64, enriched: &[u8]) {
+        let mut account =
+            Account { labels: std::mem::take(&mut self.labels), checksum: self.checksum, ..Account::default() };
+        account.enriched(&row.to_string(), enriched);
+        (self.labels, self.checksum) = (account.labels, account.checksum);
+        self.rows += 1;
+        self.tagged += 1;
+    }
+}
+
+/// The notes of a job.
+pub struct Book {
+    root: Place,
+}
+
+impl Book {
+    /// Opens the notes of the job; the first process begins them.
+    ///
+    /// # Errors
+    /// When they are those of another job.
+    pub async fn open(output: &Place, job: &Job) -> Result<Self> {
+        let root = output.below(DIRECTORY);
+        let note = root.below("job.json");
+        let bytes = serde_json::to_vec_pretty(job)?;
+        match note.store.put_opts(&note.path, bytes.into(), PutMode::Create.into()).await {
+            Ok(_) => return Ok(Self { root }),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+            Err(error) => return Err(error).with_context(|| format!("{note} can't be written")),
+        }
+        let known = note.read().await?.context("a job's note that is gone")?;
+        let known: Job = serde_json::from_slice(&known).with_context(|| format!("{note} is no job's note"))?;
+        if known.models != job.models {
+            let models = |job: &Job| job.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            bail!(
+                "{output} has results of {}, and this would be {}: give another --output",
+                models(&known),
+                models(job)
+            );
+        }
+        if known != *job {
+            bail!("{output} has results with other settings (texts, taggers or columns): give another --output");
+        }
+        Ok(Self { root })
+    }
+
+    /// Where claims are.
+    pub fn claims(&self) -> Place {
+        self.root.below("claims")
+    }
+
+    /// Where files are until they are whole.
+    pub fn scratch(&self) -> Place {
+        self.root.below("scratch")
+    }
+
+    /// Where the rows are that could not be tagged.
+    pub fn rejected(&self, relative: &str) -> Place {
+        self.root.below("rejected").below(&format!("{relative}.jsonl"))
+    }
+
+    fn note(&self, relative: &str) -> Place {
+        self.root.below("done").below(&format!("{relative}.json"))
+    }
+
+    /// What was done of a file, if it is still the same.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn done(&self, input: &Input) -> Result<Option<Done>> {
+        let note = self.note(&input.path);
+        let Some(bytes) = note.read().await? else { return Ok(None) };
+        let done: Done = serde_json::from_slice(&bytes).with_context(|| format!("{note} is no note of a file"))?;
+        Ok(Some(done).filter(|done| done.input == *input))
+    }
+
+    /// Writes down that a file is done.
+    ///
+    /// # Errors
+    /// When that can't be written.
+    pub async fn write(&self, done: &Done) -> Result<()> {
+        output::put(&self.note(&done.input.path), serde_json::to_vec_pretty(done)?).await
+    }
+
+    /// Writes the sum of all files down.
+    ///
+    /// # Errors
+    /// When that can't be written.
+    pub async fn close(&self, job: &Job, files: &[Done]) -> Result<()> {
+        let manifest = serde_json::json!({ "job": job, "total": total(files), "files": files });
+        output::put(&self.root.below("manifest.json"), serde_json::to_vec_pretty(&manifest)?).await?;
+        // What processes have left that were killed.
+        let scratch = self.scratch();
+        for left in scratch.list().await? {
+            let _ = scratch.store.delete(&left.location).await;
+        }
+        Ok(())
+    }
+}
+
+/// The sum of several.
+pub fn total<'d>(files: impl IntoIterator<Item = &'d Done>) -> Counts {
+    let mut total = Counts::default();
+    for Done { counts, .. } in files {
+        total.rows += counts.rows;
+        total.tagged += counts.tagged;
+        total.without_text += counts.without_text;
+        total.rejected += counts.rejected;
+        for (tag, labels) in &counts.labels {
+            let all = total.labels.entry(tag.clone()).or_default();
+            for (label, count) in labels {
+                *all.entry(label.clone()).or_default() += count;
+            }
+        }
+        total.checksum += counts.checksum;
+    }
+    total
+}

@@ -1,0 +1,410 @@
+//! A job over files: which of them are to be done, and by whom; and the line that does them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use jiff::Timestamp;
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use sha2::{Digest, Sha256};
+use tokio::runtime::{Handle, Runtime};
+
+pub use super::book::{Counts, Done};
+pub use super::format::{Compression, Style};
+
+use super::book::{self, Book, Input, Job};
+use super::claims::{Claims, LEASE};
+use super::columns::Columns;
+use super::format::{Format, Reader};
+use super::output::Output;
+use super::place::{self, Found, Place};
+use super::sink::{Begin, Ended, Files, State, Step};
+use super::tags::Schema;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::record::budget::Budget;
+use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::stop::Stop;
+use crate::record::trace::RecordSpan;
+use crate::tagger::live::Live;
+use crate::telemetry::metrics::Metrics;
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Order {
+    /// Files, directories, patterns.
+    pub inputs: Vec<String>,
+    /// A directory; or a file, if one is read.
+    pub output: String,
+    /// How files are written.
+    pub style: Style,
+}
+
+/// What came of the job.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The files that are done, by whichever process.
+    pub done: Vec<Done>,
+    /// Those of them that were done before, or by others.
+    pub by_others: usize,
+    /// Those that could not be done, and why.
+    pub failed: Vec<(String, anyhow::Error)>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of all files that are not done yet, at the start.
+    pub bytes: u64,
+    /// Bytes of those that have been read through.
+    pub read: u64,
+    /// Rows that have come out.
+    pub rows: u64,
+}
+
+/// Does a job, and tells how far it is.
+///
+/// # Errors
+/// When it can't be begun, or a model fails for good. Of single files, the summary tells.
+pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progress)) -> Result<Summary> {
+    let runtime = Runtime::new().context("threads")?;
+    let handle = runtime.handle();
+    let (files, to) = handle.block_on(look(order))?;
+    let live = Live::load(config)?;
+    let taggers = live.current();
+    let job = Job {
+        enrich: 1,
+        models: taggers.models().into_iter().cloned().collect(),
+        settings: settings(config, &order.style),
+    };
+    let tags = Schema::new(&order.style.tags, order.style.flat, &taggers);
+    let (book, claims) = match &to {
+        To::Directory(output) => {
+            let book = handle.block_on(Book::open(output, &job))?;
+            let claims = Claims::new(book.claims(), handle);
+            (Some(book), Some(claims))
+        }
+        To::File(_) => (None, None),
+    };
+
+    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
+    let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
+    let (steps, announced) = unbounded();
+    let (told, ended) = unbounded();
+    let out = Arc::<AtomicU64>::default();
+    let sink = Files {
+        steps: announced,
+        ended: told,
+        tags: tags.clone(),
+        runtime: handle.clone(),
+        out: Arc::clone(&out),
+        state: State::default(),
+    };
+    let pipeline = Pipeline::start(config, &live, None, sink, &metrics, stop)?;
+    let mut work = Work {
+        order,
+        to,
+        columns: Columns::new(config),
+        tags,
+        book,
+        claims,
+        pipeline,
+        budget,
+        steps,
+        ended,
+        out,
+        fed: 0,
+        under_way: VecDeque::new(),
+        summary: Summary::default(),
+        progress: Progress { bytes: 0, read: 0, rows: 0 },
+        reading: 0,
+        tell: &tell,
+        runtime: handle.clone(),
+        stop: Arc::clone(stop),
+    };
+    work.run(files)?;
+    let Work { pipeline, book, summary, .. } = work;
+    pipeline.finish();
+    if let Some(error) = stop.take_failure() {
+        return Err(error);
+    }
+    if let Some(book) = book.filter(|_| summary.failed.is_empty() && !stop.is_requested()) {
+        handle.block_on(book.close(&job, &summary.done))?;
+    }
+    Ok(summary)
+}
+
+/// Where results go.
+enum To {
+    Directory(Place),
+    File(Place),
+}
+
+/// A file of the job.
+struct Task {
+    found: Found,
+    format: Format,
+    input: Input,
+}
+
+/// Looks for the files, and where they go.
+async fn look(order: &Order) -> Result<(Vec<Task>, To)> {
+    let mut tasks = Vec::new();
+    let mut known = HashMap::new();
+    let mut is_one = order.inputs.len() == 1;
+    for input in &order.inputs {
+        let found = place::find(input).await.context("--input")?;
+        is_one &= found.len() == 1 && found[0].relative == found[0].place.name() && !input.ends_with('/');
+        for found in found {
+            if let Some(other) = known.insert(found.relative.clone(), found.place.clone()) {
+                bail!("--input: {other} and {} would both become {}", found.place, found.relative);
+            }
+            let format = Format::of(&found.relative).context("--input")?;
+            tasks.push(Task { input: Input::of(&found.relative, &found.meta), found, format });
+        }
+    }
+    let output = Place::parse(&order.output).context("--output")?;
+    let is_directory = order.output.ends_with('/') || output.on_disk().is_some_and(|path| path.is_dir());
+    if is_one && !is_directory && Format::of(&output.name()).is_ok() {
+        let (given, wanted) = (tasks[0].format, Format::of(&output.name())?);
+        ensure!(given == wanted, "--output: {} is to be like {}, and so named", output, tasks[0].found.place);
+        ensure!(output.path != tasks[0].found.place.path, "--output is the file of --input");
+        return Ok((tasks, To::File(output)));
+    }
+    for task in &tasks {
+        let target = output.below(&task.found.relative);
+        ensure!(target.path != task.found.place.path, "--output: {target} would replace what is read");
+    }
+    Ok((tasks, To::Directory(output)))
+}
+
+/// What the tags depend on, and how they are written.
+fn settings(config: &Config, style: &Style) -> String {
+    let taggers: Vec<_> = config.taggers().into_iter().map(|tagger| format!("{tagger:?}")).collect();
+    let limit = config.limits.document.as_u64();
+    hex::encode(Sha256::digest(format!("{taggers:?}\n{limit}\n{style:?}")))
+}
+
+/// The job as this process does it.
+struct Work<'w, T> {
+    order: &'w Order,
+    to: To,
+    columns: Columns,
+    tags: Schema,
+    book: Option<Book>,
+    claims: Option<Claims>,
+    pipeline: Pipeline,
+    budget: Budget,
+    steps: Sender<Step>,
+    ended: Receiver<Ended>,
+    out: Arc<AtomicU64>,
+    fed: u64,
+    /// Files that have been read, or are, and are not written yet.
+    under_way: VecDeque<Task>,
+    summary: Summary,
+    progress: Progress,
+    /// Bytes of the file that is being read.
+    reading: u64,
+    tell: &'w T,
+    runtime: Handle,
+    stop: Arc<Stop>,
+}
+
+impl<T: Fn(Progress)> Work<'_, T> {
+    fn run(&mut self, files: Vec<Task>) -> Result<()> {
+        self.progress.bytes = files.iter().map(|task| task.input.bytes).sum();
+        let mut left = VecDeque::from(files);
+        let mut passed = 0;
+        while let Some(task) = left.pop_front().filter(|_| !self.stop.is_requested()) {
+            self.collect(0)?;
+            if let Some(done) = self.done(&task.input)? {
+                self.progress.read += task.input.bytes;
+                self.summary.done.push(done);
+                self.summary.by_others += 1;
+                passed = 0;
+            } else if self.claim(&task.input)? {
+                self.read(task);
+                passed = 0;
+            } else {
+                // Others have it. Who gives up leaves it to us, in the end.
+                left.push_back(task);
+                passed += 1;
+                if passed >= left.len() {
+                    self.collect(usize::MAX)?;
+                    thread::sleep(LEASE / 20);
+                    passed = 0;
+                }
+            }
+        }
+        self.collect(usize::MAX)?;
+        // Stopped: others need not wait for us.
+        while let Some(task) = self.under_way.pop_front() {
+            self.fail(&task.input.path, anyhow!("stopped"));
+        }
+        Ok(())
+    }
+
+    fn done(&self, input: &Input) -> Result<Option<Done>> {
+        self.book.as_ref().map_or(Ok(None), |book| self.runtime.block_on(book.done(input)))
+    }
+
+    /// Takes a file, unless somebody else has it, or has done it meanwhile.
+    fn claim(&mut self, input: &Input) -> Result<bool> {
+        let Some(claims) = &mut self.claims else { return Ok(true) };
+        if !self.runtime.block_on(claims.take(&input.path))? {
+            return Ok(false);
+        }
+        if self.done(input)?.is_some() {
+            self.release(&input.path, true)?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn release(&self, relative: &str, is_done: bool) -> Result<()> {
+        self.claims.as_ref().map_or(Ok(()), |claims| self.runtime.block_on(claims.release(relative, is_done)))
+    }
+
+    /// Reads a file into the line.
+    fn read(&mut self, task: Task) {
+        match self.begin(&task) {
+            Err(error) => {
+                let path = task.input.path.clone();
+                self.fail(&path, error);
+            }
+            Ok((mut reader, begin)) => {
+                self.announce(Step::Begin(Box::new(begin)));
+                let path: Arc<str> = task.found.place.to_string().into();
+                let size = task.input.bytes;
+                self.under_way.push_back(task);
+                let read = self.rows(&mut reader, &path, size);
+                self.announce(Step::End(read));
+                self.progress.read += size;
+                self.reading = 0;
+            }
+        }
+    }
+
+    fn begin(&self, task: &Task) -> Result<(Reader, Begin)> {
+        let relative = &task.found.relative;
+        let (to, rejected, scratch) = match (&self.to, &self.book) {
+            (To::Directory(output), Some(book)) => (output.below(relative), book.rejected(relative), book.scratch()),
+            (To::Directory(output), None) => (output.below(relative), output.clone(), output.clone()),
+            (To::File(output), _) => {
+                let parent = output.parent();
+                (output.clone(), parent.below(&format!("{}.rejected.jsonl", output.name())), parent)
+            }
+        };
+        let reader = Reader::open(&task.found, task.format, &self.runtime)?;
+        if let Some(schema) = reader.schema() {
+            self.columns.check(schema.fields())?;
+        }
+        let output = Output::create(to, &scratch, &self.runtime)?;
+        let writer = reader.writer(output, &self.order.style, &self.tags)?;
+        Ok((reader, Begin { writer, rejected, scratch }))
+    }
+
+    fn rows(&mut self, reader: &mut Reader, path: &Arc<str>, size: u64) -> Result<()> {
+        let mut number = 0;
+        while let Some(rows) = reader.next()? {
+            self.reading = reader.read_of(size);
+            let documents = rows.documents(&self.columns)?;
+            let mut permit = self.budget.take(0);
+            permit.grow(rows.size());
+            self.announce(Step::Rows(rows, permit));
+            for document in documents {
+                self.wait();
+                if self.stop.is_requested() {
+                    bail!("stopped");
+                }
+                self.feed(path, number, document);
+                number += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for room. Whatever the rows need that came last, theirs is the turn when all before them are out.
+    fn wait(&mut self) {
+        while self.budget.is_spent() && self.out.load(Ordering::Acquire) < self.fed && !self.stop.is_requested() {
+            thread::sleep(Duration::from_millis(2));
+            self.tell();
+        }
+        if self.fed.is_multiple_of(64) {
+            self.tell();
+        }
+    }
+
+    fn feed(&mut self, path: &Arc<str>, offset: i64, document: Vec<u8>) {
+        let record = Record { key: None, value: Some(document), headers: None, timestamp: None };
+        let origin =
+            Origin { topic: Arc::clone(path), partition: 0, offset, epoch: 0, seq: self.fed, lease: Lease::default() };
+        let permit = self.budget.take(record.size());
+        let fetched = std::time::Instant::now();
+        self.pipeline.feed(Envelope { origin, record, body: (), fetched, span: RecordSpan::default(), permit });
+        self.fed += 1;
+    }
+
+    fn announce(&self, step: Step) {
+        // It has gone when the work is abandoned.
+        let _ = self.steps.send(step);
+    }
+
+    /// Takes note of files that are written; waits for so many.
+    fn collect(&mut self, wait: usize) -> Result<()> {
+        let mut waited = 0;
+        while !self.under_way.is_empty() {
+            let ended = if waited < wait {
+                match self.ended.recv_timeout(Duration::from_millis(100)) {
+                    Ok(ended) => ended,
+                    Err(_) if self.stop.is_requested() => return Ok(()),
+                    Err(_) => {
+                        self.tell();
+                        continue;
+                    }
+                }
+            } else {
+                let Ok(ended) = self.ended.try_recv() else { return Ok(()) };
+                ended
+            };
+            waited += 1;
+            let Some(task) = self.under_way.pop_front() else { return Ok(()) };
+            let relative = task.input.path.clone();
+            match ended {
+                Ok((counts, bytes)) => {
+                    let done = Done { input: task.input, finished: Timestamp::now(), bytes, counts };
+                    if let Some(book) = &self.book {
+                        self.runtime.block_on(book.write(&done))?;
+                    }
+                    self.summary.done.push(done);
+                    self.release(&relative, true)?;
+                }
+                Err(error) => self.fail(&relative, error),
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, relative: &str, error: anyhow::Error) {
+        if let Err(other) = self.release(relative, false) {
+            tracing::warn!("{other:#}");
+        }
+        self.summary.failed.push((relative.to_owned(), error));
+    }
+
+    fn tell(&mut self) {
+        self.progress.rows = self.out.load(Ordering::Acquire);
+        (self.tell)(Progress { read: self.progress.read + self.reading, ..self.progress });
+    }
+}
+
+/// What all files come to.
+#[must_use]
+pub fn total(summary: &Summary) -> Counts {
+    book::total(&summary.done)
+}

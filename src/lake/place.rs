@@ -1,0 +1,254 @@
+//! Where files are: directories of this machine, buckets, web servers.
+
+use std::fmt;
+use std::path::{Component, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use futures_util::TryStreamExt as _;
+use globset::GlobBuilder;
+use object_store::local::LocalFileSystem;
+use object_store::path::{Path, PathPart};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, parse_url_opts};
+use url::Url;
+
+/// A file or a directory in a store.
+#[derive(Clone)]
+pub struct Place {
+    /// What holds it.
+    pub store: Arc<dyn ObjectStore>,
+    /// Where in the store it is.
+    pub path: Path,
+    /// True on this machine's own file system.
+    pub is_local: bool,
+    /// As it was written; without what may be a secret.
+    shown: String,
+}
+
+/// A file to read.
+pub struct Found {
+    /// Where it is.
+    pub place: Place,
+    /// What its store says of it.
+    pub meta: ObjectMeta,
+    /// Its path below what was asked for: where it goes below the output.
+    pub relative: String,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl Place {
+    /// A path, or a URL of one of the kinds that are supported.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self> {
+        ensure!(!text.is_empty(), "an empty path");
+        let Some((scheme, _)) = text.split_once("://") else { return Self::local(text) };
+        let known = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "http", "https", "file"];
+        ensure!(known.contains(&scheme), "{scheme}:// is not supported: use a path, s3://, gs://, az:// or https://");
+        let url =
+            Url::parse(text).with_context(|| format!("`{}` is not a URL", text.split('?').next().unwrap_or("")))?;
+        if scheme == "file" {
+            let path = url.to_file_path().ok().context("file:// goes with an absolute path")?;
+            return Self::local(&path.to_string_lossy());
+        }
+        // The standard variables of each cloud: AWS_…, GOOGLE_…, AZURE_….
+        let settings = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (store, path) =
+            parse_url_opts(&url, settings).with_context(|| url[..url::Position::AfterHost].to_owned())?;
+        let mut shown = url.clone();
+        let _ = shown.set_password(None);
+        shown.set_query(None);
+        Ok(Self { store: store.into(), path, is_local: false, shown: shown.into() })
+    }
+
+    fn local(text: &str) -> Result<Self> {
+        let mut path = PathBuf::new();
+        for component in std::path::absolute(text)?.components() {
+            if component == Component::ParentDir {
+                path.pop();
+            } else {
+                path.push(component);
+            }
+        }
+        let location = Path::from_absolute_path(&path).with_context(|| text.to_owned())?;
+        Ok(Self { store: Arc::new(LocalFileSystem::new()), path: location, is_local: true, shown: text.to_owned() })
+    }
+
+    /// One below this one; `relative` may have several parts.
+    #[must_use]
+    pub fn below(&self, relative: &str) -> Self {
+        // As stores give names: what is special in them is encoded already.
+        let encoded = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
+        let parts = relative.split('/').filter(|part| !part.is_empty()).map(encoded);
+        let path = parts.fold(self.path.clone(), Path::join);
+        let shown = format!("{}/{relative}", self.shown.trim_end_matches('/'));
+        Self { store: Arc::clone(&self.store), path, is_local: self.is_local, shown }
+    }
+
+    /// One with this path in the same store.
+    #[must_use]
+    pub fn at(&self, path: Path) -> Self {
+        let shown = format!("{} ({path})", self.shown);
+        Self { path, shown, ..self.clone() }
+    }
+
+    /// The directory that it is in.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let parts: Vec<_> = self.path.parts().collect();
+        let path = parts[..parts.len().saturating_sub(1)].iter().cloned().collect();
+        let shown = self.shown.rsplit_once('/').map_or(".", |(parent, _)| parent).to_owned();
+        Self { store: Arc::clone(&self.store), path, is_local: self.is_local, shown }
+    }
+
+    /// Its own name, without the directories.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path.filename().unwrap_or_default().to_owned()
+    }
+
+    /// Its path on this machine's file system.
+    #[must_use]
+    pub fn on_disk(&self) -> Option<PathBuf> {
+        self.is_local.then(|| LocalFileSystem::new().path_to_filesystem(&self.path).ok()).flatten()
+    }
+
+    /// What the store says of it; none if there is no such file.
+    ///
+    /// # Errors
+    /// When the store does not answer, or refuses.
+    pub async fn find(&self) -> Result<Option<ObjectMeta>> {
+        match self.store.head(&self.path).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error).with_context(|| self.shown.clone()),
+        }
+    }
+
+    /// The bytes of a small file; none if there is none.
+    ///
+    /// # Errors
+    /// As for [`Place::find`].
+    pub async fn read(&self) -> Result<Option<Vec<u8>>> {
+        let read = async { self.store.get(&self.path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error).with_context(|| self.shown.clone()),
+        }
+    }
+
+    /// All files below it.
+    ///
+    /// # Errors
+    /// As for [`Place::find`].
+    pub async fn list(&self) -> Result<Vec<ObjectMeta>> {
+        let listed = self.store.list(Some(&self.path)).try_collect().await;
+        listed.with_context(|| format!("{} can't be listed", self.shown))
+    }
+}
+
+/// The files that an argument of `--input` names: one, all of a directory, or those that a pattern fits. Names that begin with
+/// `_` or `.` are not data, as everywhere in the world of Hive.
+///
+/// # Errors
+/// When there is none.
+pub async fn find(input: &str) -> Result<Vec<Found>> {
+    let (fixed, pattern) = split(input);
+    let root = Place::parse(fixed)?;
+    if pattern.is_none()
+        && let Some(meta) = root.find().await?
+    {
+        return Ok(vec![Found { relative: root.name(), place: root, meta }]);
+    }
+    let glob = pattern.map(|pattern| GlobBuilder::new(pattern).literal_separator(true).build()).transpose()?;
+    let glob = glob.map(|glob| glob.compile_matcher());
+    let mut found = Vec::new();
+    for meta in root.list().await? {
+        let Some(parts) = meta.location.prefix_match(&root.path) else { continue };
+        let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+        let relative = parts.join("/");
+        let is_data = !parts.iter().any(|part| part.starts_with(['_', '.']));
+        if is_data && glob.as_ref().is_none_or(|glob| glob.is_match(&relative)) {
+            let place = Place { path: meta.location.clone(), ..root.below(&relative) };
+            found.push(Found { place, meta, relative });
+        }
+    }
+    ensure!(
+        !found.is_empty(),
+        "{root}{} names no file",
+        pattern.map(|pattern| format!("/{pattern}")).unwrap_or_default()
+    );
+    found.sort_by(|one, other| one.relative.cmp(&other.relative));
+    Ok(found)
+}
+
+/// The part before a pattern, and the pattern.
+fn split(input: &str) -> (&str, Option<&str>) {
+    // In a URL, `?` begins the query.
+    let special: &[char] = if input.contains("://") { &['*', '{', '['] } else { &['*', '{', '[', '?'] };
+    let Some(first) = input.find(special) else { return (input, None) };
+    match input[..first].rfind('/') {
+        Some(slash) => (&input[..=slash], Some(&input[slash + 1..])),
+        None => (".", Some(input)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_begins_behind_the_last_directory_without_one() {
+        assert_eq!(split("a/b.parquet"), ("a/b.parquet", None));
+        assert_eq!(split("a/b/*.parquet"), ("a/b/", Some("*.parquet")));
+        assert_eq!(split("a/dt=2026-*/b.csv"), ("a/", Some("dt=2026-*/b.csv")));
+        assert_eq!(split("s3://bucket/**/x.{csv,parquet}"), ("s3://bucket/", Some("**/x.{csv,parquet}")));
+        assert_eq!(split("*.csv"), (".", Some("*.csv")));
+    }
+
+    #[test]
+    fn places_keep_their_secrets() {
+        let place = Place::parse("https://me:secret@host/a/b.parquet?signature=secret").unwrap();
+        assert!(!format!("{place} {place:?}").contains("secret"), "{place}");
+        assert!(Place::parse("ftp://host/a").unwrap_err().to_string().contains("ftp://"));
+        assert_eq!(Place::parse("a/../b/./c").unwrap().path, Place::parse("b/c").unwrap().path);
+    }
+
+    #[tokio::test]
+    async fn hidden_names_are_no_data_and_partitions_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            ["dt=3/50% #1 ~{x}.csv", "dt=1/a.csv", "dt=1/_b.csv", "_tagbert/c.csv", ".d.csv", "dt=2/e f.csv", "f.txt"]
+        {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let root = folder.path().display();
+        let names = async |input: String| {
+            let found = find(&input).await.unwrap();
+            found.into_iter().map(|found| found.relative).collect::<Vec<_>>()
+        };
+        let odd = "dt=3/50%25 %231 %7E%7Bx%7D.csv";
+        assert_eq!(names(root.to_string()).await, ["dt=1/a.csv", "dt=2/e f.csv", odd, "f.txt"]);
+        let below = Place::parse(&root.to_string()).unwrap().below(odd);
+        assert!(below.on_disk().unwrap().is_file(), "{below}");
+        assert_eq!(names(format!("{root}/dt=[12]/?*.csv")).await, ["dt=1/a.csv", "dt=2/e f.csv"]);
+        assert_eq!(names(format!("{root}/**/a.csv")).await, ["dt=1/a.csv"]);
+        assert_eq!(names(format!("{root}/dt=2/e f.csv")).await, ["e f.csv"]);
+        assert!(find(&format!("{root}/*.orc")).await.is_err());
+    }
+}
