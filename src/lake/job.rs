@@ -119,6 +119,7 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
         ended,
         out,
         fed: 0,
+        topic: order.output.as_str().into(),
         under_way: VecDeque::new(),
         summary: Summary::default(),
         progress: Progress { bytes: 0, read: 0, rows: 0 },
@@ -204,6 +205,8 @@ struct Work<'w, T> {
     ended: Receiver<Ended>,
     out: Arc<AtomicU64>,
     fed: u64,
+    /// What stands for a topic in the line.
+    topic: Arc<str>,
     /// Files that have been read, or are, and are not written yet.
     under_way: VecDeque<Task>,
     summary: Summary,
@@ -279,10 +282,9 @@ impl<T: Fn(Progress)> Work<'_, T> {
             }
             Ok((mut reader, begin)) => {
                 self.announce(Step::Begin(Box::new(begin)));
-                let path: Arc<str> = task.found.place.to_string().into();
                 let size = task.input.bytes;
                 self.under_way.push_back(task);
-                let read = self.rows(&mut reader, &path, size);
+                let read = self.rows(&mut reader, size);
                 self.announce(Step::End(read));
                 self.progress.read += size;
                 self.reading = 0;
@@ -309,7 +311,7 @@ impl<T: Fn(Progress)> Work<'_, T> {
         Ok((reader, Begin { writer, rejected, scratch }))
     }
 
-    fn rows(&mut self, reader: &mut Reader, path: &Arc<str>, size: u64) -> Result<()> {
+    fn rows(&mut self, reader: &mut Reader, size: u64) -> Result<()> {
         let mut number = 0;
         while let Some(rows) = reader.next()? {
             self.reading = reader.read_of(size);
@@ -322,7 +324,7 @@ impl<T: Fn(Progress)> Work<'_, T> {
                 if self.stop.is_requested() {
                     bail!("stopped");
                 }
-                self.feed(path, number, document);
+                self.feed(number, document);
                 number += 1;
             }
         }
@@ -340,10 +342,11 @@ impl<T: Fn(Progress)> Work<'_, T> {
         }
     }
 
-    fn feed(&mut self, path: &Arc<str>, offset: i64, document: Vec<u8>) {
+    fn feed(&mut self, offset: i64, document: Vec<u8>) {
         let record = Record { key: None, value: Some(document), headers: None, timestamp: None };
-        let origin =
-            Origin { topic: Arc::clone(path), partition: 0, offset, epoch: 0, seq: self.fed, lease: Lease::default() };
+        // All files are one partition of the line, so that everything comes out in the order that it went in.
+        let topic = Arc::clone(&self.topic);
+        let origin = Origin { topic, partition: 0, offset, epoch: 0, seq: self.fed, lease: Lease::default() };
         let permit = self.budget.take(record.size());
         let fetched = std::time::Instant::now();
         self.pipeline.feed(Envelope { origin, record, body: (), fetched, span: RecordSpan::default(), permit });
