@@ -16,6 +16,11 @@ fn quick(line: &Line) -> Start {
     worker.set("limits.in_flight", "1MiB").set("batch.tokens", "256")
 }
 
+/// As a static member, with a session longer than the test: no other member could go on.
+fn pod(worker: Start) -> Start {
+    worker.property("group.instance.id", "pod-0").property("session.timeout.ms", "40000")
+}
+
 /// Each document came out once, what came of a partition is in order in each partition of the output, and all is committed.
 fn assert_each_once_in_order(line: &Line, documents: usize) {
     let mut last: HashMap<(i32, i64), i64> = HashMap::new();
@@ -102,9 +107,7 @@ fn a_paused_worker_whose_partitions_went_to_another_writes_nothing_twice() {
 fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over() {
     let line = Line::create("static", 2);
     line.produce((0..900).map(|n| document(&format!("{n} {}", "word ".repeat(200)))));
-    let worker = line.worker().exactly_once().property("group.instance.id", "pod-0").set("batch.tokens", "256");
-    // A session longer than the test: no other member could go on.
-    let worker = worker.property("session.timeout.ms", "40000");
+    let worker = pod(line.worker()).exactly_once().set("batch.tokens", "256");
     for _ in 0..2 {
         let mut killed = worker.start();
         killed.wait_for_log("assigned: static/");
@@ -120,7 +123,7 @@ fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over
 fn a_static_member_that_was_replaced_while_it_slept_ends_and_says_so() {
     let line = Line::create("replaced", 2);
     line.produce((0..3000).map(|n| document(&format!("document {n}"))));
-    let worker = quick(&line).property("group.instance.id", "pod-0").property("session.timeout.ms", "40000");
+    let worker = pod(quick(&line));
     let mut sleeper = worker.start();
     sleeper.wait_until("something is done", |_| !line.tagged().is_empty());
     sleeper.signal("STOP");
@@ -139,8 +142,7 @@ fn a_static_member_that_was_replaced_while_it_slept_ends_and_says_so() {
 fn a_static_member_whose_transaction_the_brokers_gave_up_goes_on() {
     let line = Line::create("overslept", 2);
     line.produce((0..100).map(|n| document(&format!("document {n}"))));
-    let worker = line.worker().exactly_once().property("group.instance.id", "pod-0");
-    let worker = worker.property("session.timeout.ms", "40000").property("transaction.timeout.ms", "4000");
+    let worker = pod(line.worker()).exactly_once().property("transaction.timeout.ms", "4000");
     let mut worker = worker.set("transaction.interval", "2s").start();
     worker.wait_for_log_closely("assigned: overslept/");
     worker.wait_until_closely(|worker| worker.metric("tagbert_batch_rows_count") > Some(0.0));

@@ -23,16 +23,12 @@ def balanced(members, owners):
     return target
 
 
-class Classic:
-    """The protocol in which all members join anew, and one of them assigns.
+class Group:
+    """Members that come and go; each time their partitions are shared out anew."""
 
-    Who owned something goes on with it meanwhile (`cooperative-sticky`), or stands still (`range`).
-    """
-
-    def __init__(self, line, eager):
-        self.line, self.eager = line, eager
+    def __init__(self, line):
+        self.line = line
         self.members = []
-        self.state, self.again = "stable", False
 
     def join(self, member):
         self.members.append(member)
@@ -41,6 +37,18 @@ class Classic:
     def leave(self, member):
         self.members.remove(member)
         self.rebalance()
+
+
+class Classic(Group):
+    """The protocol in which all members join anew, and one of them assigns.
+
+    Who owned something goes on with it meanwhile (`cooperative-sticky`), or stands still (`range`).
+    """
+
+    def __init__(self, line, eager):
+        super().__init__(line)
+        self.eager = eager
+        self.state, self.again = "stable", False
 
     def rebalance(self):
         if self.state == "assigning":
@@ -93,21 +101,13 @@ class Classic:
             self.rebalance()
 
 
-class Server:
+class Server(Group):
     """KIP-848: the broker assigns, and each member hears of its own part by its next heartbeat."""
 
     def __init__(self, line):
-        self.line = line
-        self.members, self.target = [], []
+        super().__init__(line)
+        self.target = []
         self.changed = False
-
-    def join(self, member):
-        self.members.append(member)
-        self.rebalance()
-
-    def leave(self, member):
-        self.members.remove(member)
-        self.rebalance()
 
     def rebalance(self):
         # Once for all who come and go at the same moment.

@@ -80,8 +80,7 @@ class Line:
             what(*about)
         for worker in self.places:
             self.work(worker, self.now)
-            for partition in worker.partitions:
-                self.commit(partition)
+            self.commit_all(worker)
         self.audit()
         for partition, share in enumerate(self.shares):
             if abs(self.committed[partition] - share * self.came) > CENT:
@@ -111,8 +110,7 @@ class Line:
         last = (math.floor(until / self.every - worker.phase) + worker.phase) * self.every
         if worker.now < last:
             self.flow(worker, last)
-            for partition in worker.partitions:
-                self.commit(partition)
+            self.commit_all(worker)
         self.flow(worker, until)
 
     def flow(self, worker, until):
@@ -157,6 +155,10 @@ class Line:
         if self.setting.delivery == EXACTLY_ONCE:
             self.seen[partition] += self.done[partition] - self.committed[partition]
         self.committed[partition] = self.done[partition]
+
+    def commit_all(self, worker):
+        for partition in worker.partitions:
+            self.commit(partition)
 
     def give(self, partition, worker):
         if self.owners[partition] is not None:
@@ -212,8 +214,7 @@ class Line:
         if not worker.alive:
             return
         self.work(worker, self.now)
-        for partition in worker.partitions:
-            self.commit(partition)
+        self.commit_all(worker)
         self.end(worker, 0)
         if not self.static:
             self.gone(worker, worker.expires)
