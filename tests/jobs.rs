@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rdkafka::producer::BaseRecord;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 mod support;
 
@@ -15,6 +15,8 @@ use support::records::header;
 use support::tagbert::Worker;
 
 const PARTITIONS: i32 = 3;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// With so many documents in each partition.
 fn line(name: &'static str, documents: usize) -> Line {
@@ -180,4 +182,29 @@ fn a_job_that_was_stopped_and_run_again_is_proven_by_both_manifests() {
     let both = verify(&line, &[&first, &second]);
     assert!(both.status.success(), "{both:?}");
     assert_eq!(ids(&line), of_offsets(&line, 0..1500));
+}
+
+/// So many documents in a partition, in a transaction that is still open.
+fn transact(line: &Line, partition: i32, documents: usize) -> BaseProducer {
+    let producer: BaseProducer = Kafka::shared().client().set("transactional.id", line.name).create().unwrap();
+    producer.init_transactions(TIMEOUT).unwrap();
+    producer.begin_transaction().unwrap();
+    let value = document("Ann lives in Berlin");
+    for _ in 0..documents {
+        producer.send(BaseRecord::<[u8], [u8]>::to(&line.input).partition(partition).payload(&value)).unwrap();
+    }
+    producer.flush(TIMEOUT).unwrap();
+    producer
+}
+
+#[test]
+fn a_time_takes_in_what_an_open_transaction_holds_back() {
+    let line = Line::create("job-time-open", PARTITIONS);
+    write(&line, 4, Some(millis(SystemTime::now() - Duration::from_hours(5))));
+    let producer = transact(&line, 0, 3);
+    let mut worker = line.worker().with(&["--from", "1h"]).start();
+    worker.wait_for_log("job-time-open/0: the offsets 4 to 7 wait for a transaction that is still open");
+    producer.commit_transaction(TIMEOUT).unwrap();
+    worker.wait_for_success();
+    assert_eq!(ids(&line), (4..7).map(|offset| format!("job-time-open-0-{offset}")).collect::<Vec<_>>());
 }

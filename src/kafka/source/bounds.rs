@@ -88,7 +88,8 @@ pub fn time(text: &str) -> Option<Timestamp> {
 pub type Range = (i64, i64);
 
 impl Edge {
-    /// Where it is in each of these partitions.
+    /// Where it is in each of these partitions, for a consumer that is told of all records: of one that reads what is
+    /// committed alone, brokers hide those behind an open transaction.
     ///
     /// # Errors
     /// When the brokers do not tell.
@@ -108,9 +109,11 @@ impl Edge {
             Self::Time(time) => time,
             Self::Ago(ago) => Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH),
         };
+        // To brokers, a time before 1970 is a code for something else.
+        let time = time.as_millisecond().max(0);
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in logs.keys() {
-            asked.add_partition_offset(topic, *partition, Offset::Offset(time.as_millisecond()))?;
+            asked.add_partition_offset(topic, *partition, Offset::Offset(time))?;
         }
         let answer = consumer.offsets_for_times(asked, clients::REQUEST_TIMEOUT).context("offsets of a time")?;
         let mut places = BTreeMap::new();
@@ -118,8 +121,13 @@ impl Edge {
             one.error().with_context(|| format!("{}/{}: the offset of a time", one.topic(), one.partition()))?;
             let key = (one.topic().into(), one.partition());
             let Some((low, high)) = logs.get(&key) else { continue };
+            let offset = one.offset().to_raw().filter(|offset| *offset >= 0);
+            // The client library may leave the question where the answer should be (librdkafka#1190).
+            if time > 0 && offset == Some(time) {
+                bail!("{}/{}: the brokers did not tell the offset of {time} ms; try again", one.topic(), one.partition());
+            }
             // None is so late.
-            let offset = one.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(*high);
+            let offset = offset.unwrap_or(*high);
             places.insert(key, offset.clamp(*low, *high));
         }
         Ok(places)

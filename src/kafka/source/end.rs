@@ -96,8 +96,8 @@ impl End {
                 logs.insert(key, range);
             }
         }
-        let to = bounds.to.unwrap_or(Edge::Latest).resolve(consumer, &logs)?;
-        let starts = bounds.from.map(|from| from.resolve(consumer, &logs)).transpose()?;
+        let to = bounds.to.unwrap_or(Edge::Latest).resolve(&end.watcher, &logs)?;
+        let starts = bounds.from.map(|from| from.resolve(&end.watcher, &logs)).transpose()?;
         for (key, (low, high)) in logs {
             let end_of_it = to.get(&key).copied().unwrap_or(high);
             end.ends.insert(key, Log { low, high, end: end_of_it, start: low, lost: None });
