@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 mod support;
@@ -207,4 +208,30 @@ fn a_time_takes_in_what_an_open_transaction_holds_back() {
     producer.commit_transaction(TIMEOUT).unwrap();
     worker.wait_for_success();
     assert_eq!(ids(&line), (4..7).map(|offset| format!("job-time-open-0-{offset}")).collect::<Vec<_>>());
+}
+
+/// Commits an offset of a group without members, in each partition.
+fn commit(line: &Line, group: &str, offset: i64) {
+    let consumer: BaseConsumer = Kafka::shared().client().set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(&line.input, partition, Offset::Offset(offset)).unwrap();
+    }
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+}
+
+#[test]
+fn a_job_reads_what_there_is_though_offsets_are_reset_to_the_latest() {
+    let line = line("job-latest", 10);
+    let latest = |args: &[&str]| {
+        let worker = line.worker().property("auto.offset.reset", "latest").with(args);
+        worker.start().wait_for_success();
+    };
+    latest(&["--to", "4"]);
+    assert_eq!(ids(&line), of_offsets(&line, 0..4));
+    latest(&["--until-end"]);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 0..4).len() + of_offsets(&line, 0..10).len());
+    commit(&line, line.name, 50);
+    latest(&["--until-end"]);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 0..4).len() + 2 * of_offsets(&line, 0..10).len());
 }

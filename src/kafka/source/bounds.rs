@@ -20,7 +20,7 @@ const TRIES: u32 = 20;
 /// What a bounded run reads: all that the group has left, up to the end as it is now, unless something is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// From here on, if the group has committed no offset.
+    /// From here on, if the group has committed no offset; from the beginning, if `to` alone is said.
     pub from: Option<Edge>,
     /// Up to here: the first that is left out.
     pub to: Option<Edge>,

@@ -97,7 +97,9 @@ impl End {
             }
         }
         let to = bounds.to.unwrap_or(Edge::Latest).resolve(&end.watcher, &logs)?;
-        let starts = bounds.from.map(|from| from.resolve(&end.watcher, &logs)).transpose()?;
+        // A job that is told its end alone begins at the beginning.
+        let from = bounds.from.or(bounds.to.map(|_| Edge::Earliest));
+        let starts = from.map(|from| from.resolve(&end.watcher, &logs)).transpose()?;
         for (key, (low, high)) in logs {
             let end_of_it = to.get(&key).copied().unwrap_or(high);
             end.ends.insert(key, Log { low, high, end: end_of_it, start: low, lost: None });

@@ -97,6 +97,7 @@ impl Source {
         health: Arc<Health>,
         stop: Arc<Stop>,
     ) -> Result<Self> {
+        let config = &if bounds.is_some() { clients::bounded(config) } else { config.clone() };
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
         let partitions = clients::check_topics(config)?;
         let consumer: BaseConsumer<Assignment> =
