@@ -235,3 +235,22 @@ fn a_job_reads_what_there_is_though_offsets_are_reset_to_the_latest() {
     latest(&["--until-end"]);
     assert_eq!(ids(&line).len(), of_offsets(&line, 0..4).len() + 2 * of_offsets(&line, 0..10).len());
 }
+
+#[test]
+fn a_refused_result_falsifies_no_manifest() {
+    let line = Line::create("job-refused", PARTITIONS).with_output(&[("max.message.bytes", "20000")]);
+    let small = document("Ann lives in Berlin");
+    let big = document(&"Ann lives in Berlin. ".repeat(1000));
+    let values = (0..100).map(|n| if n == 50 { &big } else { &small });
+    Kafka::shared()
+        .produce(values.map(|value| BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(value.as_slice())));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manifest.json");
+    run(&line, &["--from", "0", "--max-dead", "1", "--manifest", path.to_str().unwrap()]);
+    let text = fs::read_to_string(&path).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest["records"]["dead_letters"], 1, "{text}");
+    assert_eq!(manifest["job"], manifest["done"], "{text}");
+    let proven = verify(&line, &[&path]);
+    assert!(proven.status.success(), "{proven:?}");
+}
