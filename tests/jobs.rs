@@ -254,3 +254,20 @@ fn a_refused_result_falsifies_no_manifest() {
     let proven = verify(&line, &[&path]);
     assert!(proven.status.success(), "{proven:?}");
 }
+
+#[test]
+fn records_that_were_done_twice_are_proven_by_both_manifests() {
+    let line = line("job-repeated", 20);
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
+    let job = |manifest: &Path| {
+        run(&line, &["--from", "0", "--group", line.name, "--manifest", manifest.to_str().unwrap()]);
+    };
+    job(&first);
+    // As if the first had been killed before it could commit.
+    commit(&line, line.name, 10);
+    job(&second);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 0..20).len() + of_offsets(&line, 10..20).len());
+    let both = verify(&line, &[&first, &second]);
+    assert!(both.status.success(), "{both:?}");
+}
