@@ -1,6 +1,6 @@
 //! Where a bounded run begins and ends, as its user says it (`tagbert run --from … --to …`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -134,18 +134,25 @@ impl Edge {
     }
 }
 
-/// Commits where the group begins in partitions in which it has committed nothing: from then on any worker of it knows,
-/// and one that comes later goes on where the others are. As `kafka-consumer-groups.sh --reset-offsets` does, this takes a
-/// group without members.
+/// Commits where the group begins in partitions in which it has committed nothing, or an offset that was `lost`: from then
+/// on any worker of it knows, and one that comes later goes on where the others are. As `kafka-consumer-groups.sh
+/// --reset-offsets` does, this takes a group without members.
 ///
 /// # Errors
 /// When the brokers refuse it.
-pub fn begin<C: ConsumerContext>(consumer: &BaseConsumer<C>, starts: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+pub fn begin<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    starts: &BTreeMap<TopicPartition, i64>,
+    lost: &HashMap<TopicPartition, i64>,
+) -> Result<()> {
     for tried in 1.. {
         let committed = clients::committed(consumer, starts.keys(), clients::REQUEST_TIMEOUT)?;
         let mut list = TopicPartitionList::new();
         for (key, offset) in committed {
-            if let (None, Some(start)) = (offset?, starts.get(&key)) {
+            let offset = offset?;
+            if let Some(start) = starts.get(&key)
+                && (offset.is_none() || offset == lost.get(&key).copied())
+            {
                 list.add_partition_offset(&key.0, key.1, Offset::Offset(*start))?;
             }
         }

@@ -8,7 +8,7 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::bounds::{self, Bounds, Edge};
@@ -56,8 +56,6 @@ struct Log {
     end: i64,
     /// Where the run began.
     start: i64,
-    /// A committed offset that the log did not have: it proves nothing later either, when the log has grown so far.
-    lost: Option<i64>,
 }
 
 impl Log {
@@ -102,30 +100,37 @@ impl End {
         let starts = from.map(|from| from.resolve(&end.watcher, &logs)).transpose()?;
         for (key, (low, high)) in logs {
             let end_of_it = to.get(&key).copied().unwrap_or(high);
-            end.ends.insert(key, Log { low, high, end: end_of_it, start: low, lost: None });
+            end.ends.insert(key, Log { low, high, end: end_of_it, start: low });
         }
-        end.look_for_lost_offsets(config, consumer)?;
-        if let Some(mut starts) = starts {
-            // A partition may have nothing between the two.
-            for (key, start) in &mut starts {
-                *start = end.ends[key].end.min(*start);
-            }
-            bounds::begin(consumer, &starts)?;
+        let lost = end.lost_offsets(config, consumer)?;
+        let mut starts = starts.unwrap_or_default();
+        for (key, committed) in &lost {
+            let Log { low, high, .. } = end.ends[key];
+            let start = *starts.entry(key.clone()).or_insert(low);
+            tracing::warn!(
+                "{}/{}: the committed offset {committed} is not in the log, which has {low} to {high}: it is read from \
+                 {start} on",
+                key.0,
+                key.1
+            );
         }
-        end.note_starts(consumer);
+        // A partition may have nothing between the two.
+        for (key, start) in &mut starts {
+            *start = end.ends[key].end.min(*start);
+        }
+        // That brokers refuse to read where the log ends is no help: the log may have grown so far by then.
+        bounds::begin(consumer, &starts, &lost)?;
+        end.note_starts(config, consumer)?;
         Ok(end)
     }
 
-    /// Where the group goes on, as far as it is known: for the record, nothing depends on it.
-    fn note_starts<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
-        let committed = committed(consumer, self.ends.keys(), LOOK_TIMEOUT).unwrap_or_default();
-        for (key, committed) in committed {
+    /// Where the group goes on.
+    fn note_starts<C: ConsumerContext>(&mut self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
+        for (key, committed) in known(config, consumer, self.ends.keys())? {
             let Some(log) = self.ends.get_mut(&key) else { continue };
-            log.start = committed
-                .filter(|offset| log.lost != Some(*offset))
-                .unwrap_or(log.low)
-                .clamp(log.low, log.end.max(log.low));
+            log.start = committed.unwrap_or(log.low).clamp(log.low, log.end.max(log.low));
         }
+        Ok(())
     }
 
     /// What there was to read when the run began.
@@ -141,26 +146,27 @@ impl End {
         job
     }
 
-    fn look_for_lost_offsets<C: ConsumerContext>(&mut self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
-        // Not known while a transaction is about to commit some: then the client finds out by itself.
-        let Ok(committed) = committed(consumer, self.ends.keys(), LOOK_TIMEOUT) else { return Ok(()) };
-        let reset = clients::offset_reset(config);
-        for (key, committed) in committed {
-            let Some(log) = self.ends.get_mut(&key) else { continue };
-            let Log { low, high: end, .. } = *log;
-            let Some(committed) = committed.filter(|committed| !(low..=end).contains(committed)) else { continue };
-            log.lost = Some(committed);
-            if reset == "error" {
-                return Err(lost_offset::error(&key, Some(committed), Some((low, end))));
+    /// The committed offsets that the log does not have.
+    fn lost_offsets<C: ConsumerContext>(
+        &self,
+        config: &Config,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<HashMap<TopicPartition, i64>> {
+        let mut lost = HashMap::new();
+        for (key, committed) in known(config, consumer, self.ends.keys())? {
+            let Some(log) = self.ends.get(&key) else { continue };
+            let is_in = |(low, high): (i64, i64), offset: &i64| (low..=high).contains(offset);
+            let Some(committed) = committed.filter(|committed| !is_in((log.low, log.high), committed)) else { continue };
+            // A log that is written on may have grown past it only after it was asked for its end.
+            if is_in(self.range(&key, clients::REQUEST_TIMEOUT)?, &committed) {
+                continue;
             }
-            tracing::warn!(
-                "{}/{}: the committed offset {committed} is not in the log, which has {low} to {end}: it is read from \
-                 where `auto.offset.reset: {reset}` says",
-                key.0,
-                key.1
-            );
+            if clients::offset_reset(config) == "error" {
+                return Err(lost_offset::error(&key, Some(committed), Some((log.low, log.high))));
+            }
+            lost.insert(key, committed);
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// False for a record that came after the run began. It also proves that its partition was read to its end.
@@ -270,7 +276,7 @@ impl End {
         if committed <= log.end {
             return Ok(committed == log.end);
         }
-        Ok(log.lost != Some(committed) && committed <= self.range(key, timeout)?.1)
+        Ok(committed <= self.range(key, timeout)?.1)
     }
 
     /// Says, now and then, that records wait behind a transaction, or that they are not there any more.
@@ -310,6 +316,23 @@ impl End {
         let range = self.watcher.fetch_watermarks(topic, *partition, timeout);
         range.with_context(|| format!("end offset of {topic}/{partition}"))
     }
+}
+
+/// What the group has committed of the partitions; `None` where it has not yet. A worker that was killed may have left a
+/// transaction open, and until that is over the brokers do not say.
+///
+/// # Errors
+/// When they don't then.
+fn known<'a, C: ConsumerContext>(
+    config: &Config,
+    consumer: &BaseConsumer<C>,
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+) -> Result<Vec<(TopicPartition, Option<i64>)>> {
+    let patience = config.transaction_timeout() + clients::REQUEST_TIMEOUT;
+    let answer = clients::committed(consumer, partitions, patience).and_then(|answer| {
+        answer.into_iter().map(|(key, offset)| offset.map(|offset| (key, offset))).collect::<KafkaResult<_>>()
+    });
+    answer.map_err(|error| anyhow!("the group's committed offsets can't be read: {}", clients::plain(&error)))
 }
 
 /// What the group has committed of the partitions; `None` where it has not yet, or does not say.
