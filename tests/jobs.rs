@@ -271,3 +271,39 @@ fn records_that_were_done_twice_are_proven_by_both_manifests() {
     let both = verify(&line, &[&first, &second]);
     assert!(both.status.success(), "{both:?}");
 }
+
+#[test]
+fn partitions_that_come_back_are_read_again_though_they_were_done() {
+    let line = Line::create("job-back", 4);
+    let value = document("Ann lives in Berlin");
+    let write = |documents: usize| {
+        for partition in 0..4 {
+            let record = || BaseRecord::<[u8], [u8]>::to(&line.input).partition(partition).payload(&value);
+            Kafka::shared().produce((0..documents).map(|_| record()));
+        }
+    };
+    write(5);
+    let producer = transact(&line, 3, 1);
+    let mut worker = line.worker().with(&["--until-end"]).start();
+    worker.wait_for_log("wait for a transaction that is still open");
+    // What comes behind the end is not fetched any more.
+    write(5);
+    std::thread::sleep(Duration::from_secs(3));
+    let mut other = Kafka::shared().client();
+    other.set("group.id", line.name).set("partition.assignment.strategy", "cooperative-sticky");
+    let other: BaseConsumer = other.set("enable.auto.commit", "false").create().unwrap();
+    other.subscribe(&[&line.input]).unwrap();
+    let mut assigned = TopicPartitionList::new();
+    worker.wait_until("another has half of the partitions", |_| {
+        drop(other.poll(Duration::from_millis(50)));
+        assigned = other.assignment().unwrap();
+        assigned.count() == 2
+    });
+    // As if it had been the worker's, which could not commit any more.
+    assigned.set_all_offsets(Offset::Offset(0)).unwrap();
+    other.commit(&assigned, CommitMode::Sync).unwrap();
+    drop(other);
+    producer.commit_transaction(TIMEOUT).unwrap();
+    worker.wait_for_success();
+    assert!(ids(&line).len() >= 4 * 5 + 1 + 2 * 5, "{:?}", ids(&line));
+}

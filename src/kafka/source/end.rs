@@ -187,9 +187,10 @@ impl End {
         Some(self.beyond().get(partition).map_or(offset, |first| offset.min(*first)))
     }
 
-    /// Whether nothing that comes of the partition from now on is a part of this run.
-    pub fn is_past(&self, partition: &TopicPartition) -> bool {
-        self.beyond().contains_key(partition)
+    /// Whether a partition is read to its end, being read up to `position`: nothing that comes of it from now on is a part
+    /// of this run.
+    pub fn is_past(&self, partition: &TopicPartition, position: Option<i64>) -> bool {
+        self.ends.get(partition).is_some_and(|log| position >= Some(log.end))
     }
 
     fn beyond(&self) -> MutexGuard<'_, HashMap<TopicPartition, i64>> {

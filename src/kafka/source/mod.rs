@@ -231,7 +231,11 @@ impl Source {
             self.ends = Ends::default();
         }
         let Some(mut fetching) = assignment.take_fetching() else { return Ok(()) };
-        let is_past = |partition: &TopicPartition| self.end.as_ref().is_some_and(|end| end.is_past(partition));
+        let positions = self.ledger.positions();
+        let is_past = |partition: &TopicPartition| {
+            let position = positions.get(partition).copied().flatten();
+            self.end.as_ref().is_some_and(|end| end.is_past(partition, position))
+        };
         fetching.retain(|partition, _| !self.topics.is_gone(&partition.0) && !is_past(partition));
         for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
             self.reach(&partition, offset);
