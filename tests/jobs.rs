@@ -307,3 +307,48 @@ fn partitions_that_come_back_are_read_again_though_they_were_done() {
     worker.wait_for_success();
     assert!(ids(&line).len() >= 4 * 5 + 1 + 2 * 5, "{:?}", ids(&line));
 }
+
+#[test]
+fn a_manifest_that_could_not_be_written_ends_a_run_before_it_begins() {
+    let line = line("job-unwritten", 3);
+    let folder = tempfile::tempdir().unwrap();
+    let (earlier, nowhere) = (folder.path().join("earlier.json"), folder.path().join("no folder/manifest.json"));
+    fs::write(&earlier, "of an earlier run").unwrap();
+    for (path, expected) in [
+        (earlier.to_str().unwrap(), "name another"),
+        (nowhere.to_str().unwrap(), "No such file or directory"),
+        ("s3://bucket/manifest.json", "a file on this machine"),
+    ] {
+        let mut worker = line.worker().with(&["--from", "0", "--manifest", path]).start();
+        assert_eq!(worker.wait().code(), Some(2), "{}", worker.log());
+        assert!(worker.log().contains("--manifest") && worker.log().contains(expected), "{}", worker.log());
+    }
+    assert_eq!(fs::read_to_string(&earlier).unwrap(), "of an earlier run");
+    assert!(ids(&line).is_empty());
+}
+
+#[test]
+fn a_manifest_is_there_while_the_run_goes_on_and_proves_no_more_than_it_says() {
+    let line = line("job-running", 20);
+    let producer = transact(&line, 0, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
+    let job = |path: &Path| line.worker().with(&["--from", "0", "--manifest", path.to_str().unwrap()]).start();
+    let read = |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let mut killed = job(&first);
+    killed.wait_until("what was done is written down", |_| first.exists() && read(&first)["records"]["in"] == 60);
+    assert_eq!(read(&first)["state"], "running");
+    assert_eq!(read(&first)["range"]["from"], "0");
+    killed.signal("KILL");
+    killed.wait();
+    producer.commit_transaction(TIMEOUT).unwrap();
+    assert_eq!(verify(&line, &[&first]).status.code(), Some(1), "a record is in no manifest");
+    job(&second).wait_for_success();
+    assert_eq!(read(&second)["state"], "ended");
+    let both = verify(&line, &[&first, &second]);
+    assert!(both.status.success(), "{both:?}");
+    let third = folder.path().join("third.json");
+    job(&third).wait_for_success();
+    assert_eq!(read(&third)["job"], serde_json::json!([]), "nothing was left");
+    assert_eq!(verify(&line, &[&third]).status.code(), Some(1), "others did it, and it proves nothing of them");
+}

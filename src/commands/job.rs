@@ -4,8 +4,11 @@ use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use super::cli::Run;
+use super::keeper;
 use crate::config::{Config, ConfigError};
 use crate::kafka::source::bounds::{Bounds, Edge};
+use crate::kafka::tally::Part;
+use crate::worker::manifest::Range;
 
 /// So many bytes of a digest tell the groups of jobs apart.
 const BYTES: usize = 4;
@@ -19,6 +22,9 @@ pub(super) fn bounds(args: &Run) -> Result<Option<Bounds>> {
     if !bounded && args.manifest.is_some() {
         let why = "a run without an end has none; with --until-end, --from or --to it has".into();
         return Err(ConfigError::Value { key: "--manifest".into(), why }.into());
+    }
+    if let Some(path) = &args.manifest {
+        keeper::check(path)?;
     }
     Ok(bounded.then_some(Bounds { from: args.from, to: args.to }))
 }
@@ -34,4 +40,10 @@ pub(super) fn group(args: &Run, config: &Config) -> String {
     let job = [config.input.topics.join(","), config.output.topic.clone(), edge(args.from), edge(args.to)];
     let digest = Sha256::digest(job.join("\n"));
     format!("{group}-job-{}", hex::encode(&digest[..BYTES]))
+}
+
+/// What was asked for, for the manifest.
+pub(super) fn range(bounds: Bounds, parts: Vec<Part>) -> Range {
+    let edge = |edge: Option<Edge>| edge.map(|edge| edge.to_string());
+    Range { from: edge(bounds.from), to: edge(bounds.to), parts }
 }

@@ -67,6 +67,11 @@ fn who_did<'a>(manifests: &'a [Manifest], key: &'a TopicPartition, offset: i64) 
     manifests.iter().enumerate().filter(did).map(|(index, _)| index)
 }
 
+/// What a manifest is about: what was asked for, though others may have done it.
+fn parts(manifest: &Manifest) -> impl Iterator<Item = &Part> {
+    manifest.range.parts.iter().chain(&manifest.job).chain(&manifest.done)
+}
+
 /// Where they write to.
 fn outputs(manifests: &[Manifest]) -> Vec<String> {
     let mut outputs: Vec<_> = manifests.iter().map(|it| format!("{} and {}", it.output, it.dead_letters)).collect();
@@ -139,7 +144,7 @@ impl<'a> Topics<'a> {
     /// The offsets of the jobs that have a record.
     fn read_inputs(&self, manifests: &[Manifest]) -> Result<Offsets> {
         let mut bounds: BTreeMap<(&str, i32), (i64, i64)> = BTreeMap::new();
-        for Part { topic, partition, from, to } in manifests.iter().flat_map(|it| it.job.iter().chain(&it.done)) {
+        for Part { topic, partition, from, to } in manifests.iter().flat_map(parts) {
             let bound = bounds.entry((topic, *partition)).or_insert((*from, *to));
             *bound = (bound.0.min(*from), bound.1.max(*to));
         }

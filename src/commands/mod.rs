@@ -7,6 +7,7 @@ mod dead_letters;
 mod demo;
 pub mod gauge;
 mod job;
+mod keeper;
 mod manifest;
 mod model;
 mod output;

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use jiff::Timestamp;
 
 use super::cli::Run;
+use super::keeper::Keeper;
 use super::{job, output};
 use crate::config::ConfigError;
 use crate::kafka::tally::Tally;
@@ -26,13 +26,18 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     config.kafka.group = job::group(args, &config);
     let tally = args.manifest.is_some().then(Arc::<Tally>::default);
     let worker = Worker::start(&config, bounds, tally.clone())?;
-    let manifest = bounds.map(|_| Manifest::begin(&config, worker.models(), worker.job()));
+    let keeper = match (&args.manifest, tally, bounds) {
+        (Some(path), Some(tally), Some(bounds)) => {
+            let range = job::range(bounds, worker.range());
+            Some(Keeper::begin(path, Manifest::begin(&config, worker.models(), range, worker.job()), tally)?)
+        }
+        _ => None,
+    };
     let done = worker.run();
-    if let (Some(path), Some(tally), Some(mut manifest)) = (&args.manifest, tally, manifest) {
-        manifest.finished = Timestamp::now();
-        manifest.failure = done.as_ref().err().map(|error| format!("{error:#}"));
-        (manifest.done, manifest.records) = tally.total();
-        manifest.write(path)?;
+    let failure = done.as_ref().err().map(|error| format!("{error:#}"));
+    let written = keeper.map_or(Ok(()), |keeper| keeper.end(failure));
+    if let (Err(_), Err(error)) = (&done, &written) {
+        output::say(format_args!("tagbert: {error:#}"));
     }
     let summary = done?;
     if bounds.is_none() {
@@ -51,7 +56,11 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         output::say(format_args!(
             "tagbert: {dead} dead letters, and --max-dead is {most}; `tagbert dead-letters list` shows them"
         ));
+        if let Err(error) = written {
+            output::say(format_args!("tagbert: {error:#}"));
+        }
         return Ok(ExitCode::from(TOO_MANY_DEAD));
     }
+    written?;
     Ok(ExitCode::SUCCESS)
 }

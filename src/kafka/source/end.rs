@@ -54,6 +54,8 @@ struct Log {
     low: i64,
     high: i64,
     end: i64,
+    /// Where the run is to begin, whatever was done of it before.
+    asked: i64,
     /// Where the run began.
     start: i64,
 }
@@ -90,7 +92,7 @@ impl End {
         {
             for partition in topic.partitions() {
                 let key = (Arc::from(topic.name()), partition.id());
-                let range = end.range(&key, clients::REQUEST_TIMEOUT)?;
+                let range = end.log(&key, clients::REQUEST_TIMEOUT)?;
                 logs.insert(key, range);
             }
         }
@@ -100,7 +102,7 @@ impl End {
         let starts = from.map(|from| from.resolve(&end.watcher, &logs)).transpose()?;
         for (key, (low, high)) in logs {
             let end_of_it = to.get(&key).copied().unwrap_or(high);
-            end.ends.insert(key, Log { low, high, end: end_of_it, start: low });
+            end.ends.insert(key, Log { low, high, end: end_of_it, asked: low, start: low });
         }
         let lost = end.lost_offsets(config, consumer)?;
         let mut starts = starts.unwrap_or_default();
@@ -118,9 +120,13 @@ impl End {
         for (key, start) in &mut starts {
             *start = end.ends[key].end.min(*start);
         }
+        let asked = from.map(|_| starts.clone()).unwrap_or_default();
         // That brokers refuse to read where the log ends is no help: the log may have grown so far by then.
         bounds::begin(consumer, &starts, &lost)?;
         end.note_starts(config, consumer)?;
+        for (key, log) in &mut end.ends {
+            log.asked = asked.get(key).copied().unwrap_or(log.start);
+        }
         Ok(end)
     }
 
@@ -133,17 +139,26 @@ impl End {
         Ok(())
     }
 
-    /// What there was to read when the run began.
+    /// What there was to read when the run began: what the group had left of its range.
     pub fn job(&self) -> Vec<Part> {
+        self.parts(|log| log.start)
+    }
+
+    /// What the run was asked for, whatever the group had done of it; all that it had left, if no beginning was said.
+    pub fn range(&self) -> Vec<Part> {
+        self.parts(|log| log.asked)
+    }
+
+    fn parts(&self, from: fn(&Log) -> i64) -> Vec<Part> {
         let part = |((topic, partition), log): (&TopicPartition, &Log)| Part {
             topic: topic.to_string(),
             partition: *partition,
-            from: log.start,
+            from: from(log),
             to: log.end,
         };
-        let mut job: Vec<_> = self.ends.iter().map(part).filter(|part| part.from < part.to).collect();
-        job.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-        job
+        let mut parts: Vec<_> = self.ends.iter().map(part).filter(|part| part.from < part.to).collect();
+        parts.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        parts
     }
 
     /// The committed offsets that the log does not have.
@@ -158,7 +173,7 @@ impl End {
             let is_in = |(low, high): (i64, i64), offset: &i64| (low..=high).contains(offset);
             let Some(committed) = committed.filter(|committed| !is_in((log.low, log.high), committed)) else { continue };
             // A log that is written on may have grown past it only after it was asked for its end.
-            if is_in(self.range(&key, clients::REQUEST_TIMEOUT)?, &committed) {
+            if is_in(self.log(&key, clients::REQUEST_TIMEOUT)?, &committed) {
                 continue;
             }
             if clients::offset_reset(config) == "error" {
@@ -277,7 +292,7 @@ impl End {
         if committed <= log.end {
             return Ok(committed == log.end);
         }
-        Ok(committed <= self.range(key, timeout)?.1)
+        Ok(committed <= self.log(key, timeout)?.1)
     }
 
     /// Says, now and then, that records wait behind a transaction, or that they are not there any more.
@@ -292,7 +307,7 @@ impl End {
                 continue;
             }
             let (topic, partition) = key;
-            let Ok((low, high)) = self.range(key, LOOK_TIMEOUT) else { return };
+            let Ok((low, high)) = self.log(key, LOOK_TIMEOUT) else { return };
             if high < log.high {
                 self.broken = Some(anyhow!(
                     "{topic}/{partition}: the log has {low} to {high} now, and had {} when the run began: was the topic \
@@ -313,7 +328,7 @@ impl End {
         }
     }
 
-    fn range(&self, (topic, partition): &TopicPartition, timeout: Duration) -> Result<(i64, i64)> {
+    fn log(&self, (topic, partition): &TopicPartition, timeout: Duration) -> Result<(i64, i64)> {
         let range = self.watcher.fetch_watermarks(topic, *partition, timeout);
         range.with_context(|| format!("end offset of {topic}/{partition}"))
     }

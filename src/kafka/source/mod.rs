@@ -152,6 +152,12 @@ impl Source {
         self.end.as_ref().map(End::job).unwrap_or_default()
     }
 
+    /// What a bounded run was asked for, done or not.
+    #[must_use]
+    pub fn range(&self) -> Vec<Part> {
+        self.end.as_ref().map(End::range).unwrap_or_default()
+    }
+
     /// The consumer, for who needs to know its group, and only asks (G-41).
     #[must_use]
     pub fn consumer(&self) -> Arc<BaseConsumer<Assignment>> {
