@@ -88,6 +88,16 @@ pub fn time(text: &str) -> Option<Timestamp> {
 pub type Range = (i64, i64);
 
 impl Edge {
+    /// The point in time that it is, if it is one.
+    #[must_use]
+    pub fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::Time(time) => Some(time),
+            Self::Ago(ago) => Timestamp::now().checked_sub(ago).ok(),
+            Self::Earliest | Self::Latest | Self::Offset(_) => None,
+        }
+    }
+
     /// Where it is in each of these partitions, for a consumer that is told of all records: of one that reads what is
     /// committed alone, brokers hide those behind an open transaction.
     ///
@@ -104,6 +114,7 @@ impl Edge {
             Self::Earliest => return Ok(everywhere(|(low, _)| low)),
             Self::Latest => return Ok(everywhere(|(_, high)| high)),
             Self::Offset(offset) => {
+                look_for(offset, logs)?;
                 return Ok(logs.iter().map(|(key, (low, high))| (key.clone(), offset.clamp(*low, *high))).collect());
             }
             Self::Time(time) => time,
@@ -132,6 +143,26 @@ impl Edge {
         }
         Ok(places)
     }
+}
+
+/// Says in which of these partitions there is no such offset.
+///
+/// # Errors
+/// When it is in none.
+fn look_for(offset: i64, logs: &BTreeMap<TopicPartition, Range>) -> Result<()> {
+    let outside = logs.iter().filter(|(_, (low, high))| !(*low..=*high).contains(&offset));
+    let named = |((topic, partition), (low, high)): (&TopicPartition, &Range)| {
+        format!("{topic}/{partition} has {low} to {high}")
+    };
+    let outside: Vec<_> = outside.map(named).collect();
+    if outside.is_empty() {
+        return Ok(());
+    }
+    if outside.len() == logs.len() {
+        bail!("the offset {offset} is in no partition: {}", outside.join(", "));
+    }
+    tracing::warn!("the offset {offset} is not in each partition, and the nearest one counts: {}", outside.join(", "));
+    Ok(())
 }
 
 /// Commits where the group begins in partitions in which it has committed nothing, or an offset that was `lost`: from then

@@ -96,6 +96,10 @@ impl End {
                 logs.insert(key, range);
             }
         }
+        let missing = |topic: &&String| !logs.keys().any(|(name, _)| **name == ***topic);
+        if let Some(topic) = config.input.topics.iter().find(missing) {
+            bail!("input.topics: the brokers say nothing of the topic `{topic}`; try again");
+        }
         let to = bounds.to.unwrap_or(Edge::Latest).resolve(&end.watcher, &logs)?;
         // A job that is told its end alone begins at the beginning.
         let from = bounds.from.or(bounds.to.map(|_| Edge::Earliest));
@@ -127,7 +131,29 @@ impl End {
         for (key, log) in &mut end.ends {
             log.asked = asked.get(key).copied().unwrap_or(log.start);
         }
+        end.say_where_it_goes_on(config);
         Ok(end)
+    }
+
+    /// Says what the group has done of the run before, and where it stands elsewhere.
+    fn say_where_it_goes_on(&self, config: &Config) {
+        let group = &config.kafka.group;
+        let (mut done, mut all) = (0, 0);
+        for ((topic, partition), log) in &self.ends {
+            done += (log.start - log.asked).max(0);
+            all += log.end - log.asked;
+            if log.start < log.asked {
+                tracing::warn!(
+                    "{topic}/{partition}: the group `{group}` has committed {} before, and goes on there: the beginning of \
+                     this run, {}, counts for nothing; another --group begins there",
+                    log.start,
+                    log.asked
+                );
+            }
+        }
+        if done > 0 {
+            tracing::info!("goes on with the group `{group}`: {done} of {all} offsets are done");
+        }
     }
 
     /// Where the group goes on.
