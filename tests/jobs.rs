@@ -202,6 +202,22 @@ fn partitions_that_come_back_are_read_again_though_they_were_done() {
     assert!(ids(&line).len() >= 4 * 5 + 1 + 2 * 5, "{:?}", ids(&line));
 }
 
+#[test]
+fn dead_letters_of_a_job_are_counted_whoever_wrote_them_and_once() {
+    let line = line("job-dead-before", 3);
+    Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(b"no document")]);
+    let job = ["--from", "earliest", "--group", line.name];
+    let code = |args: &[&str]| {
+        let mut worker = line.worker().with(&job).with(args).start();
+        worker.wait().code()
+    };
+    assert_eq!(code(&[]), Some(3));
+    assert_eq!(code(&[]), Some(3), "nothing is left to do, and one is dead all the same");
+    commit(&line, line.name, 0);
+    assert_eq!(code(&["--max-dead", "1"]), Some(0), "it is there twice");
+    assert_eq!(code(&[]), Some(3));
+}
+
 fn verify(line: &Line, manifests: &[&Path]) -> Output {
     let config = manifests[0].with_file_name("config.yaml");
     fs::write(&config, line.yaml(support::line::TINY)).unwrap();
@@ -334,10 +350,16 @@ fn a_manifest_is_there_while_the_run_goes_on_and_proves_no_more_than_it_says() {
     let producer = transact(&line, 0, 1);
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
-    let job = |path: &Path| line.worker().with(&["--from", "0", "--manifest", path.to_str().unwrap()]).start();
-    let read = |path: &Path| -> serde_json::Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let job = |path: &Path| {
+        let worker = line.worker().property("session.timeout.ms", "6000");
+        worker.with(&["--from", "0", "--manifest", path.to_str().unwrap()]).start()
+    };
+    // For a moment it is empty.
+    let read = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(path).unwrap_or_default()).unwrap_or_default()
+    };
     let mut killed = job(&first);
-    killed.wait_until("what was done is written down", |_| first.exists() && read(&first)["records"]["in"] == 60);
+    killed.wait_until("what was done is written down", |_| read(&first)["records"]["in"] == 60);
     assert_eq!(read(&first)["state"], "running");
     assert_eq!(read(&first)["range"]["from"], "0");
     killed.signal("KILL");
@@ -369,7 +391,8 @@ fn bounds_that_make_no_sense_are_refused_and_others_are_told_of() {
     }
     Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(1).payload(&document("Ann"))]);
     let some = run(&line, &["--from", "6"]);
-    let told = "the offset 6 is not in each partition, and the nearest one counts: job-bounds/0 has 0 to 5, job-bounds/2";
+    let told =
+        "the offset 6 is not in each partition, and the nearest one counts: job-bounds/0 has 0 to 5, job-bounds/2";
     assert!(some.log().contains(told), "{}", some.log());
     assert!(ids(&line).is_empty());
 }

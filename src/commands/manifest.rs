@@ -207,7 +207,7 @@ impl<'a> Topics<'a> {
 }
 
 /// The record that an id is of: `TOPIC-PARTITION-OFFSET`.
-fn of_record(id: &[u8]) -> Option<(TopicPartition, i64)> {
+pub(super) fn of_record(id: &[u8]) -> Option<(TopicPartition, i64)> {
     let mut parts = std::str::from_utf8(id).ok()?.rsplitn(3, '-');
     let (offset, partition, topic) = (parts.next()?, parts.next()?, parts.next()?);
     Some(((Arc::from(topic), partition.parse().ok()?), offset.parse().ok()?))

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 pub mod cli;
+mod dead;
 mod dead_letters;
 mod demo;
 pub mod gauge;

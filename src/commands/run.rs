@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::cli::Run;
 use super::keeper::Keeper;
-use super::{job, output};
+use super::{dead, job, output};
 use crate::config::ConfigError;
 use crate::kafka::tally::Tally;
 use crate::worker::lifecycle::Worker;
@@ -26,10 +26,11 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     config.kafka.group = job::group(args, &config);
     let tally = args.manifest.is_some().then(Arc::<Tally>::default);
     let worker = Worker::start(&config, bounds, tally.clone())?;
+    let range = worker.range();
     let keeper = match (&args.manifest, tally, bounds) {
         (Some(path), Some(tally), Some(bounds)) => {
-            let range = job::range(bounds, worker.range());
-            Some(Keeper::begin(path, Manifest::begin(&config, worker.models(), range, worker.job()), tally)?)
+            let asked = job::range(bounds, range.clone());
+            Some(Keeper::begin(path, Manifest::begin(&config, worker.models(), asked, worker.job()), tally)?)
         }
         _ => None,
     };
@@ -51,8 +52,12 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&summary)?;
-    if summary.dead_letters > args.max_dead {
-        let (dead, most) = (summary.dead_letters, args.max_dead);
+    let dead = dead::of_job(&config, &range, args.max_dead).unwrap_or_else(|error| {
+        tracing::warn!("the dead letters of other workers can't be counted, those of this one count alone: {error:#}");
+        summary.dead_letters
+    });
+    if dead > args.max_dead {
+        let most = args.max_dead;
         output::say(format_args!(
             "tagbert: {dead} dead letters, and --max-dead is {most}; `tagbert dead-letters list` shows them"
         ));

@@ -135,7 +135,11 @@ impl Edge {
             let offset = one.offset().to_raw().filter(|offset| *offset >= 0);
             // The client library may leave the question where the answer should be (librdkafka#1190).
             if time > 0 && offset == Some(time) {
-                bail!("{}/{}: the brokers did not tell the offset of {time} ms; try again", one.topic(), one.partition());
+                bail!(
+                    "{}/{}: the brokers did not tell the offset of {time} ms; try again",
+                    one.topic(),
+                    one.partition()
+                );
             }
             // None is so late.
             let offset = offset.unwrap_or(*high);

@@ -197,7 +197,9 @@ impl End {
         for (key, committed) in known(config, consumer, self.ends.keys())? {
             let Some(log) = self.ends.get(&key) else { continue };
             let is_in = |(low, high): (i64, i64), offset: &i64| (low..=high).contains(offset);
-            let Some(committed) = committed.filter(|committed| !is_in((log.low, log.high), committed)) else { continue };
+            let Some(committed) = committed.filter(|committed| !is_in((log.low, log.high), committed)) else {
+                continue;
+            };
             // A log that is written on may have grown past it only after it was asked for its end.
             if is_in(self.log(&key, clients::REQUEST_TIMEOUT)?, &committed) {
                 continue;
