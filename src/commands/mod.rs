@@ -3,10 +3,12 @@
 mod bench;
 mod check;
 pub mod cli;
+mod dead;
 mod dead_letters;
 mod demo;
 pub mod gauge;
 mod job;
+mod keeper;
 mod manifest;
 mod model;
 mod output;

@@ -37,6 +37,18 @@ pub fn offset_reset(config: &Config) -> &str {
     config.kafka.properties.get("auto.offset.reset").map_or("earliest", String::as_str)
 }
 
+/// The configuration of a bounded run: it reads what there is, and so a reset to the end counts as one to the beginning. At
+/// the end it would find nothing to do, and call it done.
+#[must_use]
+pub fn bounded(config: &Config) -> Config {
+    let mut config = config.clone();
+    if let reset @ ("latest" | "largest" | "end") = offset_reset(&config) {
+        tracing::info!("a bounded run reads what there is: `auto.offset.reset: {reset}` counts as `earliest`");
+        config.kafka.properties.insert("auto.offset.reset".into(), "earliest".into());
+    }
+    config
+}
+
 /// Less is not fetched of a partition at once, in bytes: each fetch costs a request.
 const MIN_FETCH: u64 = 64 * 1024;
 

@@ -123,6 +123,9 @@ impl ConsumerContext for Assignment {
                 self.prefetched.open(&partitions);
             }
             Rebalance::Revoke(partitions) => {
+                // What is behind its end in a bounded run was paused, and would still be when it is assigned again: the client
+                // library forgets only pauses of its own.
+                let _ = consumer.resume(partitions);
                 let lost = consumer.assignment_lost();
                 let patience = if lost || self.stop.is_abandoned() { Duration::ZERO } else { REVOKE_TIMEOUT };
                 let partitions = keys(partitions);

@@ -97,6 +97,7 @@ impl Source {
         health: Arc<Health>,
         stop: Arc<Stop>,
     ) -> Result<Self> {
+        let config = &if bounds.is_some() { clients::bounded(config) } else { config.clone() };
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
         let partitions = clients::check_topics(config)?;
         let consumer: BaseConsumer<Assignment> =
@@ -149,6 +150,12 @@ impl Source {
     #[must_use]
     pub fn job(&self) -> Vec<Part> {
         self.end.as_ref().map(End::job).unwrap_or_default()
+    }
+
+    /// What a bounded run was asked for, done or not.
+    #[must_use]
+    pub fn range(&self) -> Vec<Part> {
+        self.end.as_ref().map(End::range).unwrap_or_default()
     }
 
     /// The consumer, for who needs to know its group, and only asks (G-41).
@@ -230,7 +237,11 @@ impl Source {
             self.ends = Ends::default();
         }
         let Some(mut fetching) = assignment.take_fetching() else { return Ok(()) };
-        let is_past = |partition: &TopicPartition| self.end.as_ref().is_some_and(|end| end.is_past(partition));
+        let positions = self.ledger.positions();
+        let is_past = |partition: &TopicPartition| {
+            let position = positions.get(partition).copied().flatten();
+            self.end.as_ref().is_some_and(|end| end.is_past(partition, position))
+        };
         fetching.retain(|partition, _| !self.topics.is_gone(&partition.0) && !is_past(partition));
         for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
             self.reach(&partition, offset);
