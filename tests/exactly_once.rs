@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 mod support;
 
+use support::kafka::Kafka;
 use support::line::{Line, Start, document, number, value};
 use support::records::header;
 
@@ -177,4 +180,44 @@ fn partitions_move_under_each_group_protocol_and_nothing_is_seen_twice() {
         second.wait_for_success();
         assert_each_once_in_order(&line, 2000);
     }
+}
+
+/// The client library takes an offset that it still waits for as none at all when partitions come or go meanwhile.
+#[test]
+fn an_offset_that_a_transaction_holds_back_is_waited_for_though_partitions_come_and_go() {
+    let line = Line::create("held-back", 4);
+    line.produce((0..40).map(|n| document(&format!("document {n}"))));
+    quick(&line).run_to_the_end();
+    let mut offsets = TopicPartitionList::new();
+    for (partition, offset) in line.committed().into_iter().enumerate() {
+        offsets.add_partition_offset(&line.input, partition as i32, Offset::Offset(offset.unwrap())).unwrap();
+    }
+    // A worker that is no more has left its last transaction open.
+    let (second, mut client) = (Duration::from_secs(1), Kafka::shared().client());
+    let consumer: BaseConsumer = client.clone().set("group.id", line.name).create().unwrap();
+    client.set("transactional.id", "held-back").set("transaction.timeout.ms", "8000");
+    let dead: BaseProducer = client.create().unwrap();
+    dead.init_transactions(10 * second).unwrap();
+    dead.begin_transaction().unwrap();
+    dead.send_offsets_to_transaction(&offsets, &consumer.group_metadata().unwrap(), 10 * second).unwrap();
+
+    let worker = quick(&line).property("heartbeat.interval.ms", "300");
+    let mut first = worker.start();
+    first.wait_for_log("assigned: held-back/0 held-back/1 held-back/2 held-back/3");
+    let mut other = worker.start();
+    other.wait_for_log("assigned: held-back/");
+    line.produce((40..80).map(|n| document(&format!("document {n}"))));
+    let deadline = Instant::now() + 60 * second;
+    while line.tagged().len() < 80 && Instant::now() < deadline {
+        std::thread::sleep(second / 2);
+    }
+    first.terminate();
+    other.terminate();
+    first.wait_for_success();
+    other.wait_for_success();
+    line.assert_committed_to_the_end();
+    let mut ids: Vec<_> = line.tagged().iter().map(|record| header(record, "tagbert.record.id")).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((line.tagged().len(), ids.len()), (80, 80));
 }

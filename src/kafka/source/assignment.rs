@@ -75,7 +75,10 @@ impl ClientContext for Assignment {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.stop.fail(anyhow!("the consumer can't go on: {reason}"));
-        } else if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        } else if !matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset)
+        ) {
             tracing::warn!("consumer: {reason}");
         }
     }

@@ -16,6 +16,7 @@ use super::lost_offset;
 use crate::config::Config;
 use crate::kafka::clients;
 use crate::kafka::ledger::Ledger;
+use crate::kafka::reset::Reset;
 use crate::kafka::tally::Part;
 use crate::record::partition::TopicPartition;
 
@@ -204,7 +205,7 @@ impl End {
             if is_in(self.log(&key, clients::REQUEST_TIMEOUT)?, &committed) {
                 continue;
             }
-            if clients::offset_reset(config) == "error" {
+            if Reset::of(config) == Reset::Error {
                 return Err(lost_offset::error(&key, Some(committed), Some((log.low, log.high))));
             }
             lost.insert(key, committed);
