@@ -141,9 +141,9 @@ mod tests {
     #[test]
     fn what_a_partition_brings_again_counts_once() {
         let tally = Tally::default();
-        (0..5).for_each(|n| count(&tally, &origin(n, 1, n as u64)));
+        (0..5).for_each(|n| count(&tally, &origin(n, 1, n.cast_unsigned())));
         let first = tally.total().1;
-        (3..5).for_each(|n| count(&tally, &origin(n, 2, n as u64 - 3)));
+        (3..5).for_each(|n| count(&tally, &origin(n, 2, n.cast_unsigned() - 3)));
         assert_eq!(tally.total().1, first);
         // Behind a marker.
         count(&tally, &origin(6, 2, 2));
@@ -159,7 +159,7 @@ mod tests {
             for (offset, epoch) in &done {
                 // Each third offset is a marker.
                 let record = offset / 2 * 3 + offset % 2;
-                count(&tally, &origin(record, *epoch, *offset as u64));
+                count(&tally, &origin(record, *epoch, offset.cast_unsigned()));
             }
             let records: std::collections::BTreeSet<_> = done.iter().map(|(n, _)| n / 2 * 3 + n % 2).collect();
             let told = parts(&tally);

@@ -1,6 +1,6 @@
 //! Where a bounded run begins and ends, as its user says it (`tagbert run --from … --to …`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -178,23 +178,23 @@ fn look_for(offset: i64, logs: &BTreeMap<TopicPartition, Range>) -> Result<()> {
 pub fn begin<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     starts: &BTreeMap<TopicPartition, i64>,
-    lost: &HashMap<TopicPartition, i64>,
+    lost: &BTreeMap<TopicPartition, i64>,
 ) -> Result<()> {
     for tried in 1.. {
         let committed = clients::committed(consumer, starts.keys(), clients::REQUEST_TIMEOUT)?;
-        let mut list = TopicPartitionList::new();
+        let mut due = TopicPartitionList::new();
         for (key, offset) in committed {
             let offset = offset?;
             if let Some(start) = starts.get(&key)
                 && (offset.is_none() || offset == lost.get(&key).copied())
             {
-                list.add_partition_offset(&key.0, key.1, Offset::Offset(*start))?;
+                due.add_partition_offset(&key.0, key.1, Offset::Offset(*start))?;
             }
         }
-        if list.count() == 0 {
+        if due.count() == 0 {
             return Ok(());
         }
-        let Err(error) = consumer.commit(&list, CommitMode::Sync) else { return Ok(()) };
+        let Err(error) = consumer.commit(&due, CommitMode::Sync) else { return Ok(()) };
         if tried == TRIES {
             let error = clients::plain(&error);
             bail!(

@@ -193,8 +193,8 @@ impl End {
         &self,
         config: &Config,
         consumer: &BaseConsumer<C>,
-    ) -> Result<HashMap<TopicPartition, i64>> {
-        let mut lost = HashMap::new();
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        let mut lost = BTreeMap::new();
         for (key, committed) in known(config, consumer, self.ends.keys())? {
             let Some(log) = self.ends.get(&key) else { continue };
             let is_in = |(low, high): (i64, i64), offset: &i64| (low..=high).contains(offset);

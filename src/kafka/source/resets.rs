@@ -99,7 +99,9 @@ impl Source {
             tracing::warn!("reading can't begin yet, trying again: {}", clients::plain(&error));
             let epoch = |partition: TopicPartition| Some((self.ledger.epoch(&partition)?, partition));
             let again: Vec<_> = places.into_keys().filter_map(epoch).collect();
-            again.into_iter().for_each(|(epoch, partition)| self.resets.note(partition, epoch));
+            for (epoch, partition) in again {
+                self.resets.note(partition, epoch);
+            }
         }
         self.resets.ask(&self.consumer);
         Ok(())
