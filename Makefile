@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test chaos soak bench bench-micro bench-variants model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test chaos soak bench bench-micro bench-variants scale model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -69,6 +69,9 @@ bench-micro: target/release/libonnxruntime.so  ## documents a second and core be
 bench-variants:  ## the model in other forms and settings, side by side, into benches/VARIANTS.md (6 min)
 	@scripts/setup.sh corpus peers
 	@.cache/peers-venv/bin/python benches/variants.py
+
+scale:  ## a thousand workers, simulated, into benches/SCALE.md (SEED=1; a minute)
+	@python3 benches/scale --seed $(SEED)
 
 model: build  ## train both models anew (five hours); DATA=folder with the public sets
 	@$(data) models/recipe/make-model.sh

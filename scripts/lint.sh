@@ -30,5 +30,8 @@ else
     echo "SKIPPED: advisories: $why" | tee -a "${TAGBERT_SKIPPED:-/dev/null}" >&2
 fi
 
+step simulation
+python3 -m unittest discover --quiet --start-directory benches/scale
+
 step scripts
 shellcheck scripts/*.sh models/recipe/*.sh .ci/run

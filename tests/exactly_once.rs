@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 mod support;
 
+use support::kafka::Kafka;
 use support::line::{Line, Start, document, number, value};
 use support::records::header;
 
@@ -14,6 +17,11 @@ use support::records::header;
 fn quick(line: &Line) -> Start {
     let worker = line.worker().exactly_once().property("session.timeout.ms", "3000");
     worker.set("limits.in_flight", "1MiB").set("batch.tokens", "256")
+}
+
+/// As a static member, with a session longer than the test: no other member could go on.
+fn pod(worker: Start) -> Start {
+    worker.property("group.instance.id", "pod-0").property("session.timeout.ms", "40000")
 }
 
 /// Each document came out once, what came of a partition is in order in each partition of the output, and all is committed.
@@ -102,9 +110,7 @@ fn a_paused_worker_whose_partitions_went_to_another_writes_nothing_twice() {
 fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over() {
     let line = Line::create("static", 2);
     line.produce((0..900).map(|n| document(&format!("{n} {}", "word ".repeat(200)))));
-    let worker = line.worker().exactly_once().property("group.instance.id", "pod-0").set("batch.tokens", "256");
-    // A session longer than the test: no other member could go on.
-    let worker = worker.property("session.timeout.ms", "40000");
+    let worker = pod(line.worker()).exactly_once().set("batch.tokens", "256");
     for _ in 0..2 {
         let mut killed = worker.start();
         killed.wait_for_log("assigned: static/");
@@ -120,7 +126,7 @@ fn a_static_member_that_was_killed_takes_its_partitions_and_its_transaction_over
 fn a_static_member_that_was_replaced_while_it_slept_ends_and_says_so() {
     let line = Line::create("replaced", 2);
     line.produce((0..3000).map(|n| document(&format!("document {n}"))));
-    let worker = quick(&line).property("group.instance.id", "pod-0").property("session.timeout.ms", "40000");
+    let worker = pod(quick(&line));
     let mut sleeper = worker.start();
     sleeper.wait_until("something is done", |_| !line.tagged().is_empty());
     sleeper.signal("STOP");
@@ -139,8 +145,7 @@ fn a_static_member_that_was_replaced_while_it_slept_ends_and_says_so() {
 fn a_static_member_whose_transaction_the_brokers_gave_up_goes_on() {
     let line = Line::create("overslept", 2);
     line.produce((0..100).map(|n| document(&format!("document {n}"))));
-    let worker = line.worker().exactly_once().property("group.instance.id", "pod-0");
-    let worker = worker.property("session.timeout.ms", "40000").property("transaction.timeout.ms", "4000");
+    let worker = pod(line.worker()).exactly_once().property("transaction.timeout.ms", "4000");
     let mut worker = worker.set("transaction.interval", "2s").start();
     worker.wait_for_log_closely("assigned: overslept/");
     worker.wait_until_closely(|worker| worker.metric("tagbert_batch_rows_count") > Some(0.0));
@@ -175,4 +180,44 @@ fn partitions_move_under_each_group_protocol_and_nothing_is_seen_twice() {
         second.wait_for_success();
         assert_each_once_in_order(&line, 2000);
     }
+}
+
+/// The client library takes an offset that it still waits for as none at all when partitions come or go meanwhile.
+#[test]
+fn an_offset_that_a_transaction_holds_back_is_waited_for_though_partitions_come_and_go() {
+    let line = Line::create("held-back", 4);
+    line.produce((0..40).map(|n| document(&format!("document {n}"))));
+    quick(&line).run_to_the_end();
+    let mut offsets = TopicPartitionList::new();
+    for (partition, offset) in line.committed().into_iter().enumerate() {
+        offsets.add_partition_offset(&line.input, partition as i32, Offset::Offset(offset.unwrap())).unwrap();
+    }
+    // A worker that is no more has left its last transaction open.
+    let (second, mut client) = (Duration::from_secs(1), Kafka::shared().client());
+    let consumer: BaseConsumer = client.clone().set("group.id", line.name).create().unwrap();
+    client.set("transactional.id", "held-back").set("transaction.timeout.ms", "8000");
+    let dead: BaseProducer = client.create().unwrap();
+    dead.init_transactions(10 * second).unwrap();
+    dead.begin_transaction().unwrap();
+    dead.send_offsets_to_transaction(&offsets, &consumer.group_metadata().unwrap(), 10 * second).unwrap();
+
+    let worker = quick(&line).property("heartbeat.interval.ms", "300");
+    let mut first = worker.start();
+    first.wait_for_log("assigned: held-back/0 held-back/1 held-back/2 held-back/3");
+    let mut other = worker.start();
+    other.wait_for_log("assigned: held-back/");
+    line.produce((40..80).map(|n| document(&format!("document {n}"))));
+    let deadline = Instant::now() + 60 * second;
+    while line.tagged().len() < 80 && Instant::now() < deadline {
+        std::thread::sleep(second / 2);
+    }
+    first.terminate();
+    other.terminate();
+    first.wait_for_success();
+    other.wait_for_success();
+    line.assert_committed_to_the_end();
+    let mut ids: Vec<_> = line.tagged().iter().map(|record| header(record, "tagbert.record.id")).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((line.tagged().len(), ids.len()), (80, 80));
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rdkafka::producer::BaseRecord;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 
 mod support;
 
@@ -15,6 +17,8 @@ use support::records::header;
 use support::tagbert::Worker;
 
 const PARTITIONS: i32 = 3;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// With so many documents in each partition.
 fn line(name: &'static str, documents: usize) -> Line {
@@ -111,6 +115,110 @@ fn more_dead_letters_than_allowed_are_told_by_the_exit_code() {
     run(&line, &["--from", "0", "--max-dead", "1"]);
 }
 
+/// So many documents in a partition, in a transaction that is still open.
+fn transact(line: &Line, partition: i32, documents: usize) -> BaseProducer {
+    let producer: BaseProducer = Kafka::shared().client().set("transactional.id", line.name).create().unwrap();
+    producer.init_transactions(TIMEOUT).unwrap();
+    producer.begin_transaction().unwrap();
+    let value = document("Ann lives in Berlin");
+    for _ in 0..documents {
+        producer.send(BaseRecord::<[u8], [u8]>::to(&line.input).partition(partition).payload(&value)).unwrap();
+    }
+    producer.flush(TIMEOUT).unwrap();
+    producer
+}
+
+/// Commits an offset of a group without members, in each partition.
+fn commit(line: &Line, group: &str, offset: i64) {
+    let consumer: BaseConsumer = Kafka::shared().client().set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        list.add_partition_offset(&line.input, partition, Offset::Offset(offset)).unwrap();
+    }
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+}
+
+#[test]
+fn a_time_takes_in_what_an_open_transaction_holds_back() {
+    let line = Line::create("job-time-open", PARTITIONS);
+    write(&line, 4, Some(millis(SystemTime::now() - Duration::from_hours(5))));
+    let producer = transact(&line, 0, 3);
+    let mut worker = line.worker().with(&["--from", "1h"]).start();
+    worker.wait_for_log("job-time-open/0: the offsets 4 to 7 wait for a transaction that is still open");
+    producer.commit_transaction(TIMEOUT).unwrap();
+    worker.wait_for_success();
+    assert_eq!(ids(&line), (4..7).map(|offset| format!("job-time-open-0-{offset}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_job_reads_what_there_is_though_offsets_are_reset_to_the_latest() {
+    let line = line("job-latest", 10);
+    let latest = |args: &[&str]| {
+        let worker = line.worker().property("auto.offset.reset", "latest").with(args);
+        worker.start().wait_for_success();
+    };
+    latest(&["--to", "4"]);
+    assert_eq!(ids(&line), of_offsets(&line, 0..4));
+    latest(&["--until-end"]);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 0..4).len() + of_offsets(&line, 0..10).len());
+    commit(&line, line.name, 50);
+    latest(&["--until-end"]);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 0..4).len() + 2 * of_offsets(&line, 0..10).len());
+}
+
+#[test]
+fn partitions_that_come_back_are_read_again_though_they_were_done() {
+    let line = Line::create("job-back", 4);
+    let value = document("Ann lives in Berlin");
+    let write = |documents: usize| {
+        for partition in 0..4 {
+            let record = || BaseRecord::<[u8], [u8]>::to(&line.input).partition(partition).payload(&value);
+            Kafka::shared().produce((0..documents).map(|_| record()));
+        }
+    };
+    write(5);
+    let producer = transact(&line, 3, 1);
+    let mut worker = line.worker().with(&["--until-end"]).start();
+    worker.wait_for_log("wait for a transaction that is still open");
+    // What comes behind the end is not fetched any more.
+    write(5);
+    std::thread::sleep(Duration::from_secs(3));
+    let mut other = Kafka::shared().client();
+    other.set("group.id", line.name).set("partition.assignment.strategy", "cooperative-sticky");
+    let other: BaseConsumer = other.set("enable.auto.commit", "false").create().unwrap();
+    other.subscribe(&[&line.input]).unwrap();
+    let mut assigned = TopicPartitionList::new();
+    worker.wait_until("another has half of the partitions", |_| {
+        drop(other.poll(Duration::from_millis(50)));
+        assigned = other.assignment().unwrap();
+        assigned.count() == 2
+    });
+    // As if it had been the worker's, which could not commit any more.
+    assigned.set_all_offsets(Offset::Offset(0)).unwrap();
+    other.commit(&assigned, CommitMode::Sync).unwrap();
+    // It leaves the group at once; that the client library then ends may take longer than the test.
+    std::thread::spawn(move || drop(other));
+    producer.commit_transaction(TIMEOUT).unwrap();
+    worker.wait_for_success();
+    assert!(ids(&line).len() >= 4 * 5 + 1 + 2 * 5, "{:?}", ids(&line));
+}
+
+#[test]
+fn dead_letters_of_a_job_are_counted_whoever_wrote_them_and_once() {
+    let line = line("job-dead-before", 3);
+    Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(b"no document")]);
+    let job = ["--from", "earliest", "--group", line.name];
+    let code = |args: &[&str]| {
+        let mut worker = line.worker().with(&job).with(args).start();
+        worker.wait().code()
+    };
+    assert_eq!(code(&[]), Some(3));
+    assert_eq!(code(&[]), Some(3), "nothing is left to do, and one is dead all the same");
+    commit(&line, line.name, 0);
+    assert_eq!(code(&["--max-dead", "1"]), Some(0), "it is there twice");
+    assert_eq!(code(&[]), Some(3));
+}
+
 fn verify(line: &Line, manifests: &[&Path]) -> Output {
     let config = manifests[0].with_file_name("config.yaml");
     fs::write(&config, line.yaml(support::line::TINY)).unwrap();
@@ -180,4 +288,137 @@ fn a_job_that_was_stopped_and_run_again_is_proven_by_both_manifests() {
     let both = verify(&line, &[&first, &second]);
     assert!(both.status.success(), "{both:?}");
     assert_eq!(ids(&line), of_offsets(&line, 0..1500));
+}
+
+#[test]
+fn a_refused_result_falsifies_no_manifest() {
+    let line = Line::create("job-refused", PARTITIONS).with_output(&[("max.message.bytes", "20000")]);
+    let small = document("Ann lives in Berlin");
+    let big = document(&"Ann lives in Berlin. ".repeat(1000));
+    let values = (0..100).map(|n| if n == 50 { &big } else { &small });
+    Kafka::shared()
+        .produce(values.map(|value| BaseRecord::<[u8], [u8]>::to(&line.input).partition(0).payload(value.as_slice())));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manifest.json");
+    run(&line, &["--from", "0", "--max-dead", "1", "--manifest", path.to_str().unwrap()]);
+    let text = fs::read_to_string(&path).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(manifest["records"]["dead_letters"], 1, "{text}");
+    assert_eq!(manifest["job"], manifest["done"], "{text}");
+    let proven = verify(&line, &[&path]);
+    assert!(proven.status.success(), "{proven:?}");
+}
+
+#[test]
+fn records_that_were_done_twice_are_proven_by_both_manifests() {
+    let line = line("job-repeated", 20);
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
+    let job = |manifest: &Path| {
+        run(&line, &["--from", "0", "--group", line.name, "--manifest", manifest.to_str().unwrap()]);
+    };
+    job(&first);
+    // As if the first had been killed before it could commit.
+    commit(&line, line.name, 10);
+    job(&second);
+    assert_eq!(ids(&line).len(), of_offsets(&line, 0..20).len() + of_offsets(&line, 10..20).len());
+    let both = verify(&line, &[&first, &second]);
+    assert!(both.status.success(), "{both:?}");
+}
+
+#[test]
+fn a_manifest_that_could_not_be_written_ends_a_run_before_it_begins() {
+    let line = line("job-unwritten", 3);
+    let folder = tempfile::tempdir().unwrap();
+    let (earlier, nowhere) = (folder.path().join("earlier.json"), folder.path().join("no folder/manifest.json"));
+    fs::write(&earlier, "of an earlier run").unwrap();
+    for (path, expected) in [
+        (earlier.to_str().unwrap(), "name another"),
+        (nowhere.to_str().unwrap(), "No such file or directory"),
+        ("s3://bucket/manifest.json", "a file on this machine"),
+    ] {
+        let mut worker = line.worker().with(&["--from", "0", "--manifest", path]).start();
+        assert_eq!(worker.wait().code(), Some(2), "{}", worker.log());
+        assert!(worker.log().contains("--manifest") && worker.log().contains(expected), "{}", worker.log());
+    }
+    assert_eq!(fs::read_to_string(&earlier).unwrap(), "of an earlier run");
+    assert!(ids(&line).is_empty());
+}
+
+#[test]
+fn a_manifest_is_there_while_the_run_goes_on_and_proves_no_more_than_it_says() {
+    let line = line("job-running", 20);
+    let producer = transact(&line, 0, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
+    let job = |path: &Path| {
+        let worker = line.worker().property("session.timeout.ms", "6000");
+        worker.with(&["--from", "0", "--manifest", path.to_str().unwrap()]).start()
+    };
+    // For a moment it is empty.
+    let read = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(path).unwrap_or_default()).unwrap_or_default()
+    };
+    let mut killed = job(&first);
+    killed.wait_until("what was done is written down", |_| read(&first)["records"]["in"] == 60);
+    assert_eq!(read(&first)["state"], "running");
+    assert_eq!(read(&first)["range"]["from"], "0");
+    killed.signal("KILL");
+    killed.wait();
+    producer.commit_transaction(TIMEOUT).unwrap();
+    assert_eq!(verify(&line, &[&first]).status.code(), Some(1), "a record is in no manifest");
+    job(&second).wait_for_success();
+    assert_eq!(read(&second)["state"], "ended");
+    let both = verify(&line, &[&first, &second]);
+    assert!(both.status.success(), "{both:?}");
+    let third = folder.path().join("third.json");
+    job(&third).wait_for_success();
+    assert_eq!(read(&third)["job"], serde_json::json!([]), "nothing was left");
+    assert_eq!(verify(&line, &[&third]).status.code(), Some(1), "others did it, and it proves nothing of them");
+}
+
+#[test]
+fn bounds_that_make_no_sense_are_refused_and_others_are_told_of() {
+    let line = line("job-bounds", 5);
+    for (args, code, expected) in [
+        (["--from", "4", "--to", "3"], 2, "`--from` 4 is behind --to, which is 3"),
+        (["--from", "1h", "--to", "2h"], 2, "is behind --to"),
+        (["--from", "2026-11-02T00:00:00Z", "--to", "2026-11-01T00:00:00Z"], 2, "is behind --to"),
+        (["--from", "40", "--to", "latest"], 1, "the offset 40 is in no partition: job-bounds/0 has 0 to 5"),
+    ] {
+        let mut worker = line.worker().with(&args).start();
+        assert_eq!(worker.wait().code(), Some(code), "{}", worker.log());
+        assert!(worker.log().contains(expected), "{}", worker.log());
+    }
+    Kafka::shared().produce([BaseRecord::<[u8], [u8]>::to(&line.input).partition(1).payload(&document("Ann"))]);
+    let some = run(&line, &["--from", "6"]);
+    let told =
+        "the offset 6 is not in each partition, and the nearest one counts: job-bounds/0 has 0 to 5, job-bounds/2";
+    assert!(some.log().contains(told), "{}", some.log());
+    assert!(ids(&line).is_empty());
+}
+
+#[test]
+fn a_job_with_another_model_or_output_is_another_job() {
+    let line = line("job-another", 5);
+    let job = ["--from", "earliest"];
+    run(&line, &job);
+    let again = run(&line, &job);
+    assert!(again.log().contains("15 of 15 offsets are done"), "{}", again.log());
+    let other = ["--set", "model.path=tests/fixtures/tiny-dynamic"];
+    let another = run(&line, &[job, other].concat());
+    assert!(another.stdout().contains("records    15 in"), "{}", another.stdout());
+    Kafka::shared().create_topic("job-another.letters", 1);
+    let another = run(&line, &[job, ["--set", "output.dead_letters=job-another.letters"]].concat());
+    assert!(another.stdout().contains("records    15 in"), "{}", another.stdout());
+}
+
+#[test]
+fn a_group_that_stands_elsewhere_goes_on_there_and_says_so() {
+    let line = line("job-elsewhere", 10);
+    commit(&line, line.name, 2);
+    let worker = run(&line, &["--from", "6", "--group", line.name]);
+    assert_eq!(ids(&line), of_offsets(&line, 2..10));
+    let told = "the group `job-elsewhere` has committed 2 before, and goes on there";
+    assert!(worker.log().contains(told), "{}", worker.log());
 }

@@ -14,6 +14,7 @@ mod support;
 
 use support::kafka::{Extra, Kafka, block_on};
 use support::line::{Line, Start, document, number};
+use support::records::header;
 use support::tagbert::Worker;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -183,6 +184,22 @@ fn a_bounded_run_reads_a_topic_whose_log_ends_before_the_committed_offset() {
         assert!(log.contains("beyond/0: the committed offset 50 is not in the log, which has 0 to 30"), "{log}");
         assert!(is_committed_to_the_end(&line), "{delivery}: {:?}", line.committed());
     }
+}
+
+#[test]
+fn a_bounded_run_leaves_nothing_out_though_the_log_grows_past_a_committed_offset_beyond_it() {
+    let line = line("beyond-growing", 1);
+    line.produce((0..30).map(|n| document(&format!("document {n}"))));
+    commit(&line, 50);
+    let mut worker = line.worker().until_end().start();
+    worker.wait_for_log("the committed offset 50 is not in the log, which has 0 to 30");
+    line.produce((30..60).map(|n| document(&format!("document {n}"))));
+    worker.wait_for_success();
+    let mut tagged: Vec<_> = line.tagged().iter().map(|record| header(record, "tagbert.record.id").unwrap()).collect();
+    tagged.sort();
+    let mut all: Vec<_> = (0..30).map(|offset| format!("beyond-growing-0-{offset}")).collect();
+    all.sort();
+    assert_eq!(tagged, all);
 }
 
 #[test]

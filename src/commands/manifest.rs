@@ -42,7 +42,7 @@ fn verify(args: &Verify) -> Result<ExitCode> {
     let mut findings = Findings::default();
     for (key, offsets) in &read {
         for offset in offsets {
-            if who_did(&manifests, key, *offset).is_none() {
+            if who_did(&manifests, key, *offset).next().is_none() {
                 findings.add("records of the job are done in no manifest", key, *offset);
             }
             match found.copies_of(key, *offset) {
@@ -60,9 +60,16 @@ fn verify(args: &Verify) -> Result<ExitCode> {
     findings.conclude(read.values().map(BTreeSet::len).sum())
 }
 
-/// The manifest that says that this record is done.
-fn who_did(manifests: &[Manifest], key: &TopicPartition, offset: i64) -> Option<usize> {
-    manifests.iter().position(|manifest| manifest.done.iter().any(|part| part.has(key, offset)))
+/// The manifests that say that this record is done. There may be several: what one worker did and could not commit any more,
+/// another did again.
+fn who_did<'a>(manifests: &'a [Manifest], key: &'a TopicPartition, offset: i64) -> impl Iterator<Item = usize> + 'a {
+    let did = move |(_, manifest): &(usize, &Manifest)| manifest.done.iter().any(|part| part.has(key, offset));
+    manifests.iter().enumerate().filter(did).map(|(index, _)| index)
+}
+
+/// What a manifest is about: what was asked for, though others may have done it.
+fn parts(manifest: &Manifest) -> impl Iterator<Item = &Part> {
+    manifest.range.parts.iter().chain(&manifest.job).chain(&manifest.done)
 }
 
 /// Where they write to.
@@ -137,7 +144,7 @@ impl<'a> Topics<'a> {
     /// The offsets of the jobs that have a record.
     fn read_inputs(&self, manifests: &[Manifest]) -> Result<Offsets> {
         let mut bounds: BTreeMap<(&str, i32), (i64, i64)> = BTreeMap::new();
-        for Part { topic, partition, from, to } in manifests.iter().flat_map(|it| it.job.iter().chain(&it.done)) {
+        for Part { topic, partition, from, to } in manifests.iter().flat_map(parts) {
             let bound = bounds.entry((topic, *partition)).or_insert((*from, *to));
             *bound = (bound.0.min(*from), bound.1.max(*to));
         }
@@ -174,8 +181,12 @@ impl<'a> Topics<'a> {
                     let Some((key, offset)) = ours else { return Ok(ControlFlow::Continue(())) };
                     let copies = found.copies.entry(key.clone()).or_default().entry(offset).or_default();
                     *copies += 1;
-                    if let (1, Some(account)) = (*copies, who_did(manifests, &key, offset)) {
-                        let (account, id) = (&mut found.accounts[account], format!("{}-{}-{offset}", key.0, key.1));
+                    if *copies > 1 {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    let id = format!("{}-{}-{offset}", key.0, key.1);
+                    for account in who_did(manifests, &key, offset) {
+                        let account = &mut found.accounts[account];
                         match record.payload() {
                             _ if are_dead => account.dead_letter(&id),
                             Some(value) => account.enriched(&id, value),
@@ -187,11 +198,8 @@ impl<'a> Topics<'a> {
             }
         }
         for (key, offsets) in read {
-            for offset in offsets {
-                match who_did(manifests, key, *offset) {
-                    Some(account) if found.copies_of(key, *offset) == 0 => found.accounts[account].skipped(),
-                    _ => {}
-                }
+            for offset in offsets.iter().filter(|offset| found.copies_of(key, **offset) == 0).collect::<Vec<_>>() {
+                who_did(manifests, key, *offset).for_each(|account| found.accounts[account].skipped());
             }
         }
         Ok(found)
@@ -199,7 +207,7 @@ impl<'a> Topics<'a> {
 }
 
 /// The record that an id is of: `TOPIC-PARTITION-OFFSET`.
-fn of_record(id: &[u8]) -> Option<(TopicPartition, i64)> {
+pub(super) fn of_record(id: &[u8]) -> Option<(TopicPartition, i64)> {
     let mut parts = std::str::from_utf8(id).ok()?.rsplitn(3, '-');
     let (offset, partition, topic) = (parts.next()?, parts.next()?, parts.next()?);
     Some(((Arc::from(topic), partition.parse().ok()?), offset.parse().ok()?))

@@ -3,11 +3,13 @@
 mod bench;
 mod check;
 pub mod cli;
+mod dead;
 mod dead_letters;
 mod demo;
 mod enrich;
 pub mod gauge;
 mod job;
+mod keeper;
 mod manifest;
 mod model;
 mod output;

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use jiff::Timestamp;
 
 use super::cli::Run;
+use super::keeper::Keeper;
 use super::progress::Following;
-use super::{job, output};
+use super::{dead, job, output};
 use crate::config::ConfigError;
 use crate::kafka::tally::Tally;
 use crate::worker::lifecycle::Worker;
@@ -27,7 +27,14 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     config.kafka.group = job::group(args, &config);
     let tally = args.manifest.is_some().then(Arc::<Tally>::default);
     let worker = Worker::start(&config, bounds, tally.clone())?;
-    let manifest = bounds.map(|_| Manifest::begin(&config, worker.models(), worker.job()));
+    let range = worker.range();
+    let keeper = match (&args.manifest, tally, bounds) {
+        (Some(path), Some(tally), Some(bounds)) => {
+            let asked = job::range(bounds, range.clone());
+            Some(Keeper::begin(path, Manifest::begin(&config, worker.models(), asked, worker.job()), tally)?)
+        }
+        _ => None,
+    };
     let following = bounds.map(|_| {
         let (all, metrics) = (worker.job().iter().map(|part| part.to.abs_diff(part.from)).sum(), worker.metrics());
         Following::start(all, move || metrics.done())
@@ -35,11 +42,10 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     let following = following.transpose()?;
     let done = worker.run();
     drop(following);
-    if let (Some(path), Some(tally), Some(mut manifest)) = (&args.manifest, tally, manifest) {
-        manifest.finished = Timestamp::now();
-        manifest.failure = done.as_ref().err().map(|error| format!("{error:#}"));
-        (manifest.done, manifest.records) = tally.total();
-        manifest.write(path)?;
+    let failure = done.as_ref().err().map(|error| format!("{error:#}"));
+    let written = keeper.map_or(Ok(()), |keeper| keeper.end(failure));
+    if let (Err(_), Err(error)) = (&done, &written) {
+        output::say(format_args!("tagbert: {error:#}"));
     }
     let summary = done?;
     if bounds.is_none() {
@@ -53,12 +59,20 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&summary)?;
-    if summary.dead_letters > args.max_dead {
-        let (dead, most) = (summary.dead_letters, args.max_dead);
+    let dead = dead::of_job(&config, &range, args.max_dead).unwrap_or_else(|error| {
+        tracing::warn!("the dead letters of other workers can't be counted, those of this one count alone: {error:#}");
+        summary.dead_letters
+    });
+    if dead > args.max_dead {
+        let most = args.max_dead;
         output::say(format_args!(
             "tagbert: {dead} dead letters, and --max-dead is {most}; `tagbert dead-letters list` shows them"
         ));
+        if let Err(error) = written {
+            output::say(format_args!("tagbert: {error:#}"));
+        }
         return Ok(ExitCode::from(TOO_MANY_DEAD));
     }
+    written?;
     Ok(ExitCode::SUCCESS)
 }

@@ -23,10 +23,19 @@ pub(super) const REFUSED: [(&str, &str); 11] = [
 /// What `security.protocol` may be.
 const PROTOCOLS: [&str; 4] = ["ssl", "sasl_ssl", "sasl_plaintext", "plaintext"];
 
+/// What `auto.offset.reset` may be: librdkafka's words, and Java's for `error`.
+const RESETS: [&str; 8] = ["earliest", "latest", "error", "smallest", "beginning", "largest", "end", "none"];
+
 /// The mechanisms of SASL that this build has.
 const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
 
 impl Config {
+    /// After so many milliseconds without a heartbeat a worker is taken for dead, if that is said.
+    #[must_use]
+    pub fn session_timeout(&self) -> Option<u64> {
+        self.kafka.properties.get("session.timeout.ms")?.parse().ok()
+    }
+
     pub(super) fn validate_cluster(&self) -> Result<(), ConfigError> {
         let properties = &self.kafka.properties;
         for (key, why) in REFUSED {
@@ -42,6 +51,20 @@ impl Config {
         }
         if self.kafka.group.is_empty() {
             return refuse("kafka.group", "is empty");
+        }
+        if let Some(reset) = properties.get("auto.offset.reset").filter(|reset| !RESETS.contains(&reset.as_str())) {
+            let meant = near::meant(near::word(reset, &RESETS).map(ToOwned::to_owned));
+            return refuse_property(
+                "auto.offset.reset",
+                format!("is `{reset}`: {meant}must be earliest, latest or error"),
+            );
+        }
+        let heartbeat = properties.get("heartbeat.interval.ms").and_then(|millis| millis.parse::<u64>().ok());
+        if let (Some(heartbeat), Some(session)) = (heartbeat, self.session_timeout())
+            && heartbeat >= session
+        {
+            let why = format!("must be less than session.timeout.ms, which is {session}: a third of it or less");
+            return refuse_property("heartbeat.interval.ms", why);
         }
         self.validate_security()?;
         self.validate_topics()

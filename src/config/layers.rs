@@ -122,12 +122,13 @@ fn overrides<'k>(keys: impl IntoIterator<Item = (&'k str, String)>, origin: &str
 
 /// The library makes a list as long as the number in a key says: `a[99999999999]` would be all memory, and more.
 fn check_elements(key: &str, origin: &str) -> Result<(), ConfigError> {
-    let number =
-        |part: &str| part.split(']').next().unwrap_or_default().trim().trim_start_matches(['-', '0']).to_owned();
-    let is_far = |number: String| number.len() > 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_far = |part: &str| {
+        let number = part.split(']').next().unwrap_or_default().trim().trim_start_matches(['-', '0']);
+        number.len() > 3 && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let mut parts = key.split('[');
     let list = parts.next().unwrap_or_default();
-    if !parts.any(|part| is_far(number(part))) {
+    if !parts.any(is_far) {
         return Ok(());
     }
     let why = "has an element with a number of more than three digits: number them 0, 1, 2 …".into();

@@ -133,6 +133,11 @@ fn properties_that_break_a_promise_are_refused_with_the_reason() {
 fn values_that_cannot_work_are_refused_by_name() {
     for (set, expected) in [
         ("kafka.brokers=", "kafka.brokers"),
+        (
+            "kafka.properties.auto.offset.reset=earlyest",
+            "did you mean `earliest`? It must be earliest, latest or error",
+        ),
+        ("kafka.properties={session.timeout.ms: 3000, heartbeat.interval.ms: 3000}", "less than session.timeout.ms"),
         ("input.text=subject", "JSON pointer"),
         ("output.topic=documents", "go round for ever"),
         ("output.dead_letters=documents.tagged", "output.dead_letters"),

@@ -63,10 +63,7 @@ impl<'y> Reader<'y> {
     /// A node, at its own line or at that of its key.
     fn node(&mut self, (event, span): Placed<'y>, line: Option<usize>) -> Result<Value, ConfigError> {
         let line = line.unwrap_or(span.start.line());
-        self.nodes += 1;
-        if self.nodes > NODES || self.depth > DEPTH {
-            return Err(fault(line, "more than a configuration can be"));
-        }
+        self.admit(1, 0, line)?;
         self.depth += 1;
         let (kind, anchor) = match event {
             // Empty is null; only what is quoted is a text without characters.
@@ -74,17 +71,13 @@ impl<'y> Reader<'y> {
             Event::Scalar(text, _, anchor, _) => (ValueKind::String(text.into_owned()), anchor),
             Event::SequenceStart(anchor, _) => (self.list()?, anchor),
             Event::MappingStart(anchor, _) => (self.map()?, anchor),
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(known) => {
-                    let (nodes, depth) = extent(known);
-                    self.nodes += nodes;
-                    if self.nodes > NODES || self.depth + depth > DEPTH {
-                        return Err(fault(line, "more than a configuration can be"));
-                    }
-                    (known.kind.clone(), 0)
-                }
-                None => return Err(fault(line, "an alias (`*name`) of what has not come yet")),
-            },
+            Event::Alias(anchor) => {
+                let known = self.anchors.get(&anchor);
+                let known = known.ok_or_else(|| fault(line, "an alias (`*name`) of what has not come yet"))?;
+                let (kind, (nodes, depth)) = (known.kind.clone(), extent(known));
+                self.admit(nodes, depth, line)?;
+                (kind, 0)
+            }
             _ => return Err(fault(line, "no value where one is expected")),
         };
         self.depth -= 1;
@@ -93,6 +86,15 @@ impl<'y> Reader<'y> {
             self.anchors.insert(anchor, value.clone());
         }
         Ok(value)
+    }
+
+    /// Counts nodes, that many levels below this one.
+    fn admit(&mut self, nodes: usize, depth: usize, line: usize) -> Result<(), ConfigError> {
+        self.nodes += nodes;
+        if self.nodes > NODES || self.depth + depth > DEPTH {
+            return Err(fault(line, "more than a configuration can be"));
+        }
+        Ok(())
     }
 
     fn list(&mut self) -> Result<ValueKind, ConfigError> {

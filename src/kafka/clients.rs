@@ -31,12 +31,6 @@ fn client(config: &Config) -> ClientConfig {
     client
 }
 
-/// Where reading begins that has no offset to begin at.
-#[must_use]
-pub fn offset_reset(config: &Config) -> &str {
-    config.kafka.properties.get("auto.offset.reset").map_or("earliest", String::as_str)
-}
-
 /// Less is not fetched of a partition at once, in bytes: each fetch costs a request.
 const MIN_FETCH: u64 = 64 * 1024;
 
@@ -51,12 +45,14 @@ pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
             consumer.set(name, value);
         }
     };
-    // librdkafka's own default, `latest`, loses what was written before the first start, without a word.
-    default("auto.offset.reset", offset_reset(config));
     // So that new partitions are found soon: it is five minutes otherwise.
     default("topic.metadata.refresh.interval.ms", "10000");
     if config.kafka.properties.get("group.protocol").map(String::as_str) != Some("consumer") {
         default("partition.assignment.strategy", "cooperative-sticky");
+        // The library's is 3 s, which a short session would not survive.
+        if let Some(session) = config.session_timeout() {
+            default("heartbeat.interval.ms", &(session / 3).clamp(1, 3000).to_string());
+        }
     }
     // librdkafka prefetches 64 MiB of each partition unless told otherwise, and looks only once a second whether there is
     // room again.
@@ -70,6 +66,8 @@ pub fn consumer(config: &Config, partitions: usize) -> ClientConfig {
         .set("group.id", &config.kafka.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        // Where to begin then is for the worker to say (decision 0015).
+        .set("auto.offset.reset", "error")
         .set("statistics.interval.ms", "1000")
         // So that it is known where a partition ends in which nothing can be seen.
         .set("enable.partition.eof", "true")

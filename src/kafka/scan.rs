@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A topic, as it is now.
 pub struct Scan {
-    consumer: BaseConsumer<Log>,
+    reader: BaseConsumer<Log>,
     topic: String,
     /// First offset and end of each partition.
     bounds: BTreeMap<i32, (i64, i64)>,
@@ -30,21 +30,21 @@ impl Scan {
     /// # Errors
     /// When the cluster can't be reached.
     pub fn of(config: &Config, topic: &str, partitions: i32) -> Result<Self> {
-        let mut consumer = clients::consumer(config, 1);
-        consumer
+        let mut settings = clients::consumer(config, 1);
+        settings
             .set("enable.partition.eof", "true")
             .set("statistics.interval.ms", "0")
             // A fetch that waits for more at the end of one partition would hold up the next.
             .set("fetch.wait.max.ms", "10")
             // What retention removed since the start is passed over.
             .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(clients::refused)?;
+        let reader: BaseConsumer<Log> = settings.create_with_context(Log).map_err(clients::refused)?;
         let bounds = (0..partitions).map(|partition| {
-            let bounds = consumer.fetch_watermarks(topic, partition, clients::REQUEST_TIMEOUT);
+            let bounds = reader.fetch_watermarks(topic, partition, clients::REQUEST_TIMEOUT);
             Ok((partition, bounds.map_err(|error| reading(topic, partition, &error))?))
         });
         let bounds = bounds.collect::<Result<_>>()?;
-        Ok(Self { consumer, topic: topic.to_owned(), bounds })
+        Ok(Self { reader, topic: topic.to_owned(), bounds })
     }
 
     /// First offset and end of each partition.
@@ -70,10 +70,10 @@ impl Scan {
         }
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, partition, Offset::Offset(from))?;
-        self.consumer.assign(&assignment).map_err(|error| reading(&self.topic, partition, &error))?;
+        self.reader.assign(&assignment).map_err(|error| reading(&self.topic, partition, &error))?;
         let mut deadline = Instant::now() + PATIENCE;
         loop {
-            match self.consumer.poll(Duration::from_millis(100)) {
+            match self.reader.poll(Duration::from_millis(100)) {
                 Some(Ok(record)) if record.partition() == partition => {
                     if record.offset() >= end {
                         break;
@@ -93,7 +93,7 @@ impl Scan {
                 _ => {}
             }
         }
-        self.consumer.unassign().context("can't end fetching")
+        self.reader.unassign().context("can't end fetching")
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::files::manifest::Manifest;
@@ -21,6 +21,9 @@ use super::tokenize::{Frame, Tokenizer};
 use super::vocabulary::rows;
 use crate::config::ModelSettings;
 use crate::record::answer::Identity;
+
+/// How often files are read that change meanwhile, as a model does that is being swapped.
+const TRIES: u32 = 3;
 
 /// A loaded model.
 pub struct Model {
@@ -61,6 +64,16 @@ impl Model {
     /// # Errors
     /// When a file is missing, broken, or does not fit the others.
     pub fn load(settings: &ModelSettings) -> Result<Self> {
+        for _ in 0..TRIES {
+            if let Some(model) = Self::read(settings)? {
+                return Ok(model);
+            }
+        }
+        bail!("{}: its files change while they are read; try again", settings.path)
+    }
+
+    /// None if files have changed meanwhile: the version could be that of others than those that were loaded (G-27).
+    fn read(settings: &ModelSettings) -> Result<Option<Self>> {
         let variant = settings.variant.as_deref();
         let fetch::Fetched { directory, revision } = fetch::fetch(&settings.path, variant)?;
         ensure!(directory.is_dir(), "model.path: {} is not a directory", directory.display());
@@ -99,8 +112,9 @@ impl Model {
         let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
         let files = [files, weights].concat();
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
-        // Else the version could be that of other files than those that were loaded (G-27).
-        ensure!(!changed, "{}: its files changed while they were read; try again", directory.display());
+        if changed {
+            return Ok(None);
+        }
         let class = tokenizer::class(&directory)?;
         let words = hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?;
         let mut model = Self {
@@ -128,7 +142,7 @@ impl Model {
             drop(model.back.send(session));
         }
         model.say_how_files_were_read();
-        Ok(model)
+        Ok(Some(model))
     }
 
     fn say_how_files_were_read(&self) {

@@ -120,6 +120,12 @@ impl Worker {
         self.source.job()
     }
 
+    /// What a bounded run was asked for, done or not.
+    #[must_use]
+    pub fn range(&self) -> Vec<Part> {
+        self.source.range()
+    }
+
     /// What it counts.
     #[must_use]
     pub fn metrics(&self) -> Arc<Metrics> {

@@ -1,7 +1,7 @@
 //! What a bounded run did, for who has to prove it later: `tagbert run --manifest FILE`, `tagbert manifest verify FILE`.
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -28,7 +28,9 @@ pub struct Manifest {
     /// When the worker was started (RFC 3339, UTC).
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub started: Timestamp,
-    /// When it had ended.
+    /// Whether it still ran when this was written, the last time. Of a worker that was killed, this stays.
+    pub state: State,
+    /// When this was written: at its end, if it has ended.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished: Timestamp,
     /// Whether the whole job was done then, by whichever workers; else why not.
@@ -45,12 +47,36 @@ pub struct Manifest {
     pub configuration: String,
     /// The models that were loaded at the start.
     pub models: Vec<Identity>,
+    /// What was asked for, whatever was done of it before.
+    pub range: Range,
     /// What the job was, when this worker began: what the group had left.
     pub job: Vec<Part>,
     /// What this worker did of it.
     pub done: Vec<Part>,
     /// How much came of what.
     pub records: Account,
+}
+
+/// How far a worker was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It had not ended.
+    Running,
+    /// It had.
+    Ended,
+}
+
+/// What a job was asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// What `--from` said.
+    pub from: Option<String>,
+    /// What `--to` said.
+    pub to: Option<String>,
+    /// Which offsets those are; without `--from`, those that the group had left.
+    pub parts: Vec<Part>,
 }
 
 /// What did it.
@@ -68,7 +94,7 @@ pub struct Software {
 impl Manifest {
     /// Of a run that begins now.
     #[must_use]
-    pub fn begin(config: &Config, models: Vec<Identity>, job: Vec<Part>) -> Self {
+    pub fn begin(config: &Config, models: Vec<Identity>, range: Range, job: Vec<Part>) -> Self {
         let now = Timestamp::now();
         Self {
             manifest: 1,
@@ -78,6 +104,7 @@ impl Manifest {
                 onnxruntime: runtime::version().unwrap_or_else(|_| "unknown".into()),
             },
             started: now,
+            state: State::Running,
             finished: now,
             failure: None,
             group: config.kafka.group.clone(),
@@ -86,6 +113,7 @@ impl Manifest {
             dead_letters: config.output.dead_letters.clone(),
             configuration: hex::encode(Sha256::digest(config.masked())),
             models,
+            range,
             job,
             done: Vec::new(),
             records: Account::default(),
@@ -104,21 +132,32 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Writes it, whole or not at all.
+    /// Writes it for the first time, where there is nothing yet.
+    ///
+    /// # Errors
+    /// When there is something, or the file can't be written.
+    pub fn create(&self, path: &Path) -> io::Result<()> {
+        File::create_new(path)?;
+        self.write(path)
+    }
+
+    /// Writes it over what is there, whole or not at all.
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
         let part = Path::new(&name);
-        let write = || {
-            let mut file = File::create(part)?;
-            file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            anyhow::Ok(fs::rename(part, path)?)
-        };
-        write().with_context(|| format!("the manifest can't be written to {}", path.display()))
+        let mut file = File::create(part)?;
+        file.write_all(self.text().as_bytes())?;
+        file.sync_all()?;
+        fs::rename(part, path)
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 }

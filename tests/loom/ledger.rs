@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
 use crate::in_every_order;
 use crate::kafka::ledger::{Ledger, Watermark};
@@ -49,8 +49,10 @@ impl Broker {
         self.0.lock().unwrap().0.push(origin.offset);
     }
 
-    fn acknowledge(&self, origin: &Origin) {
+    /// The result is safe, and the ledger hears of it.
+    fn acknowledge(&self, origin: &Origin, ledger: &Ledger) {
         self.0.lock().unwrap().1.push(origin.offset);
+        ledger.acknowledge(origin);
     }
 
     fn taken(&self) -> usize {
@@ -68,22 +70,22 @@ impl Broker {
     }
 }
 
+/// The sink's work, on a thread of its own.
+fn sink(ledger: &Arc<Ledger>, broker: &Broker, work: impl FnOnce(&Ledger, &Broker) + 'static) -> JoinHandle<()> {
+    let (ledger, broker) = (Arc::clone(ledger), broker.clone());
+    thread::spawn(move || work(&ledger, &broker))
+}
+
 #[test]
 fn whenever_the_source_looks_what_it_may_commit_is_acknowledged() {
     in_every_order(|| {
         let (ledger, broker) = (open(), Broker::default());
         let origins = [0, 1].map(|offset| enter(&ledger, offset));
-        let sink = {
-            let (ledger, broker) = (Arc::clone(&ledger), broker.clone());
-            thread::spawn(move || {
-                assert!(origins.iter().all(|origin| ledger.send(origin)));
-                // The answers may come in another order than the records.
-                for origin in origins.iter().rev() {
-                    broker.acknowledge(origin);
-                    ledger.acknowledge(origin);
-                }
-            })
-        };
+        let sink = sink(&ledger, &broker, move |ledger, broker| {
+            assert!(origins.iter().all(|origin| ledger.send(origin)));
+            // The answers may come in another order than the records.
+            origins.iter().rev().for_each(|origin| broker.acknowledge(origin, ledger));
+        });
         let due = ledger.to_commit();
         assert!(broker.has_all_before(offset(&due)), "{due:?}");
         ledger.committed(&due);
@@ -103,14 +105,10 @@ fn past_markers_goes_only_what_has_nothing_in_flight_before_it() {
     in_every_order(|| {
         let (ledger, broker) = (open(), Broker::default());
         let origin = enter(&ledger, 0);
-        let sink = {
-            let (ledger, broker) = (Arc::clone(&ledger), broker.clone());
-            thread::spawn(move || {
-                assert!(ledger.send(&origin));
-                broker.acknowledge(&origin);
-                ledger.acknowledge(&origin);
-            })
-        };
+        let sink = sink(&ledger, &broker, move |ledger, broker| {
+            assert!(ledger.send(&origin));
+            broker.acknowledge(&origin, ledger);
+        });
         // A marker stands behind the record, then comes another record, and a marker again.
         ledger.reach(&partition(), 2);
         let due = offset(&ledger.to_commit());
@@ -128,18 +126,14 @@ fn a_partition_given_up_waits_for_all_that_was_sent_and_then_sends_nothing() {
     in_every_order(|| {
         let (ledger, broker) = (open(), Broker::default());
         let origins = [0, 1].map(|offset| enter(&ledger, offset));
-        let sink = {
-            let (ledger, broker) = (Arc::clone(&ledger), broker.clone());
-            thread::spawn(move || {
-                for origin in origins {
-                    if ledger.send(&origin) {
-                        broker.take(&origin);
-                        broker.acknowledge(&origin);
-                        ledger.acknowledge(&origin);
-                    }
+        let sink = sink(&ledger, &broker, move |ledger, broker| {
+            for origin in origins {
+                if ledger.send(&origin) {
+                    broker.take(&origin);
+                    broker.acknowledge(&origin, ledger);
                 }
-            })
-        };
+            }
+        });
         let closed = close_patiently(&ledger);
         let (taken, acknowledged) = (broker.taken(), broker.acknowledged());
         assert_eq!(closed.unwrap_or(0), acknowledged as i64, "all that is acknowledged is committed");
@@ -155,13 +149,8 @@ fn acknowledgements_in_any_order_and_thread_wake_who_gives_a_partition_up() {
         let (ledger, broker) = (open(), Broker::default());
         let origins = [0, 1].map(|offset| enter(&ledger, offset));
         assert!(origins.iter().all(|origin| ledger.send(origin)));
-        let answers = origins.map(|origin| {
-            let (ledger, broker) = (Arc::clone(&ledger), broker.clone());
-            thread::spawn(move || {
-                broker.acknowledge(&origin);
-                ledger.acknowledge(&origin);
-            })
-        });
+        let answers =
+            origins.map(|origin| sink(&ledger, &broker, move |ledger, broker| broker.acknowledge(&origin, ledger)));
         assert_eq!(close_patiently(&ledger), Some(2));
         assert_eq!(broker.acknowledged(), 2);
         for answer in answers {
@@ -199,13 +188,7 @@ fn whenever_patience_ends_only_what_is_acknowledged_is_committed_and_the_rest_is
         let origin = enter(&ledger, 0);
         let lease = origin.lease.clone();
         assert!(ledger.send(&origin));
-        let sink = {
-            let (ledger, broker) = (Arc::clone(&ledger), broker.clone());
-            thread::spawn(move || {
-                broker.acknowledge(&origin);
-                ledger.acknowledge(&origin);
-            })
-        };
+        let sink = sink(&ledger, &broker, move |ledger, broker| broker.acknowledge(&origin, ledger));
         let closed = close_impatiently(&ledger);
         assert!(broker.has_all_before(closed));
         assert!(lease.is_gone());

@@ -118,7 +118,9 @@ pub struct Run {
     /// More dead letters than so many make a bounded run exit with 3
     #[arg(long, value_name = "N", default_value = "0")]
     pub max_dead: u64,
-    /// Write down, at the end of a bounded run, what it did: ranges, counts, labels, versions (`tagbert schema manifest`)
+    /// Write down what a bounded run does: ranges, counts, labels, versions (`tagbert schema manifest`)
+    ///
+    /// The file must not be there yet. It is written at the start, each few seconds, and at the end.
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! Partitions that are fetched anew: because nothing comes of them, or because their topic is another one now.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Source;
 use super::topics::Change;
 use crate::kafka::clients;
+use crate::kafka::reset::Reset;
 use crate::record::partition::TopicPartition;
 
 /// How long the log of a new topic may take to be found: the consumer is not polled meanwhile.
@@ -77,11 +79,11 @@ impl Source {
     }
 
     fn allow_anew(&self, topic: &str) -> Result<()> {
-        let reset = &self.reset;
+        let reset = self.reset;
         if self.end.is_some() {
             bail!("input.topics: the topic `{topic}` was deleted and made again during the run: run it again");
         }
-        if reset == "error" {
+        if reset == Reset::Error {
             bail!(
                 "input.topics: the topic `{topic}` was deleted and made again, and `auto.offset.reset: error` says to \
                  stop then: set the group's offsets (kafka-consumer-groups.sh --reset-offsets), and start again"
@@ -98,7 +100,7 @@ impl Source {
     fn begin_anew(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
         let (topic, number) = partition;
         let (low, high) = self.consumer.fetch_watermarks(topic, *number, TIMEOUT)?;
-        let latest = matches!(self.reset.as_str(), "latest" | "largest" | "end");
+        let latest = self.reset == Reset::Latest;
         // Results of the old topic's records, and of the new one's that were taken for them, count for nothing.
         self.ledger.open(topic, *number);
         self.ledger.reach(partition, if latest { high } else { low });
@@ -123,31 +125,33 @@ impl Source {
 
     /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.
     pub(super) fn fetch_anew(&self, partition: &TopicPartition) -> KafkaResult<()> {
-        let positions = self.ledger.positions();
-        let one = |(topic, number): &TopicPartition| {
-            let mut list = TopicPartitionList::new();
-            // Without a position, from where the group stands.
-            let position = positions.get(&(Arc::clone(topic), *number)).copied().flatten();
-            let position = position.map_or(Offset::Invalid, Offset::Offset);
-            list.add_partition_offset(topic, *number, position).map(|()| list)
-        };
+        // Without a position, from where the group stands.
+        let position = self.ledger.positions().get(partition).copied().flatten();
+        let place = position.map_or(Offset::Invalid, Offset::Offset);
+        self.fetch_at(&HashMap::from([(partition.clone(), place)]))
+    }
+
+    /// The same for several partitions, each from its place on.
+    pub(super) fn fetch_at(&self, places: &HashMap<TopicPartition, Offset>) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        for ((topic, number), place) in places {
+            list.add_partition_offset(topic, *number, *place)?;
+        }
         let prefetched = self.consumer.context().prefetched();
         if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
-            let list = one(partition)?;
             self.consumer.incremental_unassign(&list)?;
             // The client may have made another queue by now, which is not ours yet.
-            prefetched.open(std::slice::from_ref(partition));
+            prefetched.open(&places.keys().cloned().collect::<Vec<_>>());
             return self.consumer.incremental_assign(&list);
         }
         // Eager assignments change as a whole.
-        let mut all = TopicPartitionList::new();
-        for partition in positions.keys() {
-            for element in one(partition)?.elements() {
-                all.add_partition_offset(element.topic(), element.partition(), element.offset())?;
-            }
+        let positions = self.ledger.positions();
+        for (partition, position) in positions.iter().filter(|(partition, _)| !places.contains_key(*partition)) {
+            let place = position.map_or(Offset::Invalid, Offset::Offset);
+            list.add_partition_offset(&partition.0, partition.1, place)?;
         }
         self.consumer.unassign()?;
         prefetched.open(&positions.into_keys().collect::<Vec<_>>());
-        self.consumer.assign(&all)
+        self.consumer.assign(&list)
     }
 }

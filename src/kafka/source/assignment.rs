@@ -75,7 +75,10 @@ impl ClientContext for Assignment {
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.stop.fail(anyhow!("the consumer can't go on: {reason}"));
-        } else if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        } else if !matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset)
+        ) {
             tracing::warn!("consumer: {reason}");
         }
     }
@@ -123,6 +126,9 @@ impl ConsumerContext for Assignment {
                 self.prefetched.open(&partitions);
             }
             Rebalance::Revoke(partitions) => {
+                // What is behind its end in a bounded run was paused, and would still be when it is assigned again: the client
+                // library forgets only pauses of its own.
+                let _ = consumer.resume(partitions);
                 let lost = consumer.assignment_lost();
                 let patience = if lost || self.stop.is_abandoned() { Duration::ZERO } else { REVOKE_TIMEOUT };
                 let partitions = keys(partitions);

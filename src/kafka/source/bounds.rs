@@ -20,7 +20,7 @@ const TRIES: u32 = 20;
 /// What a bounded run reads: all that the group has left, up to the end as it is now, unless something is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// From here on, if the group has committed no offset.
+    /// From here on, if the group has committed no offset; from the beginning, if `to` alone is said.
     pub from: Option<Edge>,
     /// Up to here: the first that is left out.
     pub to: Option<Edge>,
@@ -88,7 +88,18 @@ pub fn time(text: &str) -> Option<Timestamp> {
 pub type Range = (i64, i64);
 
 impl Edge {
-    /// Where it is in each of these partitions.
+    /// The point in time that it is, if it is one.
+    #[must_use]
+    pub fn time(self) -> Option<Timestamp> {
+        match self {
+            Self::Time(time) => Some(time),
+            Self::Ago(ago) => Timestamp::now().checked_sub(ago).ok(),
+            Self::Earliest | Self::Latest | Self::Offset(_) => None,
+        }
+    }
+
+    /// Where it is in each of these partitions, for a consumer that is told of all records: of one that reads what is
+    /// committed alone, brokers hide those behind an open transaction.
     ///
     /// # Errors
     /// When the brokers do not tell.
@@ -103,14 +114,17 @@ impl Edge {
             Self::Earliest => return Ok(everywhere(|(low, _)| low)),
             Self::Latest => return Ok(everywhere(|(_, high)| high)),
             Self::Offset(offset) => {
+                look_for(offset, logs)?;
                 return Ok(logs.iter().map(|(key, (low, high))| (key.clone(), offset.clamp(*low, *high))).collect());
             }
             Self::Time(time) => time,
             Self::Ago(ago) => Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH),
         };
+        // To brokers, a time before 1970 is a code for something else.
+        let time = time.as_millisecond().max(0);
         let mut asked = TopicPartitionList::new();
         for (topic, partition) in logs.keys() {
-            asked.add_partition_offset(topic, *partition, Offset::Offset(time.as_millisecond()))?;
+            asked.add_partition_offset(topic, *partition, Offset::Offset(time))?;
         }
         let answer = consumer.offsets_for_times(asked, clients::REQUEST_TIMEOUT).context("offsets of a time")?;
         let mut places = BTreeMap::new();
@@ -118,33 +132,69 @@ impl Edge {
             one.error().with_context(|| format!("{}/{}: the offset of a time", one.topic(), one.partition()))?;
             let key = (one.topic().into(), one.partition());
             let Some((low, high)) = logs.get(&key) else { continue };
+            let offset = one.offset().to_raw().filter(|offset| *offset >= 0);
+            // The client library may leave the question where the answer should be (librdkafka#1190).
+            if time > 0 && offset == Some(time) {
+                bail!(
+                    "{}/{}: the brokers did not tell the offset of {time} ms; try again",
+                    one.topic(),
+                    one.partition()
+                );
+            }
             // None is so late.
-            let offset = one.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(*high);
+            let offset = offset.unwrap_or(*high);
             places.insert(key, offset.clamp(*low, *high));
         }
         Ok(places)
     }
 }
 
-/// Commits where the group begins in partitions in which it has committed nothing: from then on any worker of it knows,
-/// and one that comes later goes on where the others are. As `kafka-consumer-groups.sh --reset-offsets` does, this takes a
-/// group without members.
+/// Says in which of these partitions there is no such offset.
+///
+/// # Errors
+/// When it is in none.
+fn look_for(offset: i64, logs: &BTreeMap<TopicPartition, Range>) -> Result<()> {
+    let outside = logs.iter().filter(|(_, (low, high))| !(*low..=*high).contains(&offset));
+    let named = |((topic, partition), (low, high)): (&TopicPartition, &Range)| {
+        format!("{topic}/{partition} has {low} to {high}")
+    };
+    let outside: Vec<_> = outside.map(named).collect();
+    if outside.is_empty() {
+        return Ok(());
+    }
+    if outside.len() == logs.len() {
+        bail!("the offset {offset} is in no partition: {}", outside.join(", "));
+    }
+    tracing::warn!("the offset {offset} is not in each partition, and the nearest one counts: {}", outside.join(", "));
+    Ok(())
+}
+
+/// Commits where the group begins in partitions in which it has committed nothing, or an offset that was `lost`: from then
+/// on any worker of it knows, and one that comes later goes on where the others are. As `kafka-consumer-groups.sh
+/// --reset-offsets` does, this takes a group without members.
 ///
 /// # Errors
 /// When the brokers refuse it.
-pub fn begin<C: ConsumerContext>(consumer: &BaseConsumer<C>, starts: &BTreeMap<TopicPartition, i64>) -> Result<()> {
+pub fn begin<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    starts: &BTreeMap<TopicPartition, i64>,
+    lost: &BTreeMap<TopicPartition, i64>,
+) -> Result<()> {
     for tried in 1.. {
         let committed = clients::committed(consumer, starts.keys(), clients::REQUEST_TIMEOUT)?;
-        let mut list = TopicPartitionList::new();
+        let mut due = TopicPartitionList::new();
         for (key, offset) in committed {
-            if let (None, Some(start)) = (offset?, starts.get(&key)) {
-                list.add_partition_offset(&key.0, key.1, Offset::Offset(*start))?;
+            let offset = offset?;
+            if let Some(start) = starts.get(&key)
+                && (offset.is_none() || offset == lost.get(&key).copied())
+            {
+                due.add_partition_offset(&key.0, key.1, Offset::Offset(*start))?;
             }
         }
-        if list.count() == 0 {
+        if due.count() == 0 {
             return Ok(());
         }
-        let Err(error) = consumer.commit(&list, CommitMode::Sync) else { return Ok(()) };
+        let Err(error) = consumer.commit(&due, CommitMode::Sync) else { return Ok(()) };
         if tried == TRIES {
             let error = clients::plain(&error);
             bail!(

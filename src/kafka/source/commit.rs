@@ -52,7 +52,7 @@ pub fn finish(
     consumer: Arc<BaseConsumer<Assignment>>,
     ledger: Arc<Ledger>,
     end: Option<End>,
-    earlier: Option<JoinHandle<()>>,
+    earlier: [Option<JoinHandle<()>>; 2],
     rest: bool,
 ) -> Result<()> {
     consumer.context().prefetched().end();
@@ -60,9 +60,7 @@ pub fn finish(
     let committing = {
         let consumer = Arc::clone(&consumer);
         thread::spawn(move || {
-            if let Some(earlier) = earlier {
-                drop(earlier.join());
-            }
+            earlier.into_iter().flatten().for_each(|earlier| drop(earlier.join()));
             drop(tell.send(if rest { commit_the_rest(&consumer, &ledger) } else { Ok(()) }));
             drop(tell.send(end.map_or(Ok(()), |end| end.check_committed(&consumer))));
         })

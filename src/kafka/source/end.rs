@@ -8,7 +8,7 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::bounds::{self, Bounds, Edge};
@@ -16,6 +16,7 @@ use super::lost_offset;
 use crate::config::Config;
 use crate::kafka::clients;
 use crate::kafka::ledger::Ledger;
+use crate::kafka::reset::Reset;
 use crate::kafka::tally::Part;
 use crate::record::partition::TopicPartition;
 
@@ -54,10 +55,10 @@ struct Log {
     low: i64,
     high: i64,
     end: i64,
+    /// Where the run is to begin, whatever was done of it before.
+    asked: i64,
     /// Where the run began.
     start: i64,
-    /// A committed offset that the log did not have: it proves nothing later either, when the log has grown so far.
-    lost: Option<i64>,
 }
 
 impl Log {
@@ -92,73 +93,124 @@ impl End {
         {
             for partition in topic.partitions() {
                 let key = (Arc::from(topic.name()), partition.id());
-                let range = end.range(&key, clients::REQUEST_TIMEOUT)?;
+                let range = end.log(&key, clients::REQUEST_TIMEOUT)?;
                 logs.insert(key, range);
             }
         }
-        let to = bounds.to.unwrap_or(Edge::Latest).resolve(consumer, &logs)?;
-        let starts = bounds.from.map(|from| from.resolve(consumer, &logs)).transpose()?;
+        let missing = |topic: &&String| !logs.keys().any(|(name, _)| **name == ***topic);
+        if let Some(topic) = config.input.topics.iter().find(missing) {
+            bail!("input.topics: the brokers say nothing of the topic `{topic}`; try again");
+        }
+        let to = bounds.to.unwrap_or(Edge::Latest).resolve(&end.watcher, &logs)?;
+        // A job that is told its end alone begins at the beginning.
+        let from = bounds.from.or(bounds.to.map(|_| Edge::Earliest));
+        let starts = from.map(|from| from.resolve(&end.watcher, &logs)).transpose()?;
         for (key, (low, high)) in logs {
             let end_of_it = to.get(&key).copied().unwrap_or(high);
-            end.ends.insert(key, Log { low, high, end: end_of_it, start: low, lost: None });
+            end.ends.insert(key, Log { low, high, end: end_of_it, asked: low, start: low });
         }
-        end.look_for_lost_offsets(config, consumer)?;
-        if let Some(mut starts) = starts {
-            // A partition may have nothing between the two.
-            for (key, start) in &mut starts {
-                *start = end.ends[key].end.min(*start);
-            }
-            bounds::begin(consumer, &starts)?;
-        }
-        end.note_starts(consumer);
-        Ok(end)
-    }
-
-    /// Where the group goes on, as far as it is known: for the record, nothing depends on it.
-    fn note_starts<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
-        let committed = committed(consumer, self.ends.keys(), LOOK_TIMEOUT).unwrap_or_default();
-        for (key, committed) in committed {
-            let Some(log) = self.ends.get_mut(&key) else { continue };
-            log.start = committed
-                .filter(|offset| log.lost != Some(*offset))
-                .unwrap_or(log.low)
-                .clamp(log.low, log.end.max(log.low));
-        }
-    }
-
-    /// What there was to read when the run began.
-    pub fn job(&self) -> Vec<Part> {
-        let part = |((topic, partition), log): (&TopicPartition, &Log)| Part {
-            topic: topic.to_string(),
-            partition: *partition,
-            from: log.start,
-            to: log.end,
-        };
-        let mut job: Vec<_> = self.ends.iter().map(part).filter(|part| part.from < part.to).collect();
-        job.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-        job
-    }
-
-    fn look_for_lost_offsets<C: ConsumerContext>(&mut self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
-        // Not known while a transaction is about to commit some: then the client finds out by itself.
-        let Ok(committed) = committed(consumer, self.ends.keys(), LOOK_TIMEOUT) else { return Ok(()) };
-        let reset = clients::offset_reset(config);
-        for (key, committed) in committed {
-            let Some(log) = self.ends.get_mut(&key) else { continue };
-            let Log { low, high: end, .. } = *log;
-            let Some(committed) = committed.filter(|committed| !(low..=end).contains(committed)) else { continue };
-            log.lost = Some(committed);
-            if reset == "error" {
-                return Err(lost_offset::error(&key, Some(committed), Some((low, end))));
-            }
+        let lost = end.lost_offsets(config, consumer)?;
+        let mut starts = starts.unwrap_or_default();
+        for (key, committed) in &lost {
+            let Log { low, high, .. } = end.ends[key];
+            let start = *starts.entry(key.clone()).or_insert(low);
             tracing::warn!(
-                "{}/{}: the committed offset {committed} is not in the log, which has {low} to {end}: it is read from \
-                 where `auto.offset.reset: {reset}` says",
+                "{}/{}: the committed offset {committed} is not in the log, which has {low} to {high}: it is read from \
+                 {start} on",
                 key.0,
                 key.1
             );
         }
+        // A partition may have nothing between the two.
+        for (key, start) in &mut starts {
+            *start = end.ends[key].end.min(*start);
+        }
+        let asked = from.map(|_| starts.clone()).unwrap_or_default();
+        // That brokers refuse to read where the log ends is no help: the log may have grown so far by then.
+        bounds::begin(consumer, &starts, &lost)?;
+        end.note_starts(config, consumer)?;
+        for (key, log) in &mut end.ends {
+            log.asked = asked.get(key).copied().unwrap_or(log.start);
+        }
+        end.say_where_it_goes_on(config);
+        Ok(end)
+    }
+
+    /// Says what the group has done of the run before, and where it stands elsewhere.
+    fn say_where_it_goes_on(&self, config: &Config) {
+        let group = &config.kafka.group;
+        let (mut done, mut all) = (0, 0);
+        for ((topic, partition), log) in &self.ends {
+            done += (log.start - log.asked).max(0);
+            all += log.end - log.asked;
+            if log.start < log.asked {
+                tracing::warn!(
+                    "{topic}/{partition}: the group `{group}` has committed {} before, and goes on there: the beginning of \
+                     this run, {}, counts for nothing; another --group begins there",
+                    log.start,
+                    log.asked
+                );
+            }
+        }
+        if done > 0 {
+            tracing::info!("goes on with the group `{group}`: {done} of {all} offsets are done");
+        }
+    }
+
+    /// Where the group goes on.
+    fn note_starts<C: ConsumerContext>(&mut self, config: &Config, consumer: &BaseConsumer<C>) -> Result<()> {
+        for (key, committed) in known(config, consumer, self.ends.keys())? {
+            let Some(log) = self.ends.get_mut(&key) else { continue };
+            log.start = committed.unwrap_or(log.low).clamp(log.low, log.end.max(log.low));
+        }
         Ok(())
+    }
+
+    /// What there was to read when the run began: what the group had left of its range.
+    pub fn job(&self) -> Vec<Part> {
+        self.parts(|log| log.start)
+    }
+
+    /// What the run was asked for, whatever the group had done of it; all that it had left, if no beginning was said.
+    pub fn range(&self) -> Vec<Part> {
+        self.parts(|log| log.asked)
+    }
+
+    fn parts(&self, from: fn(&Log) -> i64) -> Vec<Part> {
+        let part = |((topic, partition), log): (&TopicPartition, &Log)| Part {
+            topic: topic.to_string(),
+            partition: *partition,
+            from: from(log),
+            to: log.end,
+        };
+        let mut parts: Vec<_> = self.ends.iter().map(part).filter(|part| part.from < part.to).collect();
+        parts.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        parts
+    }
+
+    /// The committed offsets that the log does not have.
+    fn lost_offsets<C: ConsumerContext>(
+        &self,
+        config: &Config,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        let mut lost = BTreeMap::new();
+        for (key, committed) in known(config, consumer, self.ends.keys())? {
+            let Some(log) = self.ends.get(&key) else { continue };
+            let is_in = |(low, high): (i64, i64), offset: &i64| (low..=high).contains(offset);
+            let Some(committed) = committed.filter(|committed| !is_in((log.low, log.high), committed)) else {
+                continue;
+            };
+            // A log that is written on may have grown past it only after it was asked for its end.
+            if is_in(self.log(&key, clients::REQUEST_TIMEOUT)?, &committed) {
+                continue;
+            }
+            if Reset::of(config) == Reset::Error {
+                return Err(lost_offset::error(&key, Some(committed), Some((log.low, log.high))));
+            }
+            lost.insert(key, committed);
+        }
+        Ok(lost)
     }
 
     /// False for a record that came after the run began. It also proves that its partition was read to its end.
@@ -179,9 +231,10 @@ impl End {
         Some(self.beyond().get(partition).map_or(offset, |first| offset.min(*first)))
     }
 
-    /// Whether nothing that comes of the partition from now on is a part of this run.
-    pub fn is_past(&self, partition: &TopicPartition) -> bool {
-        self.beyond().contains_key(partition)
+    /// Whether a partition is read to its end, being read up to `position`: nothing that comes of it from now on is a part
+    /// of this run.
+    pub fn is_past(&self, partition: &TopicPartition, position: Option<i64>) -> bool {
+        self.ends.get(partition).is_some_and(|log| position >= Some(log.end))
     }
 
     fn beyond(&self) -> MutexGuard<'_, HashMap<TopicPartition, i64>> {
@@ -268,7 +321,7 @@ impl End {
         if committed <= log.end {
             return Ok(committed == log.end);
         }
-        Ok(log.lost != Some(committed) && committed <= self.range(key, timeout)?.1)
+        Ok(committed <= self.log(key, timeout)?.1)
     }
 
     /// Says, now and then, that records wait behind a transaction, or that they are not there any more.
@@ -283,7 +336,7 @@ impl End {
                 continue;
             }
             let (topic, partition) = key;
-            let Ok((low, high)) = self.range(key, LOOK_TIMEOUT) else { return };
+            let Ok((low, high)) = self.log(key, LOOK_TIMEOUT) else { return };
             if high < log.high {
                 self.broken = Some(anyhow!(
                     "{topic}/{partition}: the log has {low} to {high} now, and had {} when the run began: was the topic \
@@ -304,10 +357,27 @@ impl End {
         }
     }
 
-    fn range(&self, (topic, partition): &TopicPartition, timeout: Duration) -> Result<(i64, i64)> {
+    fn log(&self, (topic, partition): &TopicPartition, timeout: Duration) -> Result<(i64, i64)> {
         let range = self.watcher.fetch_watermarks(topic, *partition, timeout);
         range.with_context(|| format!("end offset of {topic}/{partition}"))
     }
+}
+
+/// What the group has committed of the partitions; `None` where it has not yet. A worker that was killed may have left a
+/// transaction open, and until that is over the brokers do not say.
+///
+/// # Errors
+/// When they don't then.
+fn known<'a, C: ConsumerContext>(
+    config: &Config,
+    consumer: &BaseConsumer<C>,
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+) -> Result<Vec<(TopicPartition, Option<i64>)>> {
+    let patience = config.transaction_timeout() + clients::REQUEST_TIMEOUT;
+    let answer = clients::committed(consumer, partitions, patience).and_then(|answer| {
+        answer.into_iter().map(|(key, offset)| offset.map(|offset| (key, offset))).collect::<KafkaResult<_>>()
+    });
+    answer.map_err(|error| anyhow!("the group's committed offsets can't be read: {}", clients::plain(&error)))
 }
 
 /// What the group has committed of the partitions; `None` where it has not yet, or does not say.

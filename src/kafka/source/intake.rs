@@ -11,7 +11,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::{FULL, POLL, Source, lost_offset};
+use super::{FULL, POLL, Source};
 use crate::kafka::clients;
 use crate::pipeline::Pipeline;
 use crate::record::envelope::{Envelope, Record};
@@ -40,7 +40,7 @@ impl Source {
     pub(super) fn take(&mut self, pipeline: &Pipeline) -> Result<()> {
         let prefetched = self.consumer.context().prefetched();
         let (full, fed) = (Cell::new(false), Cell::new(false));
-        let (mut ended, mut past) = (Vec::new(), TopicPartitionList::new());
+        let (mut ended, mut lost, mut past) = (Vec::new(), Vec::new(), TopicPartitionList::new());
         let taken = prefetched.take(
             || {
                 full.set(self.budget.is_spent());
@@ -61,7 +61,8 @@ impl Source {
                     Ok(())
                 }
                 Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                    Err(lost_offset::explain(&self.consumer, partition))
+                    lost.push(partition.clone());
+                    Ok(())
                 }
                 Err(error) => heed(&error),
             },
@@ -73,6 +74,11 @@ impl Source {
         for partition in ended {
             if let Some(epoch) = self.ledger.epoch(&partition) {
                 self.ends.hear(&partition, epoch);
+            }
+        }
+        for partition in lost {
+            if let Some(epoch) = self.ledger.epoch(&partition) {
+                self.resets.note(partition, epoch);
             }
         }
         if !taken && full.get() {

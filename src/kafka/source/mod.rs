@@ -11,6 +11,7 @@ mod intake;
 mod lost_offset;
 mod positions;
 mod prefetched;
+mod resets;
 mod topics;
 pub mod watchdog;
 
@@ -26,10 +27,12 @@ use self::assignment::Assignment;
 use self::bounds::Bounds;
 use self::end::End;
 use self::ends::Ends;
+use self::resets::Resets;
 use self::watchdog::{Pulse, Watchdog};
 use super::clients;
 use super::describe::Describe;
 use super::ledger::Ledger;
+use super::reset::Reset;
 use super::tally::Part;
 use crate::config::{Config, Delivery};
 use crate::pipeline::Pipeline;
@@ -74,8 +77,8 @@ pub struct Source {
     anew: Vec<TopicPartition>,
     /// Where the client was in partitions that were taken back from it: no position of ours.
     stale: HashMap<TopicPartition, i64>,
-    /// `auto.offset.reset`.
-    reset: String,
+    reset: Reset,
+    resets: Resets,
     /// Of the sink.
     pulse: Pulse,
     last_commit: Instant,
@@ -97,6 +100,8 @@ impl Source {
         health: Arc<Health>,
         stop: Arc<Stop>,
     ) -> Result<Self> {
+        let reset = Reset::of(config);
+        let reset = if bounds.is_some() { reset.bounded() } else { reset };
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
         let partitions = clients::check_topics(config)?;
         let consumer: BaseConsumer<Assignment> =
@@ -128,7 +133,8 @@ impl Source {
             gone: HashMap::new(),
             anew: Vec::new(),
             stale: HashMap::new(),
-            reset: clients::offset_reset(config).to_owned(),
+            reset,
+            resets: Resets::default(),
             pulse: Pulse::default(),
             last_commit: Instant::now(),
             committing: None,
@@ -149,6 +155,12 @@ impl Source {
     #[must_use]
     pub fn job(&self) -> Vec<Part> {
         self.end.as_ref().map(End::job).unwrap_or_default()
+    }
+
+    /// What a bounded run was asked for, done or not.
+    #[must_use]
+    pub fn range(&self) -> Vec<Part> {
+        self.end.as_ref().map(End::range).unwrap_or_default()
     }
 
     /// The consumer, for who needs to know its group, and only asks (G-41).
@@ -184,7 +196,8 @@ impl Source {
         drop(self.describe);
         // With a transaction in flight whose outcome is not known, a plain commit could set the group back.
         let rest = self.delivery == Delivery::AtLeastOnce || self.ledger.is_drained();
-        commit::finish(self.consumer, self.ledger, self.end, self.committing, rest)
+        let earlier = [self.committing, self.resets.into_thread()];
+        commit::finish(self.consumer, self.ledger, self.end, earlier, rest)
     }
 
     fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
@@ -221,6 +234,7 @@ impl Source {
     fn watch(&mut self) -> Result<()> {
         let now = Instant::now();
         self.pulse.look(now).map_err(|why| anyhow!(why))?;
+        self.reset_offsets()?;
         self.watch_topics(now)?;
         let assignment = self.consumer.context();
         if assignment.has_changed() {
@@ -230,7 +244,11 @@ impl Source {
             self.ends = Ends::default();
         }
         let Some(mut fetching) = assignment.take_fetching() else { return Ok(()) };
-        let is_past = |partition: &TopicPartition| self.end.as_ref().is_some_and(|end| end.is_past(partition));
+        let positions = self.ledger.positions();
+        let is_past = |partition: &TopicPartition| {
+            let position = positions.get(partition).copied().flatten();
+            self.end.as_ref().is_some_and(|end| end.is_past(partition, position))
+        };
         fetching.retain(|partition, _| !self.topics.is_gone(&partition.0) && !is_past(partition));
         for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
             self.reach(&partition, offset);
