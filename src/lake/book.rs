@@ -110,6 +110,11 @@ impl Book {
         }
         let known = note.read().await?.context("a job's note that is gone")?;
         let known: Job = serde_json::from_slice(&known).with_context(|| format!("{note} is no job's note"))?;
+        if known != *job && root.below("done").list().await?.is_empty() {
+            // Of a job that has come to nothing, there is nothing that could be mixed up.
+            output::put(&note, serde_json::to_vec_pretty(job)?).await?;
+            return Ok(Self { root });
+        }
         if known.models != job.models {
             let models = |job: &Job| job.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             bail!(
@@ -150,8 +155,10 @@ impl Book {
     pub async fn done(&self, input: &Input) -> Result<Option<Done>> {
         let note = self.note(&input.path);
         let Some(bytes) = note.read().await? else { return Ok(None) };
-        let done: Done = serde_json::from_slice(&bytes).with_context(|| format!("{note} is no note of a file"))?;
-        Ok(Some(done).filter(|done| done.input == *input))
+        let done = serde_json::from_slice(&bytes).inspect_err(|error| {
+            tracing::warn!("{note} is no note of a file, which is done again: {error}");
+        });
+        Ok(done.ok().filter(|done: &Done| done.input == *input))
     }
 
     /// Writes down that a file is done.

@@ -88,6 +88,9 @@ impl Columns {
             places.push(place);
         }
         let document = |record: &ByteRecord| {
+            if record.len() != header.len() {
+                return format!("{} fields, and the header has {}", record.len(), header.len()).into_bytes();
+            }
             let mut document = Map::new();
             for (path, place) in self.0.iter().zip(&places) {
                 match record.get(*place).map(std::str::from_utf8) {

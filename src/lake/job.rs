@@ -22,10 +22,10 @@ use super::claims::{Claims, LEASE};
 use super::columns::Columns;
 use super::format::{Format, Reader};
 use super::output::Output;
-use super::place::{self, Found, Place};
+use super::place::{Found, Place, Search};
 use super::sink::{Begin, Ended, Files, State, Step};
 use super::tags::Schema;
-use crate::config::Config;
+use crate::config::{Config, ModelSettings, TaggerSettings};
 use crate::pipeline::Pipeline;
 use crate::record::budget::Budget;
 use crate::record::envelope::{Envelope, Lease, Origin, Record};
@@ -158,10 +158,24 @@ async fn look(order: &Order) -> Result<(Vec<Task>, To)> {
     let mut tasks = Vec::new();
     let mut known = HashMap::new();
     let mut is_one = order.inputs.len() == 1;
-    for input in &order.inputs {
-        let found = place::find(input).await.context("--input")?;
-        is_one &= found.len() == 1 && found[0].relative == found[0].place.name() && !input.ends_with('/');
-        for found in found {
+    let searches =
+        order.inputs.iter().map(|input| Search::parse(input)).collect::<Result<Vec<_>>>().context("--input")?;
+    for search in &searches {
+        let found = search.find().await.context("--input")?;
+        is_one &= found.len() == 1 && found[0].is_named;
+        let (known_formats, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| found.is_named || Format::of(&found.relative).is_ok());
+        if let Some(other) = others.first() {
+            Format::of(&other.relative)
+                .map(drop)
+                .or_else(|why| if known_formats.is_empty() { Err(why) } else { Ok(()) })?;
+            tracing::warn!(
+                "--input: {} files are of no known format and left out, such as {}",
+                others.len(),
+                other.place
+            );
+        }
+        for found in known_formats {
             if let Some(other) = known.insert(found.relative.clone(), found.place.clone()) {
                 bail!("--input: {other} and {} would both become {}", found.place, found.relative);
             }
@@ -174,19 +188,28 @@ async fn look(order: &Order) -> Result<(Vec<Task>, To)> {
     if is_one && !is_directory && Format::of(&output.name()).is_ok() {
         let (given, wanted) = (tasks[0].format, Format::of(&output.name())?);
         ensure!(given == wanted, "--output: {} is to be like {}, and so named", output, tasks[0].found.place);
-        ensure!(output.path != tasks[0].found.place.path, "--output is the file of --input");
+        ensure!(!output.is_within(&tasks[0].found.place), "--output is the file of --input");
         return Ok((tasks, To::File(output)));
     }
     for task in &tasks {
         let target = output.below(&task.found.relative);
-        ensure!(target.path != task.found.place.path, "--output: {target} would replace what is read");
+        ensure!(!target.is_within(&task.found.place), "--output: {target} would replace what is read");
+        let again = searches.iter().any(|search| search.would_find(&target));
+        ensure!(!again, "--output: {target} would be read the next time: --input names it, too");
     }
     Ok((tasks, To::Directory(output)))
 }
 
 /// What the tags depend on, and how they are written.
 fn settings(config: &Config, style: &Style) -> String {
-    let taggers: Vec<_> = config.taggers().into_iter().map(|tagger| format!("{tagger:?}")).collect();
+    let about = |tagger: TaggerSettings| {
+        // Which models they are stands beside it; what they run on makes no difference.
+        let ModelSettings { max_tokens, consistent, .. } = tagger.model;
+        let TaggerSettings { name, windows, text, head, labels, thresholds, aggregation, window_scores, .. } = tagger;
+        let read = (name, windows, text, head, labels);
+        format!("{max_tokens:?} {consistent} {read:?} {thresholds:?} {aggregation:?} {window_scores:?}")
+    };
+    let taggers: Vec<_> = config.taggers().into_iter().map(about).collect();
     let limit = config.limits.document.as_u64();
     hex::encode(Sha256::digest(format!("{taggers:?}\n{limit}\n{style:?}")))
 }
@@ -306,9 +329,10 @@ impl<T: Fn(Progress)> Work<'_, T> {
         if let Some(schema) = reader.schema() {
             self.columns.check(schema.fields())?;
         }
-        let output = Output::create(to, &scratch, &self.runtime)?;
+        let output = Output::create(to, &scratch, task.input.bytes, &self.runtime)?;
         let writer = reader.writer(output, &self.order.style, &self.tags)?;
-        Ok((reader, Begin { writer, rejected, scratch }))
+        let is_free = task.format.is_free();
+        Ok((reader, Begin { writer, rejected, scratch, is_free }))
     }
 
     fn rows(&mut self, reader: &mut Reader, size: u64) -> Result<()> {

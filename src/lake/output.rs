@@ -14,8 +14,11 @@ use super::place::Place;
 /// So many parts of an object are sent at a time.
 const AT_ONCE: usize = 4;
 
-/// A part of an object: 10,000 of them are the most that S3 takes, so an object has 78 GiB at most.
+/// A part of an object has so many bytes, or more of a large one.
 const PART: usize = 8 << 20;
+
+/// Of 10,000 parts, which are the most that S3 takes, so many are used for as many bytes as the input has.
+const PARTS: usize = 2500;
 
 /// What is written, and not there yet.
 pub struct Output {
@@ -32,11 +35,11 @@ enum Body {
 }
 
 impl Output {
-    /// Begins a file. On this machine it lies in `scratch` until it is whole.
+    /// Begins a file of about `like` bytes. On this machine it lies in `scratch` until it is whole.
     ///
     /// # Errors
     /// When it can't be written there.
-    pub fn create(to: Place, scratch: &Place, runtime: &Handle) -> Result<Self> {
+    pub fn create(to: Place, scratch: &Place, like: u64, runtime: &Handle) -> Result<Self> {
         let body = if to.is_local {
             let part = scratch.below(&format!(".{}.part", Uuid::new_v4()));
             let path = part.on_disk().context("no path")?;
@@ -48,7 +51,8 @@ impl Output {
         } else {
             let upload = runtime.block_on(to.store.put_multipart(&to.path));
             let upload = upload.with_context(|| format!("{to} can't be written"))?;
-            Body::Remote(Some(WriteMultipart::new_with_chunk_size(upload, PART)), runtime.clone())
+            let part = usize::try_from(like).unwrap_or(usize::MAX).div_ceil(PARTS).max(PART);
+            Body::Remote(Some(WriteMultipart::new_with_chunk_size(upload, part)), runtime.clone())
         };
         Ok(Self { to, body, size: 0 })
     }
@@ -69,7 +73,11 @@ impl Output {
                     file.sync_all()?;
                     let (from, to) = (part.on_disk().context("no path")?, self.to.on_disk().context("no path")?);
                     fs::create_dir_all(to.parent().unwrap_or(&to))?;
-                    fs::rename(from, to)?;
+                    fs::rename(from, &to)?;
+                    // So that its name outlives a power failure, too.
+                    if let Some(directory) = to.parent() {
+                        File::open(directory)?.sync_all()?;
+                    }
                 }
                 Body::Remote(upload, runtime) => {
                     if let Some(upload) = upload.take() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use futures_util::TryStreamExt as _;
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path, PathPart};
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, parse_url_opts};
@@ -21,6 +21,8 @@ pub struct Place {
     pub path: Path,
     /// True on this machine's own file system.
     pub is_local: bool,
+    /// Which of its kind: scheme and host.
+    host: String,
     /// As it was written; without what may be a secret.
     shown: String,
 }
@@ -31,8 +33,10 @@ pub struct Found {
     pub place: Place,
     /// What its store says of it.
     pub meta: ObjectMeta,
-    /// Its path below what was asked for: where it goes below the output.
+    /// Its path below what was asked for, and the Hive partition that this is: where it goes below the output.
     pub relative: String,
+    /// True if it was asked for by its own name.
+    pub is_named: bool,
 }
 
 impl fmt::Debug for Place {
@@ -57,6 +61,11 @@ impl Place {
         let Some((scheme, _)) = text.split_once("://") else { return Self::local(text) };
         let known = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "http", "https", "file"];
         ensure!(known.contains(&scheme), "{scheme}:// is not supported: use a path, s3://, gs://, az:// or https://");
+        // In the name of an object, these are letters like others.
+        let text = &*match scheme {
+            "http" | "https" | "file" => text.to_owned(),
+            _ => text.replace('#', "%23").replace('?', "%3F"),
+        };
         let url =
             Url::parse(text).with_context(|| format!("`{}` is not a URL", text.split('?').next().unwrap_or("")))?;
         if scheme == "file" {
@@ -64,13 +73,18 @@ impl Place {
             return Self::local(&path.to_string_lossy());
         }
         // The standard variables of each cloud: AWS_…, GOOGLE_…, AZURE_….
-        let settings = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|cloud| name.starts_with(cloud)).then_some((name, value))
+        });
+        let settings = variables.map(|(name, value)| (name.to_ascii_lowercase(), value));
         let (store, path) =
             parse_url_opts(&url, settings).with_context(|| url[..url::Position::AfterHost].to_owned())?;
         let mut shown = url.clone();
         let _ = shown.set_password(None);
         shown.set_query(None);
-        Ok(Self { store: store.into(), path, is_local: false, shown: shown.into() })
+        let host = url[url::Position::BeforeScheme..url::Position::BeforePath].to_owned();
+        Ok(Self { store: store.into(), path, is_local: false, host, shown: shown.into() })
     }
 
     fn local(text: &str) -> Result<Self> {
@@ -83,18 +97,25 @@ impl Place {
             }
         }
         let location = Path::from_absolute_path(&path).with_context(|| text.to_owned())?;
-        Ok(Self { store: Arc::new(LocalFileSystem::new()), path: location, is_local: true, shown: text.to_owned() })
+        let (store, host) = (Arc::new(LocalFileSystem::new()), String::new());
+        Ok(Self { store, path: location, is_local: true, host, shown: text.to_owned() })
     }
 
     /// One below this one; `relative` may have several parts.
     #[must_use]
     pub fn below(&self, relative: &str) -> Self {
-        // As stores give names: what is special in them is encoded already.
+        // As stores give names; what they could not have is encoded.
         let encoded = |part| PathPart::parse(part).unwrap_or_else(|_| PathPart::from(part));
         let parts = relative.split('/').filter(|part| !part.is_empty()).map(encoded);
         let path = parts.fold(self.path.clone(), Path::join);
         let shown = format!("{}/{relative}", self.shown.trim_end_matches('/'));
-        Self { store: Arc::clone(&self.store), path, is_local: self.is_local, shown }
+        Self { path, shown, ..self.clone() }
+    }
+
+    /// Whether it is the same file or directory, or one below it.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.host == other.host && self.is_local == other.is_local && self.path.prefix_matches(&other.path)
     }
 
     /// One with this path in the same store.
@@ -110,7 +131,7 @@ impl Place {
         let parts: Vec<_> = self.path.parts().collect();
         let path = parts[..parts.len().saturating_sub(1)].iter().cloned().collect();
         let shown = self.shown.rsplit_once('/').map_or(".", |(parent, _)| parent).to_owned();
-        Self { store: Arc::clone(&self.store), path, is_local: self.is_local, shown }
+        Self { path, shown, ..self.clone() }
     }
 
     /// Its own name, without the directories.
@@ -150,6 +171,17 @@ impl Place {
         }
     }
 
+    /// Removes the file, if there is one.
+    ///
+    /// # Errors
+    /// As for [`Place::find`].
+    pub async fn remove(&self) -> Result<()> {
+        match self.store.delete(&self.path).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error).with_context(|| self.shown.clone()),
+        }
+    }
+
     /// All files below it.
     ///
     /// # Errors
@@ -160,39 +192,72 @@ impl Place {
     }
 }
 
-/// The files that an argument of `--input` names: one, all of a directory, or those that a pattern fits. Names that begin with
-/// `_` or `.` are not data, as everywhere in the world of Hive.
-///
-/// # Errors
-/// When there is none.
-pub async fn find(input: &str) -> Result<Vec<Found>> {
-    let (fixed, pattern) = split(input);
-    let root = Place::parse(fixed)?;
-    if pattern.is_none()
-        && let Some(meta) = root.find().await?
-    {
-        return Ok(vec![Found { relative: root.name(), place: root, meta }]);
+/// An argument of `--input`: a file, a directory, or a pattern. Names that begin with `_` or `.` are not data, as everywhere in
+/// the world of Hive, unless they are a partition's (`_day=1`).
+pub struct Search {
+    root: Place,
+    pattern: Option<String>,
+    glob: Option<GlobMatcher>,
+}
+
+impl Search {
+    /// Understands it.
+    ///
+    /// # Errors
+    /// When it is no path, URL or pattern.
+    pub fn parse(input: &str) -> Result<Self> {
+        let (fixed, pattern) = split(input);
+        let glob = pattern.map(|pattern| GlobBuilder::new(pattern).literal_separator(true).build()).transpose()?;
+        let glob = glob.map(|glob| glob.compile_matcher());
+        Ok(Self { root: Place::parse(fixed)?, pattern: pattern.map(ToOwned::to_owned), glob })
     }
-    let glob = pattern.map(|pattern| GlobBuilder::new(pattern).literal_separator(true).build()).transpose()?;
-    let glob = glob.map(|glob| glob.compile_matcher());
-    let mut found = Vec::new();
-    for meta in root.list().await? {
-        let Some(parts) = meta.location.prefix_match(&root.path) else { continue };
-        let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+
+    /// The path below the directory that is asked for, if it is one of the files.
+    fn fits(&self, path: &Path) -> Option<String> {
+        let parts: Vec<_> = path.prefix_match(&self.root.path)?.map(|part| part.as_ref().to_owned()).collect();
         let relative = parts.join("/");
-        let is_data = !parts.iter().any(|part| part.starts_with(['_', '.']));
-        if is_data && glob.as_ref().is_none_or(|glob| glob.is_match(&relative)) {
-            let place = Place { path: meta.location.clone(), ..root.below(&relative) };
-            found.push(Found { place, meta, relative });
-        }
+        let is_data = !parts.iter().any(|part| part.starts_with(['_', '.']) && !part.contains('='));
+        (is_data && self.glob.as_ref().is_none_or(|glob| glob.is_match(&relative))).then_some(relative)
     }
-    ensure!(
-        !found.is_empty(),
-        "{root}{} names no file",
-        pattern.map(|pattern| format!("/{pattern}")).unwrap_or_default()
-    );
-    found.sort_by(|one, other| one.relative.cmp(&other.relative));
-    Ok(found)
+
+    /// Whether it would find this place, too.
+    #[must_use]
+    pub fn would_find(&self, place: &Place) -> bool {
+        place.is_within(&self.root) && self.fits(&place.path).is_some()
+    }
+
+    /// The files.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn find(&self) -> Result<Vec<Found>> {
+        let root = &self.root;
+        if self.pattern.is_none()
+            && let Some(meta) = root.find().await?
+        {
+            let relative = partition(&root.parent().path) + &root.name();
+            return Ok(vec![Found { relative, place: root.clone(), meta, is_named: true }]);
+        }
+        let above = partition(&root.path);
+        let mut found = Vec::new();
+        for meta in root.list().await? {
+            if let Some(relative) = self.fits(&meta.location) {
+                let place = Place { path: meta.location.clone(), ..root.below(&relative) };
+                found.push(Found { place, meta, relative: format!("{above}{relative}"), is_named: false });
+            }
+        }
+        let pattern = self.pattern.as_ref().map(|pattern| format!("/{pattern}")).unwrap_or_default();
+        ensure!(!found.is_empty(), "{root}{pattern} names no file");
+        found.sort_by(|one, other| one.relative.cmp(&other.relative));
+        Ok(found)
+    }
+}
+
+/// The Hive partition that a directory is, if it is one: its last parts that are `key=value`, each with a slash behind it.
+fn partition(directory: &Path) -> String {
+    let parts: Vec<_> = directory.parts().map(|part| part.as_ref().to_owned()).collect();
+    let table = parts.iter().rposition(|part| !part.contains('=')).map_or(0, |last| last + 1);
+    parts[table..].iter().map(|part| format!("{part}/")).collect()
 }
 
 /// The part before a pattern, and the pattern.
@@ -223,6 +288,8 @@ mod tests {
     fn places_keep_their_secrets() {
         let place = Place::parse("https://me:secret@host/a/b.parquet?signature=secret").unwrap();
         assert!(!format!("{place} {place:?}").contains("secret"), "{place}");
+        let odd = Place::parse("s3://bucket/a#1?.csv").unwrap();
+        assert_eq!(odd.path.as_ref(), "a#1?.csv");
         assert!(Place::parse("ftp://host/a").unwrap_err().to_string().contains("ftp://"));
         assert_eq!(Place::parse("a/../b/./c").unwrap().path, Place::parse("b/c").unwrap().path);
     }
@@ -230,25 +297,43 @@ mod tests {
     #[tokio::test]
     async fn hidden_names_are_no_data_and_partitions_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        for name in
-            ["dt=3/50% #1 ~{x}.csv", "dt=1/a.csv", "dt=1/_b.csv", "_tagbert/c.csv", ".d.csv", "dt=2/e f.csv", "f.txt"]
-        {
+        for name in [
+            "dt=3/50% #1 ~{x}.csv",
+            "_dt=4/a.csv",
+            "dt=1/a.csv",
+            "dt=1/_b.csv",
+            "_tagbert/c.csv",
+            ".d.csv",
+            "dt=2/e f.csv",
+            "f.txt",
+        ] {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
         }
         let root = folder.path().display();
         let names = async |input: String| {
-            let found = find(&input).await.unwrap();
+            let found = Search::parse(&input).unwrap().find().await.unwrap();
             found.into_iter().map(|found| found.relative).collect::<Vec<_>>()
         };
-        let odd = "dt=3/50%25 %231 %7E%7Bx%7D.csv";
-        assert_eq!(names(root.to_string()).await, ["dt=1/a.csv", "dt=2/e f.csv", odd, "f.txt"]);
+        let odd = "dt=3/50% #1 ~{x}.csv";
+        assert_eq!(names(root.to_string()).await, ["_dt=4/a.csv", "dt=1/a.csv", "dt=2/e f.csv", odd, "f.txt"]);
         let below = Place::parse(&root.to_string()).unwrap().below(odd);
         assert!(below.on_disk().unwrap().is_file(), "{below}");
         assert_eq!(names(format!("{root}/dt=[12]/?*.csv")).await, ["dt=1/a.csv", "dt=2/e f.csv"]);
-        assert_eq!(names(format!("{root}/**/a.csv")).await, ["dt=1/a.csv"]);
-        assert_eq!(names(format!("{root}/dt=2/e f.csv")).await, ["e f.csv"]);
-        assert!(find(&format!("{root}/*.orc")).await.is_err());
+        assert_eq!(names(format!("{root}/**/a.csv")).await, ["_dt=4/a.csv", "dt=1/a.csv"]);
+        for one in ["dt=2/e f.csv", "dt=2", "dt=2/", "dt=2/*.csv"] {
+            assert_eq!(names(format!("{root}/{one}")).await, ["dt=2/e f.csv"], "{one}");
+        }
+        assert!(Search::parse(&format!("{root}/*.orc")).unwrap().find().await.is_err());
+        let would_find = |input: &str, name: &str| {
+            Search::parse(&format!("{root}/{input}"))
+                .unwrap()
+                .would_find(&Place::parse(&format!("{root}/{name}")).unwrap())
+        };
+        assert!(would_find("", "out/a.csv") && would_find("**/*.csv", "out/a.csv"));
+        assert!(
+            !would_find("*.csv", "out/a.csv") && !would_find("", "_out/a.csv") && !would_find("dt=1", "dt=2/a.csv")
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, Sender};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -35,6 +35,8 @@ pub struct Begin {
     /// Where rows go that can't be tagged.
     pub rejected: Place,
     pub scratch: Place,
+    /// Whether only the rows tell which columns there are.
+    pub is_free: bool,
 }
 
 /// What came of a file.
@@ -63,13 +65,23 @@ struct File {
     writer: Result<Box<Begin>>,
     rejected: Option<Output>,
     counts: Counts,
+    /// Rows that don't have the column with the text at all.
+    missing: u64,
 }
 
 /// Rows, with the outcomes that have come so far.
 struct Waiting {
     rows: Rows,
-    came: Vec<Result<Option<Vec<u8>>, Rejection>>,
+    came: Vec<Result<Came, Rejection>>,
     _permit: Permit,
+}
+
+/// What came of a row that was not refused.
+enum Came {
+    Tagged(Vec<u8>),
+    /// As in any table: what is not there has no tags.
+    NoText,
+    NoColumn,
 }
 
 impl Files {
@@ -85,7 +97,8 @@ impl Files {
             match self.steps.try_recv() {
                 Err(_) => return,
                 Ok(Step::Begin(begin)) => {
-                    self.state.file = Some(File { writer: Ok(begin), rejected: None, counts: Counts::default() });
+                    self.state.file =
+                        Some(File { writer: Ok(begin), rejected: None, counts: Counts::default(), missing: 0 });
                 }
                 Ok(Step::Rows(rows, permit)) => {
                     self.state.waiting = Some(Waiting { came: Vec::with_capacity(rows.len()), rows, _permit: permit });
@@ -106,7 +119,7 @@ impl Files {
     fn end(&mut self, read: Result<()>) {
         let Some(file) = self.state.file.take() else { return };
         // Whoever waits for it may have gone: the work is abandoned.
-        let _ = self.ended.send(read.and_then(|()| file.finish()));
+        let _ = self.ended.send(read.and_then(|()| file.finish(&self.runtime)));
     }
 }
 
@@ -115,9 +128,9 @@ impl Sink for Files {
         self.advance();
         let Some(waiting) = &mut self.state.waiting else { bail!("an outcome of no row; this is a bug in tagbert") };
         waiting.came.push(match outcome {
-            Outcome::Enriched(envelope) => Ok(Some(envelope.body)),
-            // As in any table: what is not there has no tags.
-            Outcome::DeadLetter(envelope) if matches!(envelope.body.class, "TextMissing" | "TextEmpty") => Ok(None),
+            Outcome::Enriched(envelope) => Ok(Came::Tagged(envelope.body)),
+            Outcome::DeadLetter(envelope) if envelope.body.class == "TextMissing" => Ok(Came::NoColumn),
+            Outcome::DeadLetter(envelope) if envelope.body.class == "TextEmpty" => Ok(Came::NoText),
             Outcome::DeadLetter(envelope) => Err(envelope.body),
             Outcome::Tombstone(_) => bail!("a row is never a tombstone"),
         });
@@ -139,11 +152,12 @@ impl File {
         for (number, came) in came.into_iter().enumerate() {
             let row = self.counts.rows;
             match came {
-                Ok(Some(record)) => {
+                Ok(Came::Tagged(record)) => {
                     self.counts.tagged(row, &record);
                     enriched.push(Some(record));
                 }
-                Ok(None) => {
+                Ok(came) => {
+                    self.missing += u64::from(matches!(came, Came::NoColumn));
                     self.counts.rows += 1;
                     self.counts.without_text += 1;
                     enriched.push(None);
@@ -154,7 +168,7 @@ impl File {
                     keep[number] = false;
                     let to = &mut self.rejected;
                     if to.is_none() {
-                        *to = Some(Output::create(begin.rejected.clone(), &begin.scratch, runtime)?);
+                        *to = Some(Output::create(begin.rejected.clone(), &begin.scratch, 0, runtime)?);
                     }
                     let Some(to) = to else { continue };
                     let Rejection { stage, class, message, .. } = rejection;
@@ -167,10 +181,15 @@ impl File {
         begin.writer.write(&rows.kept(&keep)?, &enriched, tags)
     }
 
-    fn finish(self) -> Ended {
+    fn finish(self, runtime: &Handle) -> Ended {
         let begin = self.writer?;
+        let is_elsewhere = begin.is_free && self.missing > 0 && self.missing == self.counts.rows;
+        ensure!(!is_elsewhere, "none of its {} rows has the text that `--text` names", self.missing);
         // First, so that nothing is missing when the file is there.
-        self.rejected.map(Output::finish).transpose()?;
+        match self.rejected {
+            Some(rejected) => rejected.finish()?,
+            None => runtime.block_on(begin.rejected.remove())?,
+        }
         let size = begin.writer.finish()?;
         Ok((self.counts, size))
     }

@@ -111,6 +111,13 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Whether rows may lack columns.
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Lines(_))
+    }
+}
+
 impl Rows {
     /// How many there are.
     pub fn len(&self) -> usize {

@@ -1,21 +1,24 @@
 //! Parquet. Of a file on this machine pages are read one after the other, of a remote one a row group at a time.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema as Columns, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, TryFutureExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use object_store::{GetOptions, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, coalesce_ranges};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder};
-use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::basic::{Compression, GzipLevel, Type as PhysicalType, ZstdLevel};
 use parquet::errors::{ParquetError, Result as Fetched};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
@@ -27,8 +30,15 @@ use crate::lake::output::Output;
 use crate::lake::place::Found;
 use crate::lake::tags::Schema;
 
-/// What the writer keeps of Arrow's schema; it writes its own.
-const ARROW: &str = "ARROW:schema";
+/// Notes in which writers keep the schema in a form of their own: readers that find one see the columns that it names, and not
+/// the tags beside them. The Parquet schema says all that is needed; that of Arrow is written anew.
+const SCHEMAS: [&str; 5] = [
+    "ARROW:schema",
+    "org.apache.spark.sql.parquet.row.metadata",
+    "parquet.avro.schema",
+    "avro.schema",
+    "iceberg.schema",
+];
 
 pub struct Reader {
     rows: Source,
@@ -46,14 +56,17 @@ enum Source {
 impl Reader {
     pub fn open(found: &Found, runtime: &Handle) -> Result<Self> {
         if let Some(path) = found.place.on_disk() {
-            let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?;
+            let file = File::open(path)?;
+            let metadata = readable(ArrowReaderMetadata::load(&file, ArrowReaderOptions::default())?)?;
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
             let (schema, metadata) = (Arc::clone(builder.schema()), Arc::clone(builder.metadata()));
             let rows = builder.with_batch_size(at_a_time(&metadata)).build()?;
             return Ok(Self { rows: Source::Local(rows), schema, metadata, read: 0 });
         }
         let (store, path) = (Arc::clone(&found.place.store), found.place.path.clone());
-        let object = Object { store, path, size: found.meta.size };
-        let builder = runtime.block_on(ParquetRecordBatchStreamBuilder::new(object))?;
+        let mut object = Object { store, path, size: found.meta.size, e_tag: found.meta.e_tag.clone() };
+        let metadata = runtime.block_on(ArrowReaderMetadata::load_async(&mut object, ArrowReaderOptions::default()))?;
+        let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(object, readable(metadata)?);
         let (schema, metadata) = (Arc::clone(builder.schema()), Arc::clone(builder.metadata()));
         let rows = builder.with_batch_size(at_a_time(&metadata)).build()?;
         Ok(Self { rows: Source::Remote(Box::new(rows), runtime.clone()), schema, metadata, read: 0 })
@@ -95,7 +108,7 @@ impl Reader {
             properties = properties.set_max_row_group_row_count(Some(rows));
         }
         let notes = self.metadata.file_metadata().key_value_metadata().cloned().unwrap_or_default();
-        let notes = notes.into_iter().filter(|note| note.key != ARROW).collect();
+        let notes = notes.into_iter().filter(|note| !SCHEMAS.contains(&note.key.as_str())).collect();
         let properties = properties.set_key_value_metadata(Some(notes)).build();
         let schema = tags.beside(&self.schema)?;
         Ok(Writer { to: ArrowWriter::try_new(output, Arc::clone(&schema), Some(properties))?, schema })
@@ -107,15 +120,27 @@ struct Object {
     store: Arc<dyn ObjectStore>,
     path: Path,
     size: u64,
+    /// The version that is read: parts of two would be of none.
+    e_tag: Option<String>,
+}
+
+impl Object {
+    async fn get(&self, range: Range<u64>) -> object_store::Result<Bytes> {
+        let options = GetOptions { range: Some(range.into()), if_match: self.e_tag.clone(), ..GetOptions::default() };
+        self.store.get_opts(&self.path, options).await?.bytes().await
+    }
 }
 
 impl AsyncFileReader for Object {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Fetched<Bytes>> {
-        self.store.get_range(&self.path, range).map_err(failed).boxed()
+        async move { self.get(range).await.map_err(failed) }.boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Fetched<Vec<Bytes>>> {
-        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(failed) }.boxed()
+        let get = async move {
+            coalesce_ranges(&ranges, |range| self.get(range), OBJECT_STORE_COALESCE_DEFAULT).await.map_err(failed)
+        };
+        get.boxed()
     }
 
     fn get_metadata<'a>(
@@ -144,6 +169,28 @@ impl Writer {
     pub fn finish(self) -> Result<Output> {
         Ok(self.to.into_inner()?)
     }
+}
+
+/// Timestamps of 96 bits (Spark's and Impala's of old) as microseconds: as nanoseconds, those before 1677 or after 2262 would
+/// become others.
+fn readable(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
+    let columns = metadata.parquet_schema().columns();
+    let old = columns.iter().filter(|column| column.physical_type() == PhysicalType::INT96);
+    let old: HashSet<_> = old.filter_map(|column| column.path().parts().first().cloned()).collect();
+    if old.is_empty() {
+        return Ok(metadata);
+    }
+    let wider = |field: &Arc<Field>| match field.data_type() {
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) if old.contains(field.name()) => {
+            let kind = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+            Arc::new(field.as_ref().clone().with_data_type(kind))
+        }
+        _ => Arc::clone(field),
+    };
+    let fields: Vec<_> = metadata.schema().fields().iter().map(wider).collect();
+    let schema = Arc::new(Columns::new_with_metadata(fields, metadata.schema().metadata().clone()));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    Ok(ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?)
 }
 
 /// So many rows that they take about as many bytes as is wanted.

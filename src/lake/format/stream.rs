@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use object_store::{GetResultPayload, ObjectStoreExt as _};
+use object_store::{GetOptions, GetResult, GetResultPayload, ObjectStore as _};
 use tokio::runtime::Handle;
 
 use crate::lake::output::Output;
@@ -114,9 +114,16 @@ impl Write for Packer {
     }
 }
 
+/// The file, as long as it is still the one that was found.
+async fn get(found: &Found) -> object_store::Result<GetResult> {
+    let e_tag = found.meta.e_tag.clone().filter(|_| !found.place.is_local);
+    let options = GetOptions { if_match: e_tag, ..GetOptions::default() };
+    found.place.store.get_opts(&found.place.path, options).await
+}
+
 /// The bytes of a file as they are.
 fn bytes(found: &Found, runtime: &Handle) -> Result<Box<dyn Read + Send>> {
-    let got = runtime.block_on(found.place.store.get(&found.place.path))?;
+    let got = runtime.block_on(get(found))?;
     Ok(match got.payload {
         GetResultPayload::File(file, _) => Box::new(file),
         GetResultPayload::Stream(stream) => Box::new(Fetched { stream, next: Bytes::new(), runtime: runtime.clone() }),
@@ -125,7 +132,7 @@ fn bytes(found: &Found, runtime: &Handle) -> Result<Box<dyn Read + Send>> {
 
 /// A file that can be read from any place: a remote one is fetched first.
 pub fn seekable(found: &Found, runtime: &Handle) -> Result<File> {
-    let got = runtime.block_on(found.place.store.get(&found.place.path))?;
+    let got = runtime.block_on(get(found))?;
     match got.payload {
         GetResultPayload::File(file, _) => Ok(file),
         GetResultPayload::Stream(stream) => {
