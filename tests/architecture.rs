@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// So many entries of `src/` can be taken in at a glance.
-const ENTRIES: usize = 12;
+const ENTRIES: usize = 13;
 
 /// A module: its names from the crate's root down.
 type Module = Vec<String>;

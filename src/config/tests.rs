@@ -130,6 +130,17 @@ fn properties_that_break_a_promise_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_heartbeat_that_a_session_cannot_survive_is_refused() {
+    let sets = |session: &str| {
+        let session = format!("kafka.properties.session.timeout.ms={session}");
+        parse("", &[], &[&session, "kafka.properties.heartbeat.interval.ms=3000"])
+    };
+    assert!(sets("3001").is_ok());
+    let error = sets("3000").unwrap_err();
+    assert!(error.contains("must be less than session.timeout.ms, which is 3000"), "{error}");
+}
+
+#[test]
 fn values_that_cannot_work_are_refused_by_name() {
     for (set, expected) in [
         ("kafka.brokers=", "kafka.brokers"),
@@ -137,7 +148,6 @@ fn values_that_cannot_work_are_refused_by_name() {
             "kafka.properties.auto.offset.reset=earlyest",
             "did you mean `earliest`? It must be earliest, latest or error",
         ),
-        ("kafka.properties={session.timeout.ms: 3000, heartbeat.interval.ms: 3000}", "less than session.timeout.ms"),
         ("input.text=subject", "JSON pointer"),
         ("output.topic=documents", "go round for ever"),
         ("output.dead_letters=documents.tagged", "output.dead_letters"),
