@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow::array::{
@@ -17,12 +17,6 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Float32Type, Int32Type, TimestampMicrosecondType};
 use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::FileWriter;
-use axum::Router;
-use axum::error_handling::HandleError;
-use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn};
-use axum::response::IntoResponse as _;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
@@ -34,14 +28,14 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+#[path = "support/bucket.rs"]
+mod bucket;
 mod support;
 
-use support::hub::Server;
+use bucket::Bucket;
+
 use support::root;
 use support::tagbert::{command, tagbert, tagbert_with};
 
@@ -128,6 +122,13 @@ const ALONE: [&str; 2] = ["--set", "batch.tokens=1"];
 
 fn enrich(args: &[&str]) -> Output {
     tagbert(&[&["enrich", "--model", TINY], &ALONE[..], args].concat(), b"")
+}
+
+/// With files in a bucket.
+fn enrich_in(bucket: &Bucket, args: &[&str]) -> Output {
+    let environment = bucket.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    tagbert_with(&[&["enrich", "--model", TINY], &ALONE[..], args].concat(), b"", &environment)
 }
 
 fn succeeded(output: Output) -> String {
@@ -517,72 +518,13 @@ fn processes_share_a_job_without_doing_a_file_twice() {
     assert_eq!(files(&output).len(), 24);
 }
 
-/// A bucket on a server of its own, which refuses and stumbles now and then.
-struct Bucket {
-    _folder: TempDir,
-    root: PathBuf,
-    server: Server,
-    stumbled: Arc<AtomicUsize>,
-}
-
-impl Bucket {
-    fn start(steady: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("lake");
-        fs::create_dir(&root).unwrap();
-        let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single("key", "secret"));
-        let broken = async |_| StatusCode::INTERNAL_SERVER_ERROR;
-        let stumbled = Arc::<AtomicUsize>::default();
-        let (count, asked) = (Arc::clone(&stumbled), Arc::<AtomicUsize>::default());
-        let stumble = move |request: Request, next: Next| {
-            let number = asked.fetch_add(1, Ordering::Relaxed);
-            let count = Arc::clone(&count);
-            async move {
-                let fault = match number % 17 {
-                    _ if steady => None,
-                    3 => Some(StatusCode::SERVICE_UNAVAILABLE),
-                    8 => Some(StatusCode::INTERNAL_SERVER_ERROR),
-                    12 => Some(StatusCode::TOO_MANY_REQUESTS),
-                    15 => {
-                        tokio::time::sleep(Duration::from_millis(300)).await;
-                        None
-                    }
-                    _ => None,
-                };
-                match fault {
-                    Some(status) => {
-                        count.fetch_add(1, Ordering::Relaxed);
-                        status.into_response()
-                    }
-                    None => next.run(request).await,
-                }
-            }
-        };
-        let router = Router::new().fallback_service(HandleError::new(service.build(), broken)).layer(from_fn(stumble));
-        Self { _folder: folder, root, server: Server::start(router), stumbled }
-    }
-
-    fn enrich(&self, args: &[&str]) -> Output {
-        let endpoint = format!("http://{}", self.server.address);
-        let environment = [
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-            ("AWS_ALLOW_HTTP", "true"),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "key"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ];
-        tagbert_with(&[&["enrich", "--model", TINY], &ALONE[..], args].concat(), b"", &environment)
-    }
-}
-
 #[test]
 fn a_bucket_that_throttles_and_fails_is_tried_again() {
     let bucket = Bucket::start(false);
     lake(&bucket.root.join("in"), 6, 60);
     fs::write(bucket.root.join("in/day=1/more.jsonl"), "{\"text\":\"a line\"}\n".repeat(30)).unwrap();
     let args = ["--input", "s3://lake/in/day=*/*", "--output", "s3://lake/out"];
-    let said = succeeded(bucket.enrich(&args));
+    let said = succeeded(enrich_in(&bucket, &args));
     assert!(said.starts_with("7 files done (0") && said.contains("390 rows, 390 tagged"), "{said}");
     assert!(bucket.stumbled.load(Ordering::Relaxed) > 5, "the server was steady");
     let (input, output) = (files(&bucket.root.join("in")), files(&bucket.root.join("out")));
@@ -595,7 +537,7 @@ fn a_bucket_that_throttles_and_fails_is_tried_again() {
     for (row, expected) in expected.iter().enumerate() {
         assert_eq!(tags_of(enriched.column_by_name("tags").unwrap(), row), *expected);
     }
-    assert!(succeeded(bucket.enrich(&args)).starts_with("7 files done (7"));
+    assert!(succeeded(enrich_in(&bucket, &args)).starts_with("7 files done (7"));
 }
 
 #[test]

@@ -3,18 +3,23 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
+#[path = "support/bucket.rs"]
+mod bucket;
 mod support;
+
+use bucket::Bucket;
 
 use support::kafka::Kafka;
 use support::line::{Line, document};
 use support::records::header;
-use support::tagbert::Worker;
+use support::tagbert::{Worker, tagbert_with};
 
 const PARTITIONS: i32 = 3;
 
@@ -327,6 +332,29 @@ fn records_that_were_done_twice_are_proven_by_both_manifests() {
 }
 
 #[test]
+fn a_manifest_in_a_bucket_is_one_as_well() {
+    let line = line("job-bucket", 20);
+    let bucket = Bucket::start(true);
+    let environment = bucket.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let url = "s3://lake/manifests/job.json";
+    let start =
+        || Worker::start_with(&line.yaml(support::line::TINY), &["--from", "0", "--manifest", url], &environment);
+    start().wait_for_success();
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(bucket.root.join("manifests/job.json")).unwrap()).unwrap();
+    assert_eq!((&manifest["records"]["in"], &manifest["state"]), (&60.into(), &"ended".into()));
+    let config = bucket.root.join("config.yaml");
+    fs::write(&config, line.yaml(support::line::TINY)).unwrap();
+    let proven = tagbert_with(&["manifest", "verify", "--config", config.to_str().unwrap(), url], b"", &environment);
+    assert!(proven.status.success(), "{proven:?}");
+    let mut again = start();
+    assert_eq!(again.wait().code(), Some(2), "{}", again.log());
+    assert!(again.log().contains("s3://lake/manifests/job.json is there already"), "{}", again.log());
+    assert_eq!(bucket.stumbled.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn a_manifest_that_could_not_be_written_ends_a_run_before_it_begins() {
     let line = line("job-unwritten", 3);
     let folder = tempfile::tempdir().unwrap();
@@ -335,7 +363,7 @@ fn a_manifest_that_could_not_be_written_ends_a_run_before_it_begins() {
     for (path, expected) in [
         (earlier.to_str().unwrap(), "name another"),
         (nowhere.to_str().unwrap(), "No such file or directory"),
-        ("s3://bucket/manifest.json", "a file on this machine"),
+        ("ftp://host/manifest.json", "ftp:// is not supported"),
     ] {
         let mut worker = line.worker().with(&["--from", "0", "--manifest", path]).start();
         assert_eq!(worker.wait().code(), Some(2), "{}", worker.log());

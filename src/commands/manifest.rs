@@ -15,6 +15,7 @@ use crate::config::{Config, Delivery};
 use crate::kafka::clients;
 use crate::kafka::scan::Scan;
 use crate::kafka::tally::Part;
+use crate::lake::place::Place;
 use crate::record::headers;
 use crate::record::partition::TopicPartition;
 use crate::worker::manifest::Manifest;
@@ -29,7 +30,8 @@ pub(super) fn run(command: &Command) -> Result<ExitCode> {
 
 fn verify(args: &Verify) -> Result<ExitCode> {
     let config = super::config(&args.config)?;
-    let manifests = args.manifests.iter().map(|path| Manifest::read(path)).collect::<Result<Vec<_>>>()?;
+    let manifests =
+        args.manifests.iter().map(|file| Manifest::read(&Place::parse(file)?)).collect::<Result<Vec<_>>>()?;
     let outputs = outputs(&manifests);
     if outputs.len() != 1 {
         bail!("the manifests are of different jobs: they write to {}", outputs.join(", and to "));
@@ -52,9 +54,9 @@ fn verify(args: &Verify) -> Result<ExitCode> {
             }
         }
     }
-    for ((path, manifest), found) in args.manifests.iter().zip(&manifests).zip(&found.accounts) {
+    for ((file, manifest), found) in args.manifests.iter().zip(&manifests).zip(&found.accounts) {
         for (what, said, found) in differences(&manifest.records, found) {
-            findings.say(format!("{}: {what} {said}, but {found} on the topics", path.display()));
+            findings.say(format!("{file}: {what} {said}, but {found} on the topics"));
         }
     }
     findings.conclude(read.values().map(BTreeSet::len).sum())

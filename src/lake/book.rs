@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use object_store::{Error, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode};
+use object_store::{ObjectMeta, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::output;
 use super::place::Place;
 use crate::codec::account::{Account, Checksum};
 use crate::record::answer::Identity;
@@ -102,17 +101,14 @@ impl Book {
     pub async fn open(output: &Place, job: &Job) -> Result<Self> {
         let root = output.below(DIRECTORY);
         let note = root.below("job.json");
-        let bytes = serde_json::to_vec_pretty(job)?;
-        match note.store.put_opts(&note.path, bytes.into(), PutMode::Create.into()).await {
-            Ok(_) => return Ok(Self { root }),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
-            Err(error) => return Err(error).with_context(|| format!("{note} can't be written")),
+        if note.create(serde_json::to_vec_pretty(job)?).await? {
+            return Ok(Self { root });
         }
         let known = note.read().await?.context("a job's note that is gone")?;
         let known: Job = serde_json::from_slice(&known).with_context(|| format!("{note} is no job's note"))?;
         if known != *job && root.below("done").list().await?.is_empty() {
             // Of a job that has come to nothing, there is nothing that could be mixed up.
-            output::put(&note, serde_json::to_vec_pretty(job)?).await?;
+            note.write(serde_json::to_vec_pretty(job)?).await?;
             return Ok(Self { root });
         }
         if known.models != job.models {
@@ -166,7 +162,7 @@ impl Book {
     /// # Errors
     /// When that can't be written.
     pub async fn write(&self, done: &Done) -> Result<()> {
-        output::put(&self.note(&done.input.path), serde_json::to_vec_pretty(done)?).await
+        self.note(&done.input.path).write(serde_json::to_vec_pretty(done)?).await
     }
 
     /// Writes the sum of all files down.
@@ -175,7 +171,7 @@ impl Book {
     /// When that can't be written.
     pub async fn close(&self, job: &Job, files: &[Done]) -> Result<()> {
         let manifest = serde_json::json!({ "job": job, "total": total(files), "files": files });
-        output::put(&self.root.below("manifest.json"), serde_json::to_vec_pretty(&manifest)?).await?;
+        self.root.below("manifest.json").write(serde_json::to_vec_pretty(&manifest)?).await?;
         // What processes have left that were killed.
         let scratch = self.scratch();
         for left in scratch.list().await? {

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode};
+use object_store::{Error, ObjectMeta, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::output;
 use super::place::Place;
 
 /// A claim that has not been renewed for so long is nobody's.
@@ -67,7 +66,7 @@ impl Claims {
                 mine.renewed += 1;
                 let held: Vec<_> = held_here.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
                 for path in held {
-                    if let Err(error) = output::put(&place.at(path), mine.bytes()).await {
+                    if let Err(error) = place.at(path).write(mine.bytes()).await {
                         tracing::warn!("a claim can't be renewed: {error:#}");
                     }
                 }
@@ -93,17 +92,11 @@ impl Claims {
             Some(_) => return Ok(false),
         };
         let claim = directory.below(&format!("{next}.json"));
-        let put = claim.store.put_opts(&claim.path, self.owner.bytes().into(), PutMode::Create.into());
-        match put.await {
-            Ok(_) => {
-                self.held().insert(claim.path);
-                Ok(true)
-            }
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
-            Err(error) => {
-                Err(error).with_context(|| format!("{claim} can't be written, which keeps others from the file"))
-            }
+        let is_ours = claim.create(self.owner.bytes()).await.context("what keeps others from the file")?;
+        if is_ours {
+            self.held().insert(claim.path);
         }
+        Ok(is_ours)
     }
 
     /// Whether its owner has given a claim up, as far as can be known by now.

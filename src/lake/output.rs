@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use object_store::{ObjectStoreExt as _, WriteMultipart};
@@ -121,14 +120,4 @@ impl Drop for Output {
             Body::Remote(upload, runtime) => drop(upload.take().map(|upload| runtime.block_on(upload.abort()))),
         }
     }
-}
-
-/// Writes a small file at once.
-///
-/// # Errors
-/// When it can't be written.
-pub async fn put(to: &Place, bytes: Vec<u8>) -> Result<()> {
-    let put = Arc::clone(&to.store);
-    put.put(&to.path, bytes.into()).await.with_context(|| format!("{to} can't be written"))?;
-    Ok(())
 }

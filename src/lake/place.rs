@@ -9,7 +9,8 @@ use futures_util::TryStreamExt as _;
 use globset::{GlobBuilder, GlobMatcher};
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path, PathPart};
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, parse_url_opts};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, parse_url_opts};
+use tokio::runtime::Builder;
 use url::Url;
 
 /// A file or a directory in a store.
@@ -169,6 +170,35 @@ impl Place {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error).with_context(|| self.shown.clone()),
         }
+    }
+
+    /// Writes a small file at once.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub async fn write(&self, bytes: Vec<u8>) -> Result<()> {
+        let put = self.store.put(&self.path, bytes.into()).await;
+        put.map(drop).with_context(|| format!("{self} can't be written"))
+    }
+
+    /// The same where there is none; false if there is one already.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub async fn create(&self, bytes: Vec<u8>) -> Result<bool> {
+        match self.store.put_opts(&self.path, bytes.into(), PutMode::Create.into()).await {
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("{self} can't be written")),
+        }
+    }
+
+    /// Waits for an answer of its store, where nothing else is to be done meanwhile.
+    ///
+    /// # Errors
+    /// As what is waited for.
+    pub fn wait<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        Builder::new_current_thread().enable_all().build().with_context(|| self.shown.clone())?.block_on(answer)
     }
 
     /// Removes the file, if there is one.

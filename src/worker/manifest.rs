@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::codec::account::Account;
 use crate::config::{Config, Delivery};
 use crate::kafka::tally::Part;
+use crate::lake::place::Place;
 use crate::model::session::runtime;
 use crate::record::answer::Identity;
 
@@ -124,11 +125,10 @@ impl Manifest {
     ///
     /// # Errors
     /// When there is none, or it is of another form.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read(path).with_context(|| path.display().to_string())?;
-        let manifest: Self =
-            serde_json::from_slice(&text).with_context(|| format!("{} is no manifest", path.display()))?;
-        anyhow::ensure!(manifest.manifest == 1, "{}: a manifest of version {}", path.display(), manifest.manifest);
+    pub fn read(place: &Place) -> Result<Self> {
+        let text = place.wait(place.read())?.with_context(|| format!("{place}: there is none"))?;
+        let manifest: Self = serde_json::from_slice(&text).with_context(|| format!("{place} is no manifest"))?;
+        anyhow::ensure!(manifest.manifest == 1, "{place}: a manifest of version {}", manifest.manifest);
         Ok(manifest)
     }
 
@@ -136,17 +136,24 @@ impl Manifest {
     ///
     /// # Errors
     /// When there is something, or the file can't be written.
-    pub fn create(&self, path: &Path) -> io::Result<()> {
+    pub fn create(&self, place: &Place) -> io::Result<()> {
+        let Some(path) = place.on_disk() else {
+            let is_new = place.wait(place.create(self.text().into())).map_err(io::Error::other)?;
+            return if is_new { Ok(()) } else { Err(io::ErrorKind::AlreadyExists.into()) };
+        };
         File::create_new(path)?;
-        self.write(path)
+        self.write(place)
     }
 
     /// Writes it over what is there, whole or not at all.
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
-        let mut name = path.as_os_str().to_owned();
+    pub fn write(&self, place: &Place) -> io::Result<()> {
+        let Some(path) = place.on_disk() else {
+            return place.wait(place.write(self.text().into())).map_err(io::Error::other);
+        };
+        let mut name = path.clone().into_os_string();
         name.push(".part");
         let part = Path::new(&name);
         let mut file = File::create(part)?;

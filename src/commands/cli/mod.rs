@@ -121,8 +121,8 @@ pub struct Run {
     /// Write down what a bounded run does: ranges, counts, labels, versions (`tagbert schema manifest`)
     ///
     /// The file must not be there yet. It is written at the start, each few seconds, and at the end.
-    #[arg(long, value_name = "FILE")]
-    pub manifest: Option<PathBuf>,
+    #[arg(long, value_name = "FILE|URL")]
+    pub manifest: Option<String>,
 }
 
 /// `tagbert manifest`.
@@ -143,8 +143,8 @@ pub struct Verify {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// The manifests of one job
-    #[arg(value_name = "FILE", required = true)]
-    pub manifests: Vec<PathBuf>,
+    #[arg(value_name = "FILE|URL", required = true)]
+    pub manifests: Vec<String>,
 }
 
 /// Where a configuration comes from.
