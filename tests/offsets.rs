@@ -203,6 +203,24 @@ fn a_bounded_run_leaves_nothing_out_though_the_log_grows_past_a_committed_offset
 }
 
 #[test]
+fn a_worker_whose_group_stands_where_the_log_is_not_begins_where_it_is_told_to_and_says_so() {
+    let line = line("elsewhere", 1);
+    line.produce((0..10).map(|n| document(&format!("document {n}"))));
+    for (delivery, worker) in both(&line) {
+        commit(&line, 50);
+        let before = line.tagged().len();
+        let mut worker = worker.start();
+        worker.wait_until("all are done", |_| is_committed_to_the_end(&line));
+        worker.terminate();
+        worker.wait_for_success();
+        let said =
+            "elsewhere/0: the log does not have offset 50: it is read from where `auto.offset.reset: earliest` says";
+        assert_eq!(worker.log().matches(said).count(), 1, "{delivery}: {}", worker.log());
+        assert_eq!(line.tagged().len(), before + 10, "{delivery}");
+    }
+}
+
+#[test]
 fn a_bounded_run_of_an_empty_log_brings_an_offset_beyond_it_back() {
     let line = line("beyond-nothing", 1);
     for (delivery, worker) in both(&line) {

@@ -102,6 +102,13 @@ impl Ledger {
         }
     }
 
+    /// The log does not have what comes next: it is read on somewhere else. What is in flight counts as before.
+    pub fn rewind(&self, partition: &TopicPartition) {
+        if let Some(open) = self.state().partitions.get_mut(partition) {
+            (open.start, open.position) = (None, None);
+        }
+    }
+
     /// Asks to send what came of the record. False when the partition was given up meanwhile: it must be dropped.
     #[must_use]
     pub fn send(&self, origin: &Origin) -> bool {

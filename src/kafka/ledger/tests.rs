@@ -49,6 +49,22 @@ fn offset_waits_for_every_ack() {
 }
 
 #[test]
+fn what_was_read_counts_though_the_log_has_lost_its_place() {
+    let ledger = open();
+    let origins = [500, 501].map(|offset| enter(&ledger, offset));
+    ledger.rewind(&("documents".into(), 0));
+    let first = enter(&ledger, 0);
+    for origin in &origins {
+        send_and_acknowledge(&ledger, origin);
+    }
+    assert_eq!(to_commit(&ledger), Some(502));
+    send_and_acknowledge(&ledger, &first);
+    assert_eq!(to_commit(&ledger), Some(1));
+    ledger.committed(&ledger.to_commit());
+    assert_eq!(to_commit(&ledger), None);
+}
+
+#[test]
 fn the_end_is_committed_past_transaction_markers() {
     let ledger = open();
     let origin = enter(&ledger, 4);

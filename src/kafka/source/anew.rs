@@ -124,34 +124,58 @@ impl Source {
     }
 
     /// Takes a partition out of the client's hands, and puts it there again; the group does not notice.
-    pub(super) fn fetch_anew(&self, partition: &TopicPartition) -> KafkaResult<()> {
-        // Without a position, from where the group stands.
-        let position = self.ledger.positions().get(partition).copied().flatten();
-        let place = position.map_or(Offset::Invalid, Offset::Offset);
+    pub(super) fn fetch_anew(&mut self, partition: &TopicPartition) -> KafkaResult<()> {
+        let place = self.where_it_goes_on(partition);
         self.fetch_at(&HashMap::from([(partition.clone(), place)]))
     }
 
+    /// Where a partition was read up to, or else begun; without either, where the group stands.
+    fn where_it_goes_on(&self, partition: &TopicPartition) -> Offset {
+        let position = self.ledger.positions().get(partition).copied().flatten();
+        let begun = || self.resets.place(partition, self.ledger.epoch(partition)?);
+        position.map(Offset::Offset).or_else(begun).unwrap_or(Offset::Invalid)
+    }
+
     /// The same for several partitions, each from its place on.
-    pub(super) fn fetch_at(&self, places: &HashMap<TopicPartition, Offset>) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        for ((topic, number), place) in places {
-            list.add_partition_offset(topic, *number, *place)?;
-        }
+    pub(super) fn fetch_at(&mut self, places: &HashMap<TopicPartition, Offset>) -> KafkaResult<()> {
         let prefetched = self.consumer.context().prefetched();
         if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
+            let list = listed(places)?;
             self.consumer.incremental_unassign(&list)?;
             // The client may have made another queue by now, which is not ours yet.
             prefetched.open(&places.keys().cloned().collect::<Vec<_>>());
-            return self.consumer.incremental_assign(&list);
+            self.consumer.incremental_assign(&list)?;
+            self.note_begun(places);
+            return Ok(());
         }
         // Eager assignments change as a whole.
-        let positions = self.ledger.positions();
-        for (partition, position) in positions.iter().filter(|(partition, _)| !places.contains_key(*partition)) {
-            let place = position.map_or(Offset::Invalid, Offset::Offset);
-            list.add_partition_offset(&partition.0, partition.1, place)?;
+        let mut all = places.clone();
+        for partition in self.ledger.positions().into_keys() {
+            let place = self.where_it_goes_on(&partition);
+            all.entry(partition).or_insert(place);
         }
+        let list = listed(&all)?;
         self.consumer.unassign()?;
-        prefetched.open(&positions.into_keys().collect::<Vec<_>>());
-        self.consumer.assign(&list)
+        prefetched.open(&all.keys().cloned().collect::<Vec<_>>());
+        self.consumer.assign(&list)?;
+        self.note_begun(&all);
+        Ok(())
     }
+
+    fn note_begun(&mut self, places: &HashMap<TopicPartition, Offset>) {
+        for (partition, place) in places {
+            if let Some(epoch) = self.ledger.epoch(partition) {
+                self.resets.begun(partition, epoch, *place);
+            }
+        }
+    }
+}
+
+/// Partitions, each with the place where it begins.
+fn listed(places: &HashMap<TopicPartition, Offset>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for ((topic, number), place) in places {
+        list.add_partition_offset(topic, *number, *place)?;
+    }
+    Ok(list)
 }

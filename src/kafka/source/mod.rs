@@ -203,6 +203,7 @@ impl Source {
     fn feed_until_stopped(&mut self, pipeline: &Pipeline) -> Result<()> {
         while !self.stop.is_requested() && !self.has_ended() {
             self.poll()?;
+            self.reset_offsets()?;
             self.take(pipeline)?;
             self.watch()?;
             self.commit_now_and_then();
@@ -234,7 +235,6 @@ impl Source {
     fn watch(&mut self) -> Result<()> {
         let now = Instant::now();
         self.pulse.look(now).map_err(|why| anyhow!(why))?;
-        self.reset_offsets()?;
         self.watch_topics(now)?;
         let assignment = self.consumer.context();
         if assignment.has_changed() {
@@ -249,7 +249,9 @@ impl Source {
             let position = positions.get(partition).copied().flatten();
             self.end.as_ref().is_some_and(|end| end.is_past(partition, position))
         };
-        fetching.retain(|partition, _| !self.topics.is_gone(&partition.0) && !is_past(partition));
+        let is_pending = |partition: &TopicPartition| self.resets.is_pending(partition);
+        fetching
+            .retain(|partition, _| !self.topics.is_gone(&partition.0) && !is_past(partition) && !is_pending(partition));
         for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
             self.reach(&partition, offset);
         }

@@ -48,7 +48,7 @@ impl<C: ConsumerContext + 'static> Prefetched<C> {
     #[expect(clippy::disallowed_methods, reason = "one thread opens, closes and polls them (G-41); decision 0009")]
     pub fn open(&self, partitions: &[TopicPartition]) {
         let Some(consumer) = self.consumer().upgrade() else { return };
-        self.queues().retain(|(key, _)| !partitions.contains(key));
+        self.close(partitions);
         for key in partitions {
             if let Some(mut queue) = consumer.split_partition_queue(&key.0, key.1) {
                 let filled = self.filled.0.clone();
@@ -66,8 +66,9 @@ impl<C: ConsumerContext + 'static> Prefetched<C> {
         self.queues().retain(|(key, queue)| {
             let stays = !partitions.contains(key);
             if !stays {
-                // All that is in it is outdated by now; to ask for more is what throws it away.
-                drop(queue.poll(Duration::ZERO));
+                // All that is in it is outdated by now, also what the client library does not know to be so; to ask for more is
+                // what throws it away.
+                while queue.poll(Duration::ZERO).is_some() {}
             }
             stays
         });

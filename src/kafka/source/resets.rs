@@ -3,12 +3,13 @@
 //! the beginning what is done (decision 0015).
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use rdkafka::Offset;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaResult;
@@ -21,17 +22,21 @@ use crate::record::partition::TopicPartition;
 /// How long the group's offsets are waited for, until they are asked for again. A stop waits for it, too.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What failed is not tried again sooner.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// What the group has committed, or the error of each partition.
 type Answer = KafkaResult<Vec<(TopicPartition, KafkaResult<Option<i64>>)>>;
 
-/// The partitions, and what is found out about them.
+/// The partitions, and what is found out about them; each with its assignment.
 #[derive(Debug, Default)]
 pub(super) struct Resets {
-    /// Each with its assignment.
+    /// To be asked about.
     due: HashMap<TopicPartition, u64>,
     asked: Option<Asked>,
-    /// Committed offsets that were begun at, each with its assignment.
-    tried: HashMap<TopicPartition, (u64, i64)>,
+    /// Where they were begun last.
+    places: HashMap<TopicPartition, (u64, Offset)>,
+    last: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -47,31 +52,67 @@ impl Resets {
         self.due.insert(partition, epoch);
     }
 
+    /// Whether it is being found out where it begins.
+    pub fn is_pending(&self, partition: &TopicPartition) -> bool {
+        let is_asked = |asked: &Asked| asked.partitions.contains_key(partition);
+        self.due.contains_key(partition) || self.asked.as_ref().is_some_and(is_asked)
+    }
+
+    /// The client library has it from here on: should it not know where to begin, it says so anew.
+    pub fn begun(&mut self, partition: &TopicPartition, epoch: u64, place: Offset) {
+        self.due.remove(partition);
+        if let Some(asked) = &mut self.asked {
+            asked.partitions.remove(partition);
+        }
+        self.places.insert(partition.clone(), (epoch, place));
+    }
+
+    /// Where it was begun last in this assignment.
+    pub fn place(&self, partition: &TopicPartition, epoch: u64) -> Option<Offset> {
+        self.places.get(partition).filter(|(of, _)| *of == epoch).map(|(_, place)| *place)
+    }
+
     /// Asks what the group has committed, on the side: while a transaction holds it back, there is no answer.
     fn ask(&mut self, consumer: &Arc<BaseConsumer<Assignment>>) {
-        if self.asked.is_some() || self.due.is_empty() {
+        if self.asked.is_some() || self.due.is_empty() || self.last.is_some_and(|last| last.elapsed() < PAUSE) {
             return;
         }
-        let (consumer, partitions) = (Arc::clone(consumer), std::mem::take(&mut self.due));
+        let (consumer, partitions) = (Arc::clone(consumer), mem::take(&mut self.due));
         let keys: Vec<_> = partitions.keys().cloned().collect();
         let (tell, answer) = bounded(1);
         let thread = thread::spawn(move || drop(tell.send(clients::committed(&consumer, &keys, TIMEOUT))));
         self.asked = Some(Asked { partitions, answer, thread });
     }
 
-    /// What the group has committed of partitions, each with the assignment it was asked for.
+    /// What the group has committed of partitions, each with the assignment that it was asked for.
     fn answer(&mut self) -> Vec<(TopicPartition, u64, Option<i64>)> {
-        let Some(answer) = self.asked.as_ref().and_then(|asked| asked.answer.try_recv().ok()) else {
-            return Vec::new();
+        let Some(Asked { answer, .. }) = &self.asked else { return Vec::new() };
+        let answer = match answer.try_recv() {
+            Ok(Ok(answer)) => answer,
+            Err(TryRecvError::Empty) => return Vec::new(),
+            Ok(Err(error)) => {
+                tracing::debug!("the group's offsets are asked for again: {error}");
+                self.last = Some(Instant::now());
+                Vec::new()
+            }
+            Err(TryRecvError::Disconnected) => Vec::new(),
         };
         let mut partitions = self.asked.take().map(|asked| asked.partitions).unwrap_or_default();
-        let committed = answer.inspect_err(|error| tracing::debug!("the group's offsets are asked for again: {error}"));
-        let known = committed.unwrap_or_default().into_iter().filter_map(|(key, committed)| {
-            let committed = committed.ok()?;
-            Some((partitions.remove(&key)?, key, committed))
-        });
-        let known: Vec<_> = known.map(|(epoch, key, committed)| (key, epoch, committed)).collect();
-        self.due.extend(partitions);
+        let mut known = Vec::new();
+        for (key, committed) in answer {
+            if let Ok(committed) = committed
+                && let Some(epoch) = partitions.remove(&key)
+            {
+                known.push((key, epoch, committed));
+            }
+        }
+        if !partitions.is_empty() {
+            self.last = Some(Instant::now());
+        }
+        for (key, epoch) in partitions {
+            // Of a later assignment it may have been noted meanwhile.
+            self.due.entry(key).or_insert(epoch);
+        }
         known
     }
 
@@ -82,7 +123,8 @@ impl Resets {
 }
 
 impl Source {
-    /// Finds out where to begin, and begins there.
+    /// Finds out where to begin, and begins there. To be called when the client library has just told all that it has to tell: it
+    /// takes a change of what is assigned for the answer to a rebalance that is not served yet.
     pub(super) fn reset_offsets(&mut self) -> Result<()> {
         let answer = self.resets.answer();
         let mut places = HashMap::new();
@@ -97,33 +139,38 @@ impl Source {
             && let Err(error) = self.fetch_at(&places)
         {
             tracing::warn!("reading can't begin yet, trying again: {}", clients::plain(&error));
-            let epoch = |partition: TopicPartition| Some((self.ledger.epoch(&partition)?, partition));
-            let again: Vec<_> = places.into_keys().filter_map(epoch).collect();
-            for (epoch, partition) in again {
-                self.resets.note(partition, epoch);
+            self.resets.last = Some(Instant::now());
+            for partition in places.into_keys() {
+                if let Some(epoch) = self.ledger.epoch(&partition) {
+                    self.resets.note(partition, epoch);
+                }
             }
         }
         self.resets.ask(&self.consumer);
         Ok(())
     }
 
+    /// Where to begin: where it was read up to, else where the group stands, and elsewhere only if that was tried and refused.
     fn place(&mut self, partition: &TopicPartition, epoch: u64, committed: Option<i64>) -> Result<Offset> {
         let position = self.ledger.positions().get(partition).copied().flatten();
-        let refused = match committed {
-            // Not yet said to be gone.
-            Some(offset) if position.is_none() && self.resets.tried.get(partition) != Some(&(epoch, offset)) => {
-                self.resets.tried.insert(partition.clone(), (epoch, offset));
-                return Ok(Offset::Offset(offset));
-            }
-            committed => position.or(committed),
-        };
+        let wanted = position.or(committed);
+        if let Some(offset) = wanted
+            && self.resets.place(partition, epoch) != Some(Offset::Offset(offset))
+        {
+            return Ok(Offset::Offset(offset));
+        }
         let Some(place) = self.reset.place() else { return Err(lost_offset::explain(&self.consumer, partition)) };
-        if let Some(offset) = refused {
+        if let Some(offset) = wanted {
             let (topic, number) = partition;
             tracing::warn!(
                 "{topic}/{number}: the log does not have offset {offset}: it is read from where `auto.offset.reset: {}` says",
                 self.reset
             );
+            // It takes the client a moment to forget where it was.
+            if let Some(stale) = self.client_position(partition) {
+                self.stale.insert(partition.clone(), stale);
+            }
+            self.ledger.rewind(partition);
         }
         Ok(place)
     }

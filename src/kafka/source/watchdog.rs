@@ -86,8 +86,9 @@ pub fn fetching(statistics: &Statistics) -> HashMap<TopicPartition, Fetching> {
         .map(|(topic, partition)| {
             // The end that a `read_committed` reader sees, once it is known.
             let has_more = partition.ls_offset < 0 || partition.next_offset < partition.ls_offset;
-            let waits = !has_more || partition.fetchq_cnt > 0;
-            let excused = partition.fetch_state == "active" && waits || !up.contains(&partition.leader);
+            // What nobody has taken yet is no fault of the fetching.
+            let waits = partition.fetchq_cnt > 0 || partition.fetch_state == "active" && !has_more;
+            let excused = waits || !up.contains(&partition.leader);
             let key = (topic.topic.as_str().into(), partition.partition);
             let next = partition.next_offset;
             let ended = partition.fetch_state == "active" && partition.fetchq_cnt == 0 && next == partition.eof_offset;
