@@ -4,8 +4,8 @@
 //! place ─▶ format (read) ─▶ columns ─▶ pipeline ─▶ sink ─▶ tags ─▶ format (write) ─▶ place
 //! ```
 //!
-//! A file is written whole or not at all. Who works on which file is settled by [`claims`], and what is done stands in
-//! [`book`]: both are files beside the results, so that processes need nothing else to share a job.
+//! A file is written whole or not at all. Who works on which file is settled by `claims`, and what is done stands in
+//! `book`: both are files beside the results, so that processes need nothing else to share a job.
 
 mod book;
 mod claims;
