@@ -323,7 +323,7 @@ fn a_row_that_cannot_be_tagged_goes_to_a_file_of_its_own_with_the_reason() {
     let out = fs::read_to_string(&output).unwrap();
     assert_eq!(out.lines().count(), 2);
     assert!(out.lines().nth(1).unwrap() == r#"{"tags":null}"#, "{out}");
-    let rejected = fs::read_to_string(folder.path().join("out.jsonl.rejected.jsonl")).unwrap();
+    let rejected = fs::read_to_string(folder.path().join("_out.jsonl.rejected.jsonl")).unwrap();
     let rejected: Vec<Value> = rejected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let about: Vec<_> =
         rejected.iter().map(|row| (row["row"].as_u64().unwrap(), row["class"].as_str().unwrap())).collect();
@@ -389,6 +389,10 @@ fn what_makes_no_sense_is_refused_and_what_is_no_table_left_out() {
     assert!(error.contains("none of its 2 rows has the text that `--text` names"), "{error}");
     let error = failed(run(&input.join("tagged"), &["--text", "body"]), 1);
     assert!(error.contains("would be read the next time"), "{error}");
+    let alias = folder.path().join("alias");
+    std::os::unix::fs::symlink(&input, &alias).unwrap();
+    let error = failed(run(&alias, &["--text", "body"]), 1);
+    assert!(error.contains("would be read the next time") || error.contains("would replace what is read"), "{error}");
     let done = run(&folder.path().join("more"), &["--text", "body"]);
     assert!(String::from_utf8_lossy(&done.stderr).contains("1 files are of no known format"), "{done:?}");
     succeeded(done);
@@ -442,6 +446,13 @@ fn another_model_or_another_column_is_another_job() {
     let args = ["enrich", "--model", shown(&other), "--input", shown(&input), "--output", shown(&output)];
     let error = failed(tagbert(&args, b""), 1);
     assert!(error.contains("has results of"), "{error}");
+    // One that somebody has removed is done again.
+    fs::remove_file(output.join("day=1/part-1.parquet")).unwrap();
+    assert!(succeeded(run(&[])).starts_with("2 files done (1 of them before"));
+    let elsewhere = folder.path().join("elsewhere");
+    lake(&elsewhere, 1, 9);
+    let error = failed(enrich(&["--input", shown(&elsewhere), "--output", shown(&output)]), 1);
+    assert!(error.contains("day=0/part-0.parquet is of /") && error.contains("another --output"), "{error}");
     // A file that has changed is done again.
     lake(&input, 1, 7);
     assert!(succeeded(run(&[])).starts_with("2 files done (1 of them before"));

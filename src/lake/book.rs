@@ -1,13 +1,15 @@
 //! What is done, beside the results: a job's own note, and one for each file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
-use object_store::{ObjectMeta, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::place::Place;
+use super::place::{Found, Place};
 use crate::codec::account::{Account, Checksum};
 use crate::record::answer::Identity;
 
@@ -28,6 +30,8 @@ pub struct Job {
 /// A file that is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
+    /// The hash (SHA-256) of the job that did it.
+    pub job: String,
     /// The file that was read, and as it was then.
     pub input: Input,
     /// When it was done.
@@ -44,6 +48,8 @@ pub struct Done {
 pub struct Input {
     /// Its path below what was asked for.
     pub path: String,
+    /// Where it is.
+    pub source: String,
     /// Its size in bytes.
     pub bytes: u64,
     /// When it was written.
@@ -70,9 +76,21 @@ pub struct Counts {
 }
 
 impl Input {
-    pub fn of(path: &str, meta: &ObjectMeta) -> Self {
+    pub fn of(Found { relative, place, meta, .. }: &Found) -> Self {
         let modified = Timestamp::from_microsecond(meta.last_modified.timestamp_micros()).unwrap_or_default();
-        Self { path: path.to_owned(), bytes: meta.size, modified, e_tag: meta.e_tag.clone() }
+        // Some stores quote it in one answer and not in another.
+        let e_tag = meta.e_tag.as_ref().map(|tag| tag.trim_matches('"').to_owned());
+        Self { path: relative.clone(), source: place.source(), bytes: meta.size, modified, e_tag }
+    }
+
+    /// Whether nothing says that it has changed.
+    fn is_as(&self, then: &Self) -> bool {
+        let is_same = match (&self.e_tag, &then.e_tag) {
+            (Some(now), Some(then)) => now == then,
+            // A server that tells neither time nor content has told nothing.
+            _ => self.modified == then.modified && self.modified != Timestamp::UNIX_EPOCH,
+        };
+        is_same && self.bytes == then.bytes
     }
 }
 
@@ -88,9 +106,18 @@ impl Counts {
     }
 }
 
+impl Job {
+    /// The hash by which files know their job.
+    fn hash(&self) -> Result<String> {
+        Ok(hex::encode(Sha256::digest(serde_json::to_vec(self)?)))
+    }
+}
+
 /// The notes of a job.
 pub struct Book {
+    output: Place,
     root: Place,
+    job: String,
 }
 
 impl Book {
@@ -101,15 +128,16 @@ impl Book {
     pub async fn open(output: &Place, job: &Job) -> Result<Self> {
         let root = output.below(DIRECTORY);
         let note = root.below("job.json");
+        let book = Self { output: output.clone(), root: root.clone(), job: job.hash()? };
         if note.create(serde_json::to_vec_pretty(job)?).await? {
-            return Ok(Self { root });
+            return Ok(book);
         }
         let known = note.read().await?.context("a job's note that is gone")?;
         let known: Job = serde_json::from_slice(&known).with_context(|| format!("{note} is no job's note"))?;
         if known != *job && root.below("done").list().await?.is_empty() {
             // Of a job that has come to nothing, there is nothing that could be mixed up.
             note.write(serde_json::to_vec_pretty(job)?).await?;
-            return Ok(Self { root });
+            return Ok(book);
         }
         if known.models != job.models {
             let models = |job: &Job| job.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -122,7 +150,12 @@ impl Book {
         if known != *job {
             bail!("{output} has results with other settings (texts, taggers or columns): give another --output");
         }
-        Ok(Self { root })
+        Ok(book)
+    }
+
+    /// The hash of the job.
+    pub fn job(&self) -> &str {
+        &self.job
     }
 
     /// Where claims are.
@@ -154,10 +187,24 @@ impl Book {
         let done = serde_json::from_slice(&bytes).inspect_err(|error| {
             tracing::warn!("{note} is no note of a file, which is done again: {error}");
         });
-        Ok(done.ok().filter(|done: &Done| done.input == *input))
+        let Ok(done) = done else { return Ok(None) };
+        let done: Done = done;
+        ensure!(done.job == self.job, "{note} is of another job: give another --output");
+        if !input.is_as(&done.input) {
+            let (one, other) = (&done.input.source, &input.source);
+            ensure!(
+                one == other,
+                "{} is of {one}, and would be of {other}: give another --output",
+                self.output.below(&input.path)
+            );
+            return Ok(None);
+        }
+        // Somebody may have removed it.
+        let there = self.output.below(&input.path).find().await?;
+        Ok(there.filter(|there| there.size == done.bytes).map(|_| done))
     }
 
-    /// Writes down that a file is done.
+    /// Writes down that a file is done, and as what.
     ///
     /// # Errors
     /// When that can't be written.
@@ -170,8 +217,25 @@ impl Book {
     /// # Errors
     /// When that can't be written.
     pub async fn close(&self, job: &Job, files: &[Done]) -> Result<()> {
+        // Those that other runs of the job have done are a part of it.
+        let known: HashSet<Path> = files.iter().map(|done| self.note(&done.input.path).path).collect();
+        let mut files = files.to_vec();
+        for note in self.root.below("done").list().await? {
+            if !known.contains(&note.location)
+                && let Some(bytes) = self.root.at(note.location).read().await?
+                && let Ok(done) = serde_json::from_slice(&bytes)
+            {
+                files.push(done);
+            }
+        }
+        files.sort_by(|one, other| one.input.path.cmp(&other.input.path));
+        let files = &files[..];
         let manifest = serde_json::json!({ "job": job, "total": total(files), "files": files });
         self.root.below("manifest.json").write(serde_json::to_vec_pretty(&manifest)?).await?;
+        if !self.claims().list().await?.is_empty() {
+            // Others still work.
+            return Ok(());
+        }
         // What processes have left that were killed.
         let scratch = self.scratch();
         for left in scratch.list().await? {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
@@ -65,9 +66,16 @@ impl Claims {
                 tokio::time::sleep(LEASE / 4).await;
                 mine.renewed += 1;
                 let held: Vec<_> = held_here.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
-                for path in held {
-                    if let Err(error) = place.at(path).write(mine.bytes()).await {
-                        tracing::warn!("a claim can't be renewed: {error:#}");
+                // One that takes long must not hold up the others.
+                let renew = |path| {
+                    let (claim, bytes) = (place.at(path), mine.bytes());
+                    async move { tokio::time::timeout(LEASE / 4, claim.write(bytes)).await }
+                };
+                for renewed in join_all(held.into_iter().map(renew)).await {
+                    match renewed {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::warn!("a claim can't be renewed: {error:#}"),
+                        Err(_) => tracing::warn!("a claim can't be renewed: no answer"),
                     }
                 }
             }
@@ -84,7 +92,7 @@ impl Claims {
         let claims: Vec<_> = directory.list().await?;
         let last = claims
             .into_iter()
-            .filter_map(|meta| Some((number(&meta.location)?, meta)))
+            .filter_map(|meta| Some((number(&directory.path, &meta.location)?, meta)))
             .max_by_key(|(number, _)| *number);
         let next = match last {
             None => 1,
@@ -126,6 +134,9 @@ impl Claims {
     pub async fn release(&self, relative: &str, is_done: bool) -> Result<()> {
         let directory = self.root.below(relative);
         for claim in directory.list().await? {
+            if number(&directory.path, &claim.location).is_none() {
+                continue;
+            }
             if !self.held().remove(&claim.location) && !is_done {
                 continue;
             }
@@ -162,6 +173,8 @@ impl Owner {
 
 /// What tells this machine, and the processes that it can see, from all others.
 fn machine() -> Option<String> {
+    // Where processes of others can't be seen, nothing is known of them.
+    fs::metadata("/proc/1/stat").ok()?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let processes = fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{} {}", boot.trim(), processes.display()))
@@ -176,8 +189,11 @@ fn started(process: u32) -> Option<String> {
     fields.nth(18).filter(|_| !is_dead).map(ToOwned::to_owned)
 }
 
-fn number(claim: &Path) -> Option<u64> {
-    claim.filename()?.strip_suffix(".json")?.parse().ok()
+/// The number of a claim of this directory; below it, there may be those of other files.
+fn number(directory: &Path, claim: &Path) -> Option<u64> {
+    let mut parts = claim.prefix_match(directory)?;
+    let number = parts.next()?.as_ref().strip_suffix(".json")?.parse().ok();
+    number.filter(|_| parts.next().is_none())
 }
 
 #[cfg(test)]

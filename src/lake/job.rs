@@ -180,7 +180,7 @@ async fn look(order: &Order) -> Result<(Vec<Task>, To)> {
                 bail!("--input: {other} and {} would both become {}", found.place, found.relative);
             }
             let format = Format::of(&found.relative).context("--input")?;
-            tasks.push(Task { input: Input::of(&found.relative, &found.meta), found, format });
+            tasks.push(Task { input: Input::of(&found), found, format });
         }
     }
     let output = Place::parse(&order.output).context("--output")?;
@@ -322,7 +322,7 @@ impl<T: Fn(Progress)> Work<'_, T> {
             (To::Directory(output), None) => (output.below(relative), output.clone(), output.clone()),
             (To::File(output), _) => {
                 let parent = output.parent();
-                (output.clone(), parent.below(&format!("{}.rejected.jsonl", output.name())), parent)
+                (output.clone(), parent.below(&format!("_{}.rejected.jsonl", output.name())), parent)
             }
         };
         let reader = Reader::open(&task.found, task.format, &self.runtime)?;
@@ -404,7 +404,8 @@ impl<T: Fn(Progress)> Work<'_, T> {
             let relative = task.input.path.clone();
             match ended {
                 Ok((counts, bytes)) => {
-                    let done = Done { input: task.input, finished: Timestamp::now(), bytes, counts };
+                    let job = self.book.as_ref().map(|book| book.job().to_owned()).unwrap_or_default();
+                    let done = Done { job, input: task.input, finished: Timestamp::now(), bytes, counts };
                     if let Some(book) = &self.book {
                         self.runtime.block_on(book.write(&done))?;
                     }

@@ -63,12 +63,16 @@ impl Place {
         let known = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "http", "https", "file"];
         ensure!(known.contains(&scheme), "{scheme}:// is not supported: use a path, s3://, gs://, az:// or https://");
         // In the name of an object, these are letters like others.
+        let is_web = matches!(scheme, "http" | "https");
         let text = &*match scheme {
             "http" | "https" | "file" => text.to_owned(),
-            _ => text.replace('#', "%23").replace('?', "%3F"),
+            _ => text.replace('%', "%25").replace('#', "%23").replace('?', "%3F"),
         };
-        let url =
-            Url::parse(text).with_context(|| format!("`{}` is not a URL", text.split('?').next().unwrap_or("")))?;
+        let url = Url::parse(text).with_context(|| format!("a URL with {scheme}:// that is none"))?;
+        ensure!(
+            !is_web || url.query().is_none(),
+            "what stands behind `?` would not be asked for: give a URL without it"
+        );
         if scheme == "file" {
             let path = url.to_file_path().ok().context("file:// goes with an absolute path")?;
             return Self::local(&path.to_string_lossy());
@@ -79,12 +83,12 @@ impl Place {
             ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|cloud| name.starts_with(cloud)).then_some((name, value))
         });
         let settings = variables.map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (store, path) =
-            parse_url_opts(&url, settings).with_context(|| url[..url::Position::AfterHost].to_owned())?;
         let mut shown = url.clone();
-        let _ = shown.set_password(None);
+        let _ = (shown.set_password(None), shown.set_username(""));
         shown.set_query(None);
-        let host = url[url::Position::BeforeScheme..url::Position::BeforePath].to_owned();
+        let (store, path) = parse_url_opts(&url, settings).with_context(|| shown.to_string())?;
+        // The same bucket may be named in several ways.
+        let host = if is_web { shown[..url::Position::BeforePath].to_owned() } else { store.to_string() };
         Ok(Self { store: store.into(), path, is_local: false, host, shown: shown.into() })
     }
 
@@ -96,6 +100,11 @@ impl Place {
             } else {
                 path.push(component);
             }
+        }
+        // Through links, so that one directory is not taken for two; but the name of a file is its own.
+        let known = path.ancestors().find(|directory| directory.is_dir());
+        if let Some((known, real)) = known.and_then(|known| Some((known, known.canonicalize().ok()?))) {
+            path = real.join(path.strip_prefix(known)?);
         }
         let location = Path::from_absolute_path(&path).with_context(|| text.to_owned())?;
         let (store, host) = (Arc::new(LocalFileSystem::new()), String::new());
@@ -133,6 +142,12 @@ impl Place {
         let path = parts[..parts.len().saturating_sub(1)].iter().cloned().collect();
         let shown = self.shown.rsplit_once('/').map_or(".", |(parent, _)| parent).to_owned();
         Self { path, shown, ..self.clone() }
+    }
+
+    /// Which file of the world it is; says no secret.
+    #[must_use]
+    pub fn source(&self) -> String {
+        format!("{}/{}", self.host, self.path)
     }
 
     /// Its own name, without the directories.
@@ -263,6 +278,7 @@ impl Search {
     pub async fn find(&self) -> Result<Vec<Found>> {
         let root = &self.root;
         if self.pattern.is_none()
+            && !root.path.as_ref().is_empty()
             && let Some(meta) = root.find().await?
         {
             let relative = partition(&root.parent().path) + &root.name();
@@ -316,8 +332,14 @@ mod tests {
 
     #[test]
     fn places_keep_their_secrets() {
-        let place = Place::parse("https://me:secret@host/a/b.parquet?signature=secret").unwrap();
-        assert!(!format!("{place} {place:?}").contains("secret"), "{place}");
+        let place = Place::parse("https://secret:secret@host/a/b.parquet").unwrap();
+        assert!(!format!("{place} {place:?} {}", place.source()).contains("secret"), "{place}");
+        for refused in
+            ["https://me@host/a/b.parquet?signature=secret", "https://me:secret@ho st/a", "s3://me:secret@/a"]
+        {
+            let why = format!("{:#}", Place::parse(refused).unwrap_err());
+            assert!(!why.contains("secret"), "{why}");
+        }
         let odd = Place::parse("s3://bucket/a#1?.csv").unwrap();
         assert_eq!(odd.path.as_ref(), "a#1?.csv");
         assert!(Place::parse("ftp://host/a").unwrap_err().to_string().contains("ftp://"));

@@ -183,8 +183,8 @@ impl File {
 
     fn finish(self, runtime: &Handle) -> Ended {
         let begin = self.writer?;
-        let is_elsewhere = begin.is_free && self.missing > 0 && self.missing == self.counts.rows;
-        ensure!(!is_elsewhere, "none of its {} rows has the text that `--text` names", self.missing);
+        let is_elsewhere = begin.is_free && self.missing > 0 && self.missing + self.counts.rejected == self.counts.rows;
+        ensure!(!is_elsewhere, "none of its {} rows has the text that `--text` names", self.counts.rows);
         // First, so that nothing is missing when the file is there.
         match self.rejected {
             Some(rejected) => rejected.finish()?,

@@ -36,7 +36,8 @@ impl Schema {
     pub fn beside(&self, table: &Columns) -> Result<SchemaRef> {
         let mut fields = table.fields().to_vec();
         for field in self.fields() {
-            let is_there = table.fields().find(field.name()).is_some();
+            // Spark and Hive know no capitals.
+            let is_there = fields.iter().any(|known| known.name().eq_ignore_ascii_case(field.name()));
             let (name, tags) = (field.name(), &self.name);
             ensure!(!is_there, "there is a column `{name}` already: `--tags NAME` names those of the tags ({tags})");
             fields.push(Arc::new(field));

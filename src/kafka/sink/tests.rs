@@ -26,6 +26,10 @@ use crate::telemetry::metrics::Metrics;
 /// Turns of the sink, after the brokers have nothing but good answers left, within which all must be done.
 const PATIENCE: usize = 200;
 
+/// So many turns are enough for the script and what comes behind it. A request that was held up arrives with the next one that is
+/// sent; where nothing is left to send, it never does.
+const TURNS: usize = 5000;
+
 fn config(delivery: Delivery) -> Config {
     let name = if delivery == Delivery::ExactlyOnce { "exactly-once" } else { "at-least-once" };
     let yaml = format!(
@@ -102,7 +106,10 @@ fn run(delivery: Delivery, script: &[u8], harm: Harm) -> Result<World, String> {
     let world = World::new(script, delivery, harm);
     let mut worker = Worker::start(&config, &world);
     let mut calm = 0;
-    while calm < PATIENCE {
+    for _ in 0..TURNS {
+        if calm == PATIENCE {
+            break;
+        }
         let turn = match world.choose(13) {
             0 => {
                 // kill -9: nobody aborts the transaction.

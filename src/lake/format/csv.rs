@@ -1,7 +1,8 @@
 //! CSV with a header. Fields stay what they were; tags are columns of their own, and entities JSON.
 
-use std::io::BufRead;
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
@@ -9,14 +10,16 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::stream::{Packer, Packing, Share};
-use super::{BYTES, ROWS, Rows, Style};
+use super::{BYTES, LONGEST, ROWS, Rows, Style};
 use crate::config::mark::MARK;
 use crate::lake::output::Output;
 use crate::lake::place::Found;
 use crate::lake::tags::Schema;
 
 pub struct Reader {
-    records: csv::Reader<Box<dyn BufRead + Send>>,
+    records: csv::Reader<Box<dyn Read + Send>>,
+    /// Bytes that were taken since the last row.
+    taken: Arc<AtomicUsize>,
     header: Arc<ByteRecord>,
     packing: Packing,
     share: Share,
@@ -29,15 +32,18 @@ impl Reader {
             bytes.consume(MARK.len());
         }
         // A row with too few fields, or too many, is refused by itself.
+        let taken = Arc::<AtomicUsize>::default();
+        let bytes: Box<dyn Read + Send> = Box::new(Bounded { bytes, taken: Arc::clone(&taken) });
         let mut records = ReaderBuilder::new().flexible(true).from_reader(bytes);
         let header = Arc::new(records.byte_headers()?.clone());
-        Ok(Self { records, header, packing, share })
+        Ok(Self { records, taken, header, packing, share })
     }
 
     pub fn next(&mut self) -> Result<Option<Rows>> {
         let (mut rows, mut size) = (Vec::new(), 0);
         let mut record = ByteRecord::new();
         while rows.len() < ROWS && size < BYTES && self.records.read_byte_record(&mut record)? {
+            self.taken.store(0, Ordering::Relaxed);
             size += record.as_slice().len();
             rows.push(record.clone());
         }
@@ -65,6 +71,23 @@ impl Reader {
         }
         to.write_byte_record(&header)?;
         Ok(Writer { to })
+    }
+}
+
+/// Ends with an error where a row does not end: at a quote that is never closed.
+struct Bounded {
+    bytes: Box<dyn BufRead + Send>,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read(buffer)?;
+        if self.taken.fetch_add(read, Ordering::Relaxed) > LONGEST {
+            let why = format!("a row of more than {} MiB: is there a quote that is never closed?", LONGEST >> 20);
+            return Err(io::Error::other(why));
+        }
+        Ok(read)
     }
 }
 

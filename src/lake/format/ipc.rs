@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
@@ -20,8 +21,8 @@ const MAGIC: &[u8] = b"ARROW1";
 
 pub struct Reader {
     rows: Source,
-    /// What is left of a batch.
-    rest: Option<RecordBatch>,
+    /// What is left of a batch, and so many rows of it are given at a time.
+    rest: Option<(RecordBatch, usize)>,
     /// The size of the file.
     size: u64,
 }
@@ -55,23 +56,23 @@ impl Reader {
 
     /// The batches of the file, in pieces where they are large.
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
-        let batch = match self.rest.take() {
-            Some(rest) => rest,
-            None => match match &mut self.rows {
+        let (batch, rows) = if let Some(rest) = self.rest.take() {
+            rest
+        } else {
+            let next = match &mut self.rows {
                 Source::File(rows) => rows.next(),
                 Source::Stream(rows) => rows.next(),
-            } {
-                Some(batch) => batch?,
-                None => return Ok(None),
-            },
+            };
+            let Some(batch) = next.transpose()? else { return Ok(None) };
+            let each = batch.get_array_memory_size().checked_div(batch.num_rows()).unwrap_or(1).max(1);
+            (batch, (BYTES / each).clamp(1, ROWS))
         };
-        let each = batch.get_array_memory_size().checked_div(batch.num_rows()).unwrap_or(1).max(1);
-        let rows = (BYTES / each).clamp(1, ROWS);
-        if batch.num_rows() > rows {
-            self.rest = Some(batch.slice(rows, batch.num_rows() - rows));
-            return Ok(Some(batch.slice(0, rows)));
+        if batch.num_rows() <= rows {
+            return Ok(Some(compact(&batch)?));
         }
-        Ok(Some(batch))
+        let part = compact(&batch.slice(0, rows))?;
+        self.rest = Some((batch.slice(rows, batch.num_rows() - rows), rows));
+        Ok(Some(part))
     }
 
     /// How many bytes of how many were read.
@@ -132,4 +133,17 @@ impl Writer {
             }
         })
     }
+}
+
+/// A part of a batch without what it does not need of the batch's texts: else all of them would be written with each part.
+fn compact(part: &RecordBatch) -> Result<RecordBatch> {
+    let compact = |column: &ArrayRef| -> ArrayRef {
+        match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => Arc::clone(column),
+        }
+    };
+    let columns = part.columns().iter().map(compact).collect();
+    Ok(RecordBatch::try_new(part.schema(), columns)?)
 }

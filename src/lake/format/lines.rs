@@ -9,14 +9,11 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
 use super::stream::{Packer, Packing, Share};
-use super::{BYTES, ROWS, Rows, Style};
+use super::{BYTES, LONGEST, ROWS, Rows, Style};
 use crate::config::mark::without_mark;
 use crate::lake::output::Output;
 use crate::lake::place::Found;
 use crate::lake::tags::Schema;
-
-/// A longer line is no document, but a file that is something else.
-const LONGEST: usize = 256 << 20;
 
 pub struct Reader {
     bytes: Box<dyn BufRead + Send>,

@@ -28,6 +28,9 @@ const ROWS: usize = 1024;
 /// So many bytes of rows are read at a time, as far as that can be foreseen.
 const BYTES: usize = 4 << 20;
 
+/// A longer row is no document, but a file that is something else.
+const LONGEST: usize = 256 << 20;
+
 /// What a file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema as Columns, SchemaRef, TimeUnit};
 use bytes::Bytes;
@@ -18,13 +18,13 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder};
-use parquet::basic::{Compression, GzipLevel, Type as PhysicalType, ZstdLevel};
+use parquet::basic::{Compression, ConvertedType, GzipLevel, Type as PhysicalType, ZstdLevel};
 use parquet::errors::{ParquetError, Result as Fetched};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
 use tokio::runtime::Handle;
 
-use super::{BYTES, ROWS, Style};
+use super::{BYTES, ROWS, Style, stream};
 use crate::lake::format;
 use crate::lake::output::Output;
 use crate::lake::place::Found;
@@ -126,7 +126,11 @@ struct Object {
 
 impl Object {
     async fn get(&self, range: Range<u64>) -> object_store::Result<Bytes> {
-        let options = GetOptions { range: Some(range.into()), if_match: self.e_tag.clone(), ..GetOptions::default() };
+        let options = GetOptions {
+            range: Some(range.into()),
+            if_match: stream::strong(self.e_tag.clone()),
+            ..GetOptions::default()
+        };
         self.store.get_opts(&self.path, options).await?.bytes().await
     }
 }
@@ -175,6 +179,12 @@ impl Writer {
 /// become others.
 fn readable(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
     let columns = metadata.parquet_schema().columns();
+    let notes = metadata.metadata().file_metadata().key_value_metadata();
+    let is_arrows = notes.is_some_and(|notes| notes.iter().any(|note| note.key == SCHEMAS[0]));
+    let interval = columns.iter().find(|column| column.converted_type() == ConvertedType::INTERVAL);
+    if let Some(column) = interval.filter(|_| !is_arrows) {
+        bail!("column `{}` is an interval, whose months would be lost", column.path());
+    }
     let old = columns.iter().filter(|column| column.physical_type() == PhysicalType::INT96);
     let old: HashSet<_> = old.filter_map(|column| column.path().parts().first().cloned()).collect();
     if old.is_empty() {

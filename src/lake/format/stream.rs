@@ -114,9 +114,15 @@ impl Write for Packer {
     }
 }
 
+/// An entity tag as it can be asked for: quoted, and of the very bytes.
+pub fn strong(e_tag: Option<String>) -> Option<String> {
+    let e_tag = e_tag.filter(|tag| !tag.starts_with("W/"))?;
+    Some(if e_tag.starts_with('"') { e_tag } else { format!("\"{e_tag}\"") })
+}
+
 /// The file, as long as it is still the one that was found.
 async fn get(found: &Found) -> object_store::Result<GetResult> {
-    let e_tag = found.meta.e_tag.clone().filter(|_| !found.place.is_local);
+    let e_tag = strong(found.meta.e_tag.clone().filter(|_| !found.place.is_local));
     let options = GetOptions { if_match: e_tag, ..GetOptions::default() };
     found.place.store.get_opts(&found.place.path, options).await
 }
