@@ -232,8 +232,20 @@ impl Book {
         let files = &files[..];
         let manifest = serde_json::json!({ "job": job, "total": total(files), "files": files });
         self.root.below("manifest.json").write(serde_json::to_vec_pretty(&manifest)?).await?;
-        if !self.claims().list().await?.is_empty() {
-            // Others still work.
+        let claims = self.claims();
+        let is_done: HashSet<&str> = files.iter().map(|done| done.input.path.as_str()).collect();
+        let mut others_work = false;
+        for claim in claims.list().await? {
+            let parts = claim.location.prefix_match(&claims.path).into_iter().flatten();
+            let parts: Vec<_> = parts.map(|part| part.as_ref().to_owned()).collect();
+            let file = parts[..parts.len().saturating_sub(1)].join("/");
+            if is_done.contains(file.as_str()) {
+                let _ = claims.store.delete(&claim.location).await;
+            } else {
+                others_work = true;
+            }
+        }
+        if others_work {
             return Ok(());
         }
         // What processes have left that were killed.
