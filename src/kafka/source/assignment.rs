@@ -36,6 +36,8 @@ pub struct Assignment {
     prefetched: Prefetched<Self>,
     changed: AtomicBool,
     fetching: Mutex<Option<HashMap<TopicPartition, Fetching>>>,
+    /// What the brokers do not let this worker do, once they have said so.
+    denied: Mutex<Option<&'static str>>,
 }
 
 impl Assignment {
@@ -47,8 +49,13 @@ impl Assignment {
         stop: &Arc<Stop>,
     ) -> Self {
         let (ledger, metrics, health, stop) = (ledger.clone(), metrics.clone(), health.clone(), stop.clone());
-        let (prefetched, changed, fetching) = <_>::default();
-        Self { ledger, metrics, health, stop, delivery, prefetched, changed, fetching }
+        let (prefetched, changed, fetching, denied) = <_>::default();
+        Self { ledger, metrics, health, stop, delivery, prefetched, changed, fetching, denied }
+    }
+
+    /// What the brokers do not let this worker do, once they have said so.
+    pub(crate) fn denied(&self) -> Option<&'static str> {
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was fetched of our partitions.
@@ -73,6 +80,9 @@ impl ClientContext for Assignment {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(why) = clients::denied(&error) {
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        }
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.stop.fail(anyhow!("the consumer can't go on: {reason}"));
         } else if !matches!(

@@ -114,7 +114,15 @@ impl Source {
         if let Some(answer) = describe.answer(clients::REQUEST_TIMEOUT) {
             topics.look(answer.unwrap_or_default());
         }
-        let end = bounds.map(|bounds| End::take(config, &consumer, bounds)).transpose()?;
+        let end = bounds.map(|bounds| End::take(config, &consumer, bounds)).transpose();
+        let end = end.map_err(|error| {
+            // Of what is denied the client library says only that time was over; why, it tells apart.
+            let told = (0..50).find_map(|_| {
+                let polled = consumer.poll(POLL).and_then(Result::err);
+                polled.as_ref().and_then(clients::denied).or_else(|| consumer.context().denied())
+            });
+            told.map_or(error, |why| anyhow!(why))
+        })?;
         Ok(Self {
             consumer,
             ledger,
