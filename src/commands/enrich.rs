@@ -7,10 +7,10 @@ use std::thread;
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::cli::{ConfigArgs, Enrich};
-use super::output;
-use super::progress::{Bar, Unit};
+use super::cli::Enrich;
+use super::progress::Bar;
 use super::run::TOO_MANY_DEAD;
+use super::{offline, output};
 use crate::config::Config;
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     };
     let stop = Arc::<Stop>::default();
     stop_on_signals(&stop)?;
-    let bar = Bar::new(Unit::Bytes);
+    let bar = Bar::new();
     let summary = job::run(&config, &order, &stop, |progress| bar.show(progress.read, progress.bytes, progress.rows))?;
     bar.finish();
     for (path, error) in &summary.failed {
@@ -61,16 +61,7 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
 
 /// The configuration of the file, the environment and the command line.
 fn configured(args: &Enrich) -> Result<Config> {
-    let mut config = match &args.config {
-        Some(file) => super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?,
-        None => super::tag::without_kafka(&args.set)?,
-    };
-    if let Some(model) = &args.model {
-        (config.model.path, config.model.variant) = (model.clone(), None);
-    }
-    if args.variant.is_some() {
-        config.model.variant.clone_from(&args.variant);
-    }
+    let mut config = offline::configured(&args.offline)?;
     if !args.text.is_empty() {
         config.input.text = args.text.iter().map(|column| pointer(column)).collect();
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);

@@ -12,6 +12,7 @@ mod job;
 mod keeper;
 mod manifest;
 mod model;
+mod offline;
 mod output;
 mod plan;
 mod progress;

@@ -17,7 +17,7 @@ const EACH: Duration = Duration::from_secs(10);
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Unit {
+enum Unit {
     /// Bytes of files, of which documents are read.
     Bytes,
     /// Records of topics.
@@ -65,17 +65,16 @@ impl Drop for Following {
     }
 }
 
-/// Shows how far a job is.
+/// Shows how far a job over files is.
 pub(super) struct Bar {
     terminal: Option<ProgressBar>,
-    unit: Unit,
     started: Instant,
     shown: Cell<Instant>,
 }
 
 impl Bar {
     /// One that begins now.
-    pub fn new(unit: Unit) -> Self {
+    pub fn new() -> Self {
         let style = "{bar:30} {percent}% {msg} {elapsed} gone, {eta} left";
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
@@ -84,7 +83,7 @@ impl Bar {
                 Err(_) => bar,
             }
         });
-        Self { terminal: bar, unit, started: Instant::now(), shown: Cell::new(Instant::now()) }
+        Self { terminal: bar, started: Instant::now(), shown: Cell::new(Instant::now()) }
     }
 
     /// So much of it is done, and so many documents.
@@ -96,7 +95,7 @@ impl Bar {
             bar.set_message(format!("{} documents, {rate:.0}/s,", HumanCount(documents)));
         } else if self.shown.get().elapsed() >= EACH {
             self.shown.set(Instant::now());
-            output::say(line(self.unit, done, all, documents, self.started.elapsed()));
+            output::say(line(Unit::Bytes, done, all, documents, self.started.elapsed()));
         }
     }
 

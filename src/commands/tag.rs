@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use serde_json::json;
 
-use super::cli::{ConfigArgs, Format, Tag};
-use super::output;
+use super::cli::{Format, Tag};
+use super::{offline, output};
+use crate::config::Config;
 use crate::config::mark::without_mark;
-use crate::config::{self, Config};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -26,9 +26,6 @@ use crate::record::stop::Stop;
 use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
-
-/// Where documents have their text, if no configuration says so.
-const USUAL: &str = "input: {text: [/text]}";
 
 pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let config = configured(args)?;
@@ -93,32 +90,13 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
 
 /// The configuration of the file, the environment and the command line.
 fn configured(args: &Tag) -> Result<Config> {
-    let mut config = if let Some(file) = &args.config {
-        super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?
-    } else {
-        without_kafka(&args.set)?
-    };
-    if let Some(model) = &args.model {
-        (config.model.path, config.model.variant) = (model.clone(), None);
-    }
-    if args.variant.is_some() {
-        config.model.variant.clone_from(&args.variant);
-    }
+    let mut config = offline::configured(&args.offline)?;
     // A line of text becomes a document by itself.
     if args.format == Format::Text {
         (config.input.id, config.input.text) = ("/id".into(), vec!["/text".into()]);
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
     }
     Ok(config)
-}
-
-/// The configuration of the environment and the command line. What only the worker needs is not even looked at.
-pub(super) fn without_kafka(sets: &[String]) -> Result<Config> {
-    let is_of_kafka = |name: &str| {
-        name == "KAFKA_BOOTSTRAP_SERVERS" || name.to_uppercase().replace("__", "_").starts_with("TAGBERT_KAFKA_")
-    };
-    let environment = config::environment().into_iter().filter(|(name, _)| !is_of_kafka(name)).collect();
-    Ok(Config::parse(USUAL, environment, sets)?)
 }
 
 /// In UTF-16, every other byte of a Latin text is zero, which is UTF-8, too: its lines would be tagged, and be wrong.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
+use object_store::ObjectMeta;
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStoreExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -140,10 +140,7 @@ impl Claims {
             if !self.held().remove(&claim.location) && !is_done {
                 continue;
             }
-            match directory.store.delete(&claim.location).await {
-                Ok(()) | Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error).with_context(|| directory.to_string()),
-            }
+            self.root.at(claim.location).remove().await?;
         }
         Ok(())
     }

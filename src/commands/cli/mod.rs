@@ -175,9 +175,9 @@ pub struct Demo {
     pub output: Option<PathBuf>,
 }
 
-/// `tagbert tag`.
+/// A configuration without Kafka.
 #[derive(Debug, Args)]
-pub struct Tag {
+pub struct OfflineArgs {
     /// The configuration, in YAML, of which the models, texts, batches and limits count
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -191,6 +191,14 @@ pub struct Tag {
     /// Which of its ONNX files: fp32, fp16, int8, or a file's name
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
+}
+
+/// `tagbert tag`.
+#[derive(Debug, Args)]
+pub struct Tag {
+    /// What it is tagged with.
+    #[command(flatten)]
+    pub offline: OfflineArgs,
     /// Where to read from; `-` is standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub input: PathBuf,
@@ -205,18 +213,9 @@ pub struct Tag {
 /// `tagbert enrich`.
 #[derive(Debug, Args)]
 pub struct Enrich {
-    /// The configuration, in YAML, of which the models, texts, batches and limits count
-    #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Set a key, such as `limits.document=8MiB`; it beats the environment, which beats the file
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// The model, instead of the configuration's (`models/tagbert-small` by default)
-    #[arg(long, value_name = "PATH")]
-    pub model: Option<Location>,
-    /// Which of its ONNX files: fp32, fp16, int8, or a file's name
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// What it is tagged with.
+    #[command(flatten)]
+    pub offline: OfflineArgs,
     /// Files to read: a path, a directory, a pattern ('data/dt=*/*.parquet'), or a URL (s3://, gs://, az://, https://)
     #[arg(long, value_name = "PATH|GLOB|URL", required = true)]
     pub input: Vec<String>,

@@ -229,6 +229,11 @@ impl Ledger {
         state.partitions.iter().map(|(key, open)| (key.clone(), open.committed.or(open.start))).collect()
     }
 
+    /// Where a partition is read up to.
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.state().partitions.get(partition)?.position
+    }
+
     /// Where each assigned partition is read up to.
     pub fn positions(&self) -> HashMap<TopicPartition, Option<i64>> {
         self.state().partitions.iter().map(|(key, open)| (key.clone(), open.position)).collect()

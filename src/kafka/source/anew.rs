@@ -131,7 +131,7 @@ impl Source {
 
     /// Where a partition was read up to, or else begun; without either, where the group stands.
     fn where_it_goes_on(&self, partition: &TopicPartition) -> Offset {
-        let position = self.ledger.positions().get(partition).copied().flatten();
+        let position = self.ledger.position(partition);
         let begun = || self.resets.place(partition, self.ledger.epoch(partition)?);
         position.map(Offset::Offset).or_else(begun).unwrap_or(Offset::Invalid)
     }

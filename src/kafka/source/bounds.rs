@@ -117,8 +117,7 @@ impl Edge {
                 look_for(offset, logs)?;
                 return Ok(logs.iter().map(|(key, (low, high))| (key.clone(), offset.clamp(*low, *high))).collect());
             }
-            Self::Time(time) => time,
-            Self::Ago(ago) => Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH),
+            Self::Time(_) | Self::Ago(_) => self.time().unwrap_or(Timestamp::UNIX_EPOCH),
         };
         // To brokers, a time before 1970 is a code for something else.
         let time = time.as_millisecond().max(0);

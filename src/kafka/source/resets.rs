@@ -152,8 +152,7 @@ impl Source {
 
     /// Where to begin: where it was read up to, else where the group stands, and elsewhere only if that was tried and refused.
     fn place(&mut self, partition: &TopicPartition, epoch: u64, committed: Option<i64>) -> Result<Offset> {
-        let position = self.ledger.positions().get(partition).copied().flatten();
-        let wanted = position.or(committed);
+        let wanted = self.ledger.position(partition).or(committed);
         if let Some(offset) = wanted
             && self.resets.place(partition, epoch) != Some(Offset::Offset(offset))
         {
