@@ -21,6 +21,7 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
         inputs: args.input.clone(),
         output: args.output.clone(),
         style: Style {
+            csv_escape: args.csv_escape,
             tags: args.tags.clone(),
             flat: args.flat,
             compression: args.compression,

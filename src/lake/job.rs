@@ -1,12 +1,12 @@
 //! A job over files: which of them are to be done, and by whom; and the line that does them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
 use opentelemetry::metrics::MeterProvider as _;
@@ -16,15 +16,17 @@ use tokio::runtime::{Handle, Runtime};
 
 pub use super::book::{Counts, Done};
 pub use super::format::{Compression, Style};
+pub use super::look::Order;
 
-use super::book::{self, Book, Input, Job};
-use super::claims::{Claims, LEASE};
+use super::book::{self, Job};
+use super::claims::LEASE;
 use super::columns::Columns;
-use super::format::{Format, Reader};
+use super::format::Reader;
+use super::look::{Task, look};
 use super::output::Output;
-use super::place::{Found, Place, Search};
 use super::sink::{Begin, Ended, Files, State, Step};
 use super::tags::Schema;
+use super::target::{Paths, Target};
 use crate::config::{Config, ModelSettings, TaggerSettings};
 use crate::pipeline::Pipeline;
 use crate::record::budget::Budget;
@@ -33,17 +35,6 @@ use crate::record::stop::Stop;
 use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
-
-/// What is asked for.
-#[derive(Debug)]
-pub struct Order {
-    /// Files, directories, patterns.
-    pub inputs: Vec<String>,
-    /// A directory; or a file, if one is read.
-    pub output: String,
-    /// How files are written.
-    pub style: Style,
-}
 
 /// What came of the job.
 #[derive(Debug, Default)]
@@ -74,7 +65,7 @@ pub struct Progress {
 pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progress)) -> Result<Summary> {
     let runtime = Runtime::new().context("threads")?;
     let handle = runtime.handle();
-    let (files, to) = handle.block_on(look(order))?;
+    let (files, destination) = handle.block_on(look(order))?;
     let live = Live::load(config)?;
     let taggers = live.current();
     let job = Job {
@@ -83,14 +74,7 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
         settings: settings(config, &order.style),
     };
     let tags = Schema::new(&order.style.tags, order.style.flat, &taggers);
-    let (book, claims) = match &to {
-        To::Directory(output) => {
-            let book = handle.block_on(Book::open(output, &job))?;
-            let claims = Claims::new(book.claims(), handle);
-            (Some(book), Some(claims))
-        }
-        To::File(_) => (None, None),
-    };
+    let target = handle.block_on(Target::open(destination, &job, handle))?;
 
     let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
     let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
@@ -108,11 +92,9 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
     let pipeline = Pipeline::start(config, &live, None, sink, &metrics, stop)?;
     let mut work = Work {
         order,
-        to,
+        target,
         columns: Columns::new(config),
         tags,
-        book,
-        claims,
         pipeline,
         budget,
         steps,
@@ -129,75 +111,15 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
         stop: Arc::clone(stop),
     };
     work.run(files)?;
-    let Work { pipeline, book, summary, .. } = work;
+    let Work { pipeline, target, summary, .. } = work;
     pipeline.finish();
     if let Some(error) = stop.take_failure() {
         return Err(error);
     }
-    if let Some(book) = book.filter(|_| summary.failed.is_empty() && !stop.is_requested()) {
-        handle.block_on(book.close(&job, &summary.done))?;
+    if summary.failed.is_empty() && !stop.is_requested() {
+        handle.block_on(target.close(&job, &summary.done))?;
     }
     Ok(summary)
-}
-
-/// Where results go.
-enum To {
-    Directory(Place),
-    File(Place),
-}
-
-/// A file of the job.
-struct Task {
-    found: Found,
-    format: Format,
-    input: Input,
-}
-
-/// Looks for the files, and where they go.
-async fn look(order: &Order) -> Result<(Vec<Task>, To)> {
-    let mut tasks = Vec::new();
-    let mut known = HashMap::new();
-    let mut is_one = order.inputs.len() == 1;
-    let searches =
-        order.inputs.iter().map(|input| Search::parse(input)).collect::<Result<Vec<_>>>().context("--input")?;
-    for search in &searches {
-        let found = search.find().await.context("--input")?;
-        is_one &= found.len() == 1 && found[0].is_named;
-        let (known_formats, others): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|found| found.is_named || Format::of(&found.relative).is_ok());
-        if let Some(other) = others.first() {
-            Format::of(&other.relative)
-                .map(drop)
-                .or_else(|why| if known_formats.is_empty() { Err(why) } else { Ok(()) })?;
-            tracing::warn!(
-                "--input: {} files are of no known format and left out, such as {}",
-                others.len(),
-                other.place
-            );
-        }
-        for found in known_formats {
-            if let Some(other) = known.insert(found.relative.clone(), found.place.clone()) {
-                bail!("--input: {other} and {} would both become {}", found.place, found.relative);
-            }
-            let format = Format::of(&found.relative).context("--input")?;
-            tasks.push(Task { input: Input::of(&found), found, format });
-        }
-    }
-    let output = Place::parse(&order.output).context("--output")?;
-    let is_directory = order.output.ends_with('/') || output.on_disk().is_some_and(|path| path.is_dir());
-    if is_one && !is_directory && Format::of(&output.name()).is_ok() {
-        let (given, wanted) = (tasks[0].format, Format::of(&output.name())?);
-        ensure!(given == wanted, "--output: {} is to be like {}, and so named", output, tasks[0].found.place);
-        ensure!(!output.is_within(&tasks[0].found.place), "--output is the file of --input");
-        return Ok((tasks, To::File(output)));
-    }
-    for task in &tasks {
-        let target = output.below(&task.found.relative);
-        ensure!(!target.is_within(&task.found.place), "--output: {target} would replace what is read");
-        let again = searches.iter().any(|search| search.would_find(&target));
-        ensure!(!again, "--output: {target} would be read the next time: --input names it, too");
-    }
-    Ok((tasks, To::Directory(output)))
 }
 
 /// What the tags depend on, and how they are written.
@@ -217,11 +139,9 @@ fn settings(config: &Config, style: &Style) -> String {
 /// The job as this process does it.
 struct Work<'w, T> {
     order: &'w Order,
-    to: To,
+    target: Target,
     columns: Columns,
     tags: Schema,
-    book: Option<Book>,
-    claims: Option<Claims>,
     pipeline: Pipeline,
     budget: Budget,
     steps: Sender<Step>,
@@ -248,12 +168,12 @@ impl<T: Fn(Progress)> Work<'_, T> {
         let mut passed = 0;
         while let Some(task) = left.pop_front().filter(|_| !self.stop.is_requested()) {
             self.collect(0)?;
-            if let Some(done) = self.done(&task.input)? {
+            if let Some(done) = self.runtime.block_on(self.target.done(&task.input))? {
                 self.progress.read += task.input.bytes;
                 self.summary.done.push(done);
                 self.summary.by_others += 1;
                 passed = 0;
-            } else if self.claim(&task.input)? {
+            } else if self.runtime.block_on(self.target.claim(&task.input))? {
                 self.read(task);
                 passed = 0;
             } else {
@@ -273,27 +193,6 @@ impl<T: Fn(Progress)> Work<'_, T> {
             self.fail(&task.input.path, anyhow!("stopped"));
         }
         Ok(())
-    }
-
-    fn done(&self, input: &Input) -> Result<Option<Done>> {
-        self.book.as_ref().map_or(Ok(None), |book| self.runtime.block_on(book.done(input)))
-    }
-
-    /// Takes a file, unless somebody else has it, or has done it meanwhile.
-    fn claim(&mut self, input: &Input) -> Result<bool> {
-        let Some(claims) = &mut self.claims else { return Ok(true) };
-        if !self.runtime.block_on(claims.take(&input.path))? {
-            return Ok(false);
-        }
-        if self.done(input)?.is_some() {
-            self.release(&input.path, true)?;
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    fn release(&self, relative: &str, is_done: bool) -> Result<()> {
-        self.claims.as_ref().map_or(Ok(()), |claims| self.runtime.block_on(claims.release(relative, is_done)))
     }
 
     /// Reads a file into the line.
@@ -316,16 +215,8 @@ impl<T: Fn(Progress)> Work<'_, T> {
     }
 
     fn begin(&self, task: &Task) -> Result<(Reader, Begin)> {
-        let relative = &task.found.relative;
-        let (to, rejected, scratch) = match (&self.to, &self.book) {
-            (To::Directory(output), Some(book)) => (output.below(relative), book.rejected(relative), book.scratch()),
-            (To::Directory(output), None) => (output.below(relative), output.clone(), output.clone()),
-            (To::File(output), _) => {
-                let parent = output.parent();
-                (output.clone(), parent.below(&format!("_{}.rejected.jsonl", output.name())), parent)
-            }
-        };
-        let reader = Reader::open(&task.found, task.format, &self.runtime)?;
+        let Paths { to, rejected, scratch } = self.target.paths(&task.found.relative);
+        let reader = Reader::open(&task.found, task.format, &self.order.style, &self.runtime)?;
         if let Some(schema) = reader.schema() {
             self.columns.check(schema.fields())?;
         }
@@ -404,13 +295,10 @@ impl<T: Fn(Progress)> Work<'_, T> {
             let relative = task.input.path.clone();
             match ended {
                 Ok((counts, bytes)) => {
-                    let job = self.book.as_ref().map(|book| book.job().to_owned()).unwrap_or_default();
-                    let done = Done { job, input: task.input, finished: Timestamp::now(), bytes, counts };
-                    if let Some(book) = &self.book {
-                        self.runtime.block_on(book.write(&done))?;
-                    }
+                    let (job, finished) = (self.target.job().to_owned(), Timestamp::now());
+                    let done = Done { job, input: task.input, finished, bytes, counts };
+                    self.runtime.block_on(self.target.finish(&done))?;
                     self.summary.done.push(done);
-                    self.release(&relative, true)?;
                 }
                 Err(error) => self.fail(&relative, error),
             }
@@ -419,7 +307,7 @@ impl<T: Fn(Progress)> Work<'_, T> {
     }
 
     fn fail(&mut self, relative: &str, error: anyhow::Error) {
-        if let Err(other) = self.release(relative, false) {
+        if let Err(other) = self.runtime.block_on(self.target.give_up(relative)) {
             tracing::warn!("{other:#}");
         }
         self.summary.failed.push((relative.to_owned(), error));

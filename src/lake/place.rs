@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Component, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::TryStreamExt as _;
 use globset::{GlobBuilder, GlobMatcher};
 use object_store::local::LocalFileSystem;
@@ -286,7 +286,14 @@ impl Search {
         }
         let above = partition(&root.path);
         let mut found = Vec::new();
-        for meta in root.list().await? {
+        let all = root.list().await?;
+        if let Some((name, table)) = all.iter().find_map(|meta| table(&root.path, &meta.location)) {
+            bail!(
+                "{root} holds a table of {table} ({name}), whose own notes say which of its files still count: \
+                 read it with an engine that knows {table}, and enrich what that writes"
+            );
+        }
+        for meta in all {
             if let Some(relative) = self.fits(&meta.location) {
                 let place = Place { path: meta.location.clone(), ..root.below(&relative) };
                 found.push(Found { place, meta, relative: format!("{above}{relative}"), is_named: false });
@@ -297,6 +304,23 @@ impl Search {
         found.sort_by(|one, other| one.relative.cmp(&other.relative));
         Ok(found)
     }
+}
+
+/// The note by which a directory is known to be a table's, whose files are not all data: some were replaced or deleted.
+fn table(root: &Path, path: &Path) -> Option<(String, &'static str)> {
+    let parts: Vec<_> = path.prefix_match(root)?.map(|part| part.as_ref().to_owned()).collect();
+    let ends = |ending: &str| parts.last().is_some_and(|name| name.ends_with(ending));
+    let within = |directory: &str| parts[..parts.len().saturating_sub(1)].iter().any(|part| part == directory);
+    let table = if within("_delta_log") && ends(".json") {
+        "Delta Lake"
+    } else if within("metadata") && ends(".metadata.json") {
+        "Apache Iceberg"
+    } else if within(".hoodie") {
+        "Apache Hudi"
+    } else {
+        return None;
+    };
+    Some((parts.join("/"), table))
 }
 
 /// The Hive partition that a directory is, if it is one: its last parts that are `key=value`, each with a slash behind it.
@@ -344,6 +368,29 @@ mod tests {
         assert_eq!(odd.path.as_ref(), "a#1?.csv");
         assert!(Place::parse("ftp://host/a").unwrap_err().to_string().contains("ftp://"));
         assert_eq!(Place::parse("a/../b/./c").unwrap().path, Place::parse("b/c").unwrap().path);
+    }
+
+    #[tokio::test]
+    async fn a_table_whose_notes_say_which_files_count_is_no_directory_of_files() {
+        for (note, table) in [
+            ("_delta_log/00000000000000000000.json", "Delta Lake"),
+            ("metadata/00001-ab.metadata.json", "Apache Iceberg"),
+            ("t/.hoodie/hoodie.properties", "Apache Hudi"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().display();
+            for name in ["part-0.parquet", note] {
+                let path = folder.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "x").unwrap();
+            }
+            for input in [format!("{root}"), format!("{root}/*.parquet")] {
+                let why = Search::parse(&input).unwrap().find().await.err().unwrap().to_string();
+                assert!(why.contains(table) && why.contains(note), "{why}");
+            }
+            let named = Search::parse(&format!("{root}/part-0.parquet")).unwrap().find().await.unwrap();
+            assert_eq!(named.len(), 1, "a file that is named is meant");
+        }
     }
 
     #[tokio::test]

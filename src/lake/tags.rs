@@ -1,8 +1,9 @@
 //! Tags as typed columns: a struct with one for each tagger, or with `--flat` columns of their own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StructArray, make_array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema as Columns, SchemaRef};
@@ -96,9 +97,16 @@ impl Schema {
     }
 
     /// The names of all columns, one for each value.
-    #[must_use]
-    pub fn flat_names(&self) -> Vec<String> {
-        self.flat_parts().into_iter().map(|(name, _)| name).collect()
+    ///
+    /// # Errors
+    /// When two are of one name: tagger `spam` has a score, and another is called `spam_score`.
+    pub fn flat_names(&self) -> Result<Vec<String>> {
+        let names: Vec<_> = self.flat_parts().into_iter().map(|(name, _)| name).collect();
+        let mut known = HashSet::new();
+        if let Some(name) = names.iter().find(|name| !known.insert(name.to_lowercase())) {
+            bail!("two tags would be in one column `{name}`: give one of the taggers another `name`");
+        }
+        Ok(names)
     }
 
     /// What stands in these columns, as text; lists are JSON.

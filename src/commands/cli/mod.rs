@@ -234,6 +234,9 @@ pub struct Enrich {
     /// Compress Parquet or Arrow in another way than the input is
     #[arg(long, value_enum)]
     pub compression: Option<Compression>,
+    /// What stands before a quote within quotes in CSV files that do not double it (Spark's do not: '\')
+    #[arg(long, value_name = "CHAR", value_parser = byte)]
+    pub csv_escape: Option<u8>,
     /// Cut Parquet into row groups of so many rows, not into those of the input
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub row_group_rows: Option<u32>,
@@ -312,6 +315,14 @@ pub enum SchemaOf {
     DeadLetter,
     /// What a bounded run did
     Manifest,
+}
+
+/// A character that can stand before a quote.
+fn byte(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii_graphic() && !matches!(byte, b'"' | b',') => Ok(*byte),
+        _ => Err("one ASCII character, such as \\".into()),
+    }
 }
 
 fn documents(text: &str) -> Result<usize, String> {

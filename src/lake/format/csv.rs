@@ -26,15 +26,16 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn open(found: &Found, packing: Packing, runtime: &Handle) -> Result<Self> {
+    pub fn open(found: &Found, packing: Packing, escape: Option<u8>, runtime: &Handle) -> Result<Self> {
         let (mut bytes, share) = packing.read(found, runtime)?;
         if bytes.fill_buf()?.starts_with(MARK.as_bytes()) {
             bytes.consume(MARK.len());
         }
         // A row with too few fields, or too many, is refused by itself.
         let taken = Arc::<AtomicUsize>::default();
-        let bytes: Box<dyn Read + Send> = Box::new(Bounded { bytes, taken: Arc::clone(&taken) });
-        let mut records = ReaderBuilder::new().flexible(true).from_reader(bytes);
+        let quotes = Quotes { escape, at: At::Start, line: 1 };
+        let bytes: Box<dyn Read + Send> = Box::new(Checked { bytes, taken: Arc::clone(&taken), quotes });
+        let mut records = ReaderBuilder::new().flexible(true).escape(escape).from_reader(bytes);
         let header = Arc::new(records.byte_headers()?.clone());
         Ok(Self { records, taken, header, packing, share })
     }
@@ -56,7 +57,7 @@ impl Reader {
 
     pub fn writer(&self, output: Output, style: &Style, tags: &Schema) -> Result<Writer> {
         let mut to = WriterBuilder::new().terminator(Terminator::Any(b'\n')).from_writer(self.packing.write(output)?);
-        let names = tags.flat_names();
+        let names = tags.flat_names()?;
         for name in &names {
             let is_there = self.header.iter().any(|known| known == name.as_bytes());
             ensure!(
@@ -74,20 +75,68 @@ impl Reader {
     }
 }
 
-/// Ends with an error where a row does not end: at a quote that is never closed.
-struct Bounded {
+/// Ends with an error where rows can't be told apart: at a quote that is never closed, or one that does not end its field.
+struct Checked {
     bytes: Box<dyn BufRead + Send>,
     taken: Arc<AtomicUsize>,
+    quotes: Quotes,
 }
 
-impl Read for Bounded {
+impl Read for Checked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(buffer)?;
         if self.taken.fetch_add(read, Ordering::Relaxed) > LONGEST {
             let why = format!("a row of more than {} MiB: is there a quote that is never closed?", LONGEST >> 20);
             return Err(io::Error::other(why));
         }
+        self.quotes.follow(&buffer[..read])?;
         Ok(read)
+    }
+}
+
+/// Follows the quotes of RFC 4180. Readers that are less strict make other fields of what another dialect has written, and
+/// nobody would notice.
+struct Quotes {
+    escape: Option<u8>,
+    at: At,
+    line: u64,
+}
+
+#[derive(Clone, Copy)]
+enum At {
+    /// The start of a field.
+    Start,
+    /// A field without quotes.
+    Bare,
+    /// A field within quotes.
+    Quoted,
+    /// Behind the escape in such a field.
+    Escaped,
+    /// Behind a quote in it: its end, or half of a doubled one.
+    Quote,
+}
+
+impl Quotes {
+    fn follow(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            self.at = match (self.at, byte) {
+                (At::Quoted, byte) if Some(*byte) == self.escape => At::Escaped,
+                (At::Quoted, b'"') => At::Quote,
+                (At::Quoted | At::Escaped, _) | (At::Start | At::Quote, b'"') => At::Quoted,
+                (_, b',' | b'\n' | b'\r') => At::Start,
+                (At::Start | At::Bare, _) => At::Bare,
+                (At::Quote, _) => {
+                    let why = format!(
+                        "line {}: a quote neither ends its field nor is doubled; does the file write \\\" for it? \
+                         Then say --csv-escape '\\'",
+                        self.line
+                    );
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+            };
+            self.line += u64::from(*byte == b'\n');
+        }
+        Ok(())
     }
 }
 
@@ -112,5 +161,32 @@ impl Writer {
         self.to.flush()?;
         let packer = self.to.into_inner().map_err(|error| anyhow::anyhow!("{}", error.error()))?;
         packer.finish().context("the file")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn follow(bytes: &[u8], escape: Option<u8>) -> Result<(), String> {
+        let mut quotes = Quotes { escape, at: At::Start, line: 1 };
+        bytes.chunks(3).try_for_each(|part| quotes.follow(part)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn quotes_of_another_dialect_are_an_error_and_no_other_fields() {
+        let spark = b"id,text\n1,\"he said \\\"hi, you\\\"\"\n";
+        let why = follow(spark, None).unwrap_err();
+        assert!(why.starts_with("line 2") && why.contains("--csv-escape"), "{why}");
+        follow(spark, Some(b'\\')).unwrap();
+        for fine in [
+            &b"a,\"b \"\"c\"\"\",\r\n,\"\",x\n"[..],
+            b"5\" pipe,it's \"so\"\n",
+            b"\"a\nb\",\"ends in \\\"\n",
+            b"no end",
+        ] {
+            follow(fine, None).unwrap();
+        }
+        assert!(follow(b"\"a\" ,b\n", None).is_err());
     }
 }

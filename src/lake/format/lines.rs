@@ -50,7 +50,7 @@ impl Reader {
     }
 
     pub fn writer(&self, output: Output, style: &Style, tags: &Schema) -> Result<Writer> {
-        let names = if style.flat { tags.flat_names() } else { vec![style.tags.clone()] };
+        let names = if style.flat { tags.flat_names()? } else { vec![style.tags.clone()] };
         Ok(Writer { to: self.packing.write(output)?, names, flat: style.flat })
     }
 }

@@ -55,9 +55,11 @@ pub enum Compression {
     Lz4,
 }
 
-/// How files are written.
+/// How files are read and written.
 #[derive(Clone, Debug)]
 pub struct Style {
+    /// What stands before a quote within quotes, if they are not doubled (CSV).
+    pub csv_escape: Option<u8>,
     /// The name of the column, or of the member, with the tags.
     pub tags: String,
     /// Tags are columns of their own.
@@ -197,12 +199,12 @@ impl Reader {
     ///
     /// # Errors
     /// When it can't be read, or is not what its name says.
-    pub fn open(found: &Found, format: Format, runtime: &Handle) -> Result<Self> {
+    pub fn open(found: &Found, format: Format, style: &Style, runtime: &Handle) -> Result<Self> {
         let opened = match format {
             Format::Parquet => parquet::Reader::open(found, runtime).map(Self::Parquet),
             Format::Ipc => ipc::Reader::open(found, runtime).map(Self::Ipc),
             Format::Lines(packing) => lines::Reader::open(found, packing, runtime).map(Self::Lines),
-            Format::Csv(packing) => csv::Reader::open(found, packing, runtime).map(Self::Csv),
+            Format::Csv(packing) => csv::Reader::open(found, packing, style.csv_escape, runtime).map(Self::Csv),
         };
         opened.with_context(|| found.place.to_string())
     }

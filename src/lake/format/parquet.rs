@@ -16,12 +16,14 @@ use object_store::{GetOptions, OBJECT_STORE_COALESCE_DEFAULT, ObjectStore, coale
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
-use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter, ParquetRecordBatchStreamBuilder};
 use parquet::basic::{Compression, ConvertedType, GzipLevel, Type as PhysicalType, ZstdLevel};
 use parquet::errors::{ParquetError, Result as Fetched};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use tokio::runtime::Handle;
 
 use super::{BYTES, ROWS, Style, stream};
@@ -111,7 +113,9 @@ impl Reader {
         let notes = notes.into_iter().filter(|note| !SCHEMAS.contains(&note.key.as_str())).collect();
         let properties = properties.set_key_value_metadata(Some(notes)).build();
         let schema = tags.beside(&self.schema)?;
-        Ok(Writer { to: ArrowWriter::try_new(output, Arc::clone(&schema), Some(properties))?, schema })
+        let columns = annotated(&schema, self.metadata.file_metadata().schema_descr())?;
+        let options = ArrowWriterOptions::new().with_properties(properties).with_parquet_schema(columns);
+        Ok(Writer { to: ArrowWriter::try_new_with_options(output, Arc::clone(&schema), options)?, schema })
     }
 }
 
@@ -203,6 +207,31 @@ fn readable(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
     Ok(ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?)
 }
 
+/// The columns as Parquet has them, each of those that were there as it was called: Arrow knows no ENUM, BSON or geometry.
+fn annotated(schema: &Columns, then: &SchemaDescriptor) -> Result<SchemaDescriptor> {
+    let now = ArrowSchemaConverter::new().convert(schema)?;
+    Ok(SchemaDescriptor::new(as_it_was(now.root_schema_ptr(), Some(then.root_schema()))?))
+}
+
+fn as_it_was(now: TypePtr, then: Option<&Type>) -> Result<TypePtr> {
+    let Some(then) = then else { return Ok(now) };
+    if now.is_primitive() {
+        let kind = |column: &Type| (column.get_physical_type(), column.get_basic_info().repetition());
+        let is_same = then.is_primitive() && kind(&now) == kind(then);
+        return Ok(if is_same { Arc::new(then.clone()) } else { now });
+    }
+    if then.is_primitive() {
+        return Ok(now);
+    }
+    let known = |name: &str| then.get_fields().iter().find(|field| field.name() == name).map(Arc::as_ref);
+    let fields = now.get_fields().iter().map(|field| as_it_was(Arc::clone(field), known(field.name())));
+    let fields = fields.collect::<Result<_>>()?;
+    Ok(Arc::new(match Type::clone(&now) {
+        Type::GroupType { basic_info, .. } => Type::GroupType { basic_info, fields },
+        primitive => primitive,
+    }))
+}
+
 /// So many rows that they take about as many bytes as is wanted.
 fn at_a_time(metadata: &ParquetMetaData) -> usize {
     let sum =
@@ -229,4 +258,44 @@ fn compression(wanted: format::Compression) -> Result<Compression> {
         format::Compression::Zstd => Compression::ZSTD(ZstdLevel::try_new(3).context("zstd")?),
         format::Compression::Lz4 => Compression::LZ4_RAW,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::arrow::parquet_to_arrow_schema;
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::printer::print_schema;
+
+    use super::*;
+
+    #[test]
+    fn columns_keep_what_parquet_calls_them() {
+        let then = "message m {
+            REQUIRED BYTE_ARRAY kind (ENUM);
+            OPTIONAL BYTE_ARRAY extra (BSON);
+            REQUIRED INT64 at (TIME(MICROS,true));
+            OPTIONAL INT64 seen (TIMESTAMP(MILLIS,false));
+            OPTIONAL INT96 old;
+            OPTIONAL BYTE_ARRAY text (STRING);
+            OPTIONAL FIXED_LEN_BYTE_ARRAY (16) id (UUID);
+            OPTIONAL group many (LIST) { REPEATED group list { OPTIONAL BYTE_ARRAY element (ENUM); } }
+        }";
+        let then = SchemaDescriptor::new(Arc::new(parse_message_type(then).unwrap()));
+        let schema = parquet_to_arrow_schema(&then, None).unwrap();
+        let mut printed = Vec::new();
+        print_schema(&mut printed, annotated(&schema, &then).unwrap().root_schema());
+        let printed = String::from_utf8(printed).unwrap();
+        for kept in [
+            "REQUIRED BYTE_ARRAY kind (ENUM);",
+            "OPTIONAL BYTE_ARRAY extra (BSON);",
+            "REQUIRED INT64 at (TIME(MICROS,true));",
+            "OPTIONAL INT64 seen (TIMESTAMP(MILLIS,false));",
+            "OPTIONAL INT64 old",
+            "OPTIONAL BYTE_ARRAY text (STRING);",
+            "OPTIONAL FIXED_LEN_BYTE_ARRAY (16) id (UUID);",
+            "OPTIONAL BYTE_ARRAY element (ENUM);",
+        ] {
+            assert!(printed.contains(kept), "{kept} in {printed}");
+        }
+    }
 }
