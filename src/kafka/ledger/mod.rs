@@ -81,11 +81,16 @@ impl Ledger {
         }
     }
 
-    /// A record was fetched. `None` when the partition is not (or no more) assigned: the record must be dropped.
+    /// A record was fetched. `None` when the partition is not (or no more) assigned, or the record was entered before: it must
+    /// be dropped.
     pub fn enter(&self, topic: &str, partition: i32, offset: i64) -> Option<Origin> {
         let key = (Arc::from(topic), partition);
         let mut state = self.state();
         let open = state.partitions.get_mut(&key).filter(|open| !open.closing)?;
+        if open.position.is_some_and(|position| offset < position) {
+            // A client library that hands out a record twice, around a pause or a rebalance, would have it written twice.
+            return None;
+        }
         let seq = open.first + open.entries.len() as u64;
         open.entries.push_back(Entry { offset, acknowledged: false });
         open.position = Some(offset + 1);
@@ -106,6 +111,10 @@ impl Ledger {
     pub fn rewind(&self, partition: &TopicPartition) {
         if let Some(open) = self.state().partitions.get_mut(partition) {
             (open.start, open.position) = (None, None);
+            if open.entries.is_empty() {
+                // These were of what the log does not have any more.
+                (open.watermark, open.committed) = (None, None);
+            }
         }
     }
 

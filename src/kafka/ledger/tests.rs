@@ -65,6 +65,30 @@ fn what_was_read_counts_though_the_log_has_lost_its_place() {
 }
 
 #[test]
+fn an_offset_that_the_log_has_lost_holds_no_other_back() {
+    let ledger = open();
+    let partition = ("documents".into(), 0);
+    send_and_acknowledge(&ledger, &enter(&ledger, 500));
+    ledger.rewind(&partition);
+    assert_eq!(to_commit(&ledger), None);
+    ledger.reach(&partition, 7);
+    assert_eq!(to_commit(&ledger), Some(7));
+}
+
+#[test]
+fn a_record_that_is_handed_out_twice_is_taken_once() {
+    let ledger = open();
+    enter(&ledger, 10);
+    assert!(ledger.enter("documents", 0, 10).is_none() && ledger.enter("documents", 0, 9).is_none());
+    enter(&ledger, 11);
+    // Where it is read again on purpose, it is another assignment, or the log is another one.
+    ledger.open("documents", 0);
+    enter(&ledger, 10);
+    ledger.rewind(&("documents".into(), 0));
+    enter(&ledger, 0);
+}
+
+#[test]
 fn the_end_is_committed_past_transaction_markers() {
     let ledger = open();
     let origin = enter(&ledger, 4);

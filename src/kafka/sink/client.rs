@@ -80,6 +80,7 @@ impl Client {
             if !is_retriable(&error) || !in_time || self.stop.is_abandoned() {
                 return Err(anyhow!("{}", clients::plain(&error))).context("no transactions can be made");
             }
+            tracing::warn!("no transactions can be made yet, asking again: {}", clients::plain(&error));
         }
     }
 
@@ -138,7 +139,7 @@ impl Brokers for Client {
     fn renew(&mut self) -> Result<()> {
         // Only when it is there the old one goes.
         self.producer = Producer::new(&self.config, &self.output, self.is_transactional)?;
-        self.init(None)
+        self.pulse.recover(|| self.init(None))
     }
 
     fn member(&self) -> Option<Self::Member> {
@@ -201,7 +202,7 @@ impl Brokers for Client {
     }
 
     fn committed(&mut self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>> {
-        let answer = clients::committed(&self.consumer, partitions, PATIENCE);
+        let answer = self.pulse.recover(|| clients::committed(&self.consumer, partitions, PATIENCE));
         let known = |(key, offset): (_, KafkaResult<Option<_>>)| Some(offset.transpose()?.map(|offset| (key, offset)));
         let known: KafkaResult<_> = answer.and_then(|answer| answer.into_iter().filter_map(known).collect());
         known.map_err(|error| anyhow!(clients::plain(&error)))

@@ -193,7 +193,7 @@ impl<B: Brokers> Deliveries<B> {
             // there: which of them it is, the group tells (it ends the consumer of a member that was replaced, and takes
             // no offsets of it).
             Trouble::Broken(why) => {
-                let (wait, _) = self.pace.back_off(sent, Instant::now());
+                let (wait, _) = self.pace.back_off(sent / 2, Instant::now());
                 self.books.metrics.retries.add(1);
                 tracing::warn!("the producer can't go on, and is replaced in {} ms: {why}", wait.as_millis());
                 self.rest(wait);
@@ -226,7 +226,7 @@ impl<B: Brokers> Deliveries<B> {
             }
         }
         let why = codes.first().map_or(why, |(_, code)| code.to_string());
-        let (wait, attempt) = self.pace.back_off(failed, Instant::now());
+        let (wait, attempt) = self.pace.back_off(failed / 2, Instant::now());
         if let Some(&(index, code)) = codes.iter().find(|(_, code)| is_rejection(*code, attempt > self.retries.max)) {
             let parcel = &self.pending[index];
             let (Origin { topic, partition, offset, .. }, to) = (&parcel.origin, self.brokers.destination(parcel));

@@ -40,7 +40,8 @@ impl Pace {
         self.limit = (refused / 2).max(1);
     }
 
-    /// Only so many are tried next, and after a wait, which is given, with the number of the attempt that failed.
+    /// Only so many are tried next, and after a wait, which is given, with the number of the attempt that failed. Fewer than
+    /// before: perhaps they were too many for the time that they have.
     pub fn back_off(&mut self, next: usize, now: Instant) -> (Duration, u32) {
         self.failures += 1;
         self.limit = next.max(1);

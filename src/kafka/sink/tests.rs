@@ -5,7 +5,8 @@ mod world;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::metrics::noop::NoopMeterProvider;
@@ -162,6 +163,28 @@ proptest! {
         let world = run(Delivery::AtLeastOnce, &script, Harm::All).map_err(TestCaseError::fail)?;
         world.first_ones_in_order().map_err(TestCaseError::fail)?;
     }
+}
+
+/// A slow network takes some results in time, and more of them never: the same ones again would come to nothing for ever.
+#[test]
+fn a_transaction_that_takes_too_long_is_tried_with_fewer_results() {
+    let world = World::new(&[], Delivery::ExactlyOnce, Harm::All).is_slow(3);
+    let mut config = config(Delivery::ExactlyOnce);
+    // Long enough for all of them to be sent.
+    config.transaction.interval = Duration::from_millis(20);
+    let mut worker = Worker::start(&config, &world);
+    for _ in 0..RECORDS {
+        (0..PARTITIONS).for_each(|partition| worker.feed(partition).unwrap());
+    }
+    for _ in 0..TURNS {
+        worker.sink.tick().unwrap();
+        if world.is_complete().is_ok() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    world.is_complete().unwrap();
+    world.each_once_in_order().unwrap();
 }
 
 /// Without the fence, late requests do harm: the tests above would notice.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use rdkafka::consumer::{Consumer, RebalanceProtocol};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -116,6 +116,9 @@ impl Source {
     /// # Errors
     /// When it can't be: passing over the record would lose it.
     pub(super) fn return_stray(&mut self, stray: &BorrowedMessage<'_>) -> Result<()> {
+        if self.consumer.assignment_lost() {
+            return Ok(());
+        }
         let partition = (Arc::from(stray.topic()), stray.partition());
         self.stale.insert(partition.clone(), stray.offset() + 1);
         self.fetch_anew(&partition).map_err(|error| {
@@ -138,7 +141,13 @@ impl Source {
 
     /// The same for several partitions, each from its place on.
     pub(super) fn fetch_at(&mut self, places: &HashMap<TopicPartition, Offset>) -> KafkaResult<()> {
-        let prefetched = self.consumer.context().prefetched();
+        if self.consumer.assignment_lost() {
+            // Its revocation is about to be told of: nothing of it is ours.
+            return Err(KafkaError::Rebalance(RDKafkaErrorCode::AssignmentLost));
+        }
+        let assignment = self.consumer.context();
+        assignment.touch();
+        let prefetched = assignment.prefetched();
         if let RebalanceProtocol::Cooperative = self.consumer.rebalance_protocol() {
             let list = listed(places)?;
             self.consumer.incremental_unassign(&list)?;

@@ -26,6 +26,9 @@ use crate::telemetry::metrics::Metrics;
 /// How long a rebalance waits for what was sent to be acknowledged (G-36). The group waits with it.
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A rebalance that was not told of yet when the assignment was changed is told of within so long.
+const TOUCH: Duration = Duration::from_secs(1);
+
 /// Follows which partitions are ours. Its methods run inside [`BaseConsumer::poll`], on the source's own thread (G-41).
 pub struct Assignment {
     ledger: Arc<Ledger>,
@@ -38,6 +41,8 @@ pub struct Assignment {
     fetching: Mutex<Option<HashMap<TopicPartition, Fetching>>>,
     /// What the brokers do not let this worker do, once they have said so.
     denied: Mutex<Option<&'static str>>,
+    /// When it was last changed without the group.
+    touched: Mutex<Option<Instant>>,
 }
 
 impl Assignment {
@@ -49,8 +54,8 @@ impl Assignment {
         stop: &Arc<Stop>,
     ) -> Self {
         let (ledger, metrics, health, stop) = (ledger.clone(), metrics.clone(), health.clone(), stop.clone());
-        let (prefetched, changed, fetching, denied) = <_>::default();
-        Self { ledger, metrics, health, stop, delivery, prefetched, changed, fetching, denied }
+        let (prefetched, changed, fetching, denied, touched) = <_>::default();
+        Self { ledger, metrics, health, stop, delivery, prefetched, changed, fetching, denied, touched }
     }
 
     /// What the brokers do not let this worker do, once they have said so.
@@ -61,6 +66,18 @@ impl Assignment {
     /// What was fetched of our partitions.
     pub(crate) fn prefetched(&self) -> &Prefetched<Self> {
         &self.prefetched
+    }
+
+    /// Partitions are about to be assigned anew without the group. The client library takes that for the answer to a rebalance
+    /// that it has not told of yet: it joins again, and forgets that what it is about to revoke was lost.
+    pub(crate) fn touch(&self) {
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether partitions that are revoked now may be another's already.
+    fn may_be_lost(&self, consumer: &BaseConsumer<Self>) -> bool {
+        let touched = *self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        consumer.assignment_lost() || touched.is_some_and(|when| when.elapsed() < TOUCH)
     }
 
     /// Whether partitions have come or gone since it was last asked.
@@ -139,7 +156,7 @@ impl ConsumerContext for Assignment {
                 // What is behind its end in a bounded run was paused, and would still be when it is assigned again: the client
                 // library forgets only pauses of its own.
                 let _ = consumer.resume(partitions);
-                let lost = consumer.assignment_lost();
+                let lost = self.may_be_lost(consumer);
                 let patience = if lost || self.stop.is_abandoned() { Duration::ZERO } else { REVOKE_TIMEOUT };
                 let partitions = keys(partitions);
                 let safe = self.ledger.close(&partitions, Instant::now() + patience);

@@ -263,7 +263,7 @@ impl Source {
         for (partition, offset) in self.ends.look(&fetching, |partition| self.ledger.epoch(partition)) {
             self.reach(&partition, offset);
         }
-        let waits = self.ledger.is_any_unsent();
+        let waits = self.ledger.is_any_unsent() && !self.pulse.is_recovering();
         self.watchdog.look_at_work(self.metrics.done(), waits, now).map_err(|why| anyhow!(why))?;
         let stalled = self.watchdog.look(fetching, now).map_err(|why| anyhow!("fetching has stalled: {why}"))?;
         for partition in stalled {

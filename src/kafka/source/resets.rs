@@ -22,6 +22,9 @@ use crate::record::partition::TopicPartition;
 /// How long the group's offsets are waited for, until they are asked for again. A stop waits for it, too.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// So often it is told that partitions still wait.
+const TELL: Duration = Duration::from_secs(10);
+
 /// What failed is not tried again sooner.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,6 +40,9 @@ pub(super) struct Resets {
     /// Where they were begun last.
     places: HashMap<TopicPartition, (u64, Offset)>,
     last: Option<Instant>,
+    /// Since when partitions wait, or when that was told last; and why they do.
+    waiting: Option<Instant>,
+    why: String,
 }
 
 #[derive(Debug)]
@@ -91,7 +97,7 @@ impl Resets {
             Ok(Ok(answer)) => answer,
             Err(TryRecvError::Empty) => return Vec::new(),
             Ok(Err(error)) => {
-                tracing::debug!("the group's offsets are asked for again: {error}");
+                self.why = clients::plain(&error);
                 self.last = Some(Instant::now());
                 Vec::new()
             }
@@ -100,10 +106,9 @@ impl Resets {
         let mut partitions = self.asked.take().map(|asked| asked.partitions).unwrap_or_default();
         let mut known = Vec::new();
         for (key, committed) in answer {
-            if let Ok(committed) = committed
-                && let Some(epoch) = partitions.remove(&key)
-            {
-                known.push((key, epoch, committed));
+            match committed {
+                Ok(committed) => known.extend(partitions.remove(&key).map(|epoch| (key, epoch, committed))),
+                Err(error) => self.why = clients::plain(&error),
             }
         }
         if !partitions.is_empty() {
@@ -114,6 +119,23 @@ impl Resets {
             self.due.entry(key).or_insert(epoch);
         }
         known
+    }
+
+    /// Says now and then which partitions still wait: they are read by nobody, and their lag is not known.
+    fn tell(&mut self, now: Instant) {
+        let asked = self.asked.iter().flat_map(|asked| asked.partitions.keys());
+        let names: Vec<_> = self.due.keys().chain(asked).map(|(topic, number)| format!("{topic}/{number}")).collect();
+        if names.is_empty() {
+            self.waiting = None;
+        } else if now.duration_since(*self.waiting.get_or_insert(now)) >= TELL {
+            self.waiting = Some(now);
+            tracing::warn!(
+                "{}: not read yet, since the group's offset is not known: {} (a transaction that is not ended, by whichever \
+                 producer, holds it back)",
+                names.join(" "),
+                self.why
+            );
+        }
     }
 
     /// The thread that asks, if one does.
@@ -147,6 +169,7 @@ impl Source {
             }
         }
         self.resets.ask(&self.consumer);
+        self.resets.tell(Instant::now());
         Ok(())
     }
 

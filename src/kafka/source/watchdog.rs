@@ -5,6 +5,7 @@
 //! partition is fetched anew; if that does not help, the worker stops with the reason, since a new one may do better.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ const CALL: Duration = Duration::from_mins(1);
 
 /// Knows of a call that is going on, so that another thread can tell if it hangs.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<Mutex<Option<Instant>>>);
+pub struct Pulse(Arc<Mutex<Option<Instant>>>, Arc<AtomicBool>);
 
 impl Pulse {
     /// Makes the call.
@@ -35,6 +36,20 @@ impl Pulse {
         let result = call();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
+    }
+
+    /// Waits for brokers that are away, as long as that takes.
+    pub fn recover<T>(&self, recover: impl FnOnce() -> T) -> T {
+        self.1.store(true, Ordering::Release);
+        let result = recover();
+        self.1.store(false, Ordering::Release);
+        result
+    }
+
+    /// Whether brokers are waited for: what is in flight can't be finished meanwhile.
+    #[must_use]
+    pub fn is_recovering(&self) -> bool {
+        self.1.load(Ordering::Acquire)
     }
 
     /// Whether a call hangs.

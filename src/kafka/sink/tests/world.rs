@@ -60,6 +60,8 @@ struct State {
     /// At-least-once: sent, and not acknowledged yet.
     waiting: Vec<(Receipt, Written)>,
     violation: Option<String>,
+    /// A commit of more than so many results is not done in time.
+    most: Option<usize>,
 }
 
 /// The brokers, as a producer of theirs sees them.
@@ -208,6 +210,12 @@ impl World {
     pub fn new(script: &[u8], delivery: Delivery, harm: Harm) -> Self {
         let state = State { script: script.to_vec(), ..State::default() };
         Self { shared: Arc::new(Mutex::new(state)), delivery, harm }
+    }
+
+    /// A line that takes no more than so many results in the time that a commit has.
+    pub fn is_slow(self, most: usize) -> Self {
+        self.state().most = Some(most);
+        self
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -413,6 +421,10 @@ impl Brokers for World {
         state.arrive();
         if state.failed {
             return Answer::MustAbort("a message has failed".into());
+        }
+        if state.most.is_some_and(|most| state.open.len() > most) {
+            state.lost = true;
+            return Answer::NotYet("not all of it was sent in time".into());
         }
         state.ask(&Request::Commit, true)
     }
