@@ -18,9 +18,7 @@ use super::sample::Sample;
 use crate::config::Config;
 use crate::model::session::runtime;
 use crate::tagger::taggers::Taggers;
-
-/// Bytes that a partition takes, whatever the budget.
-const PARTITION: u64 = 2 << 20;
+use crate::telemetry::memory::Memory;
 
 /// Workers are to be this busy at the rate that was asked for: the rest is for peaks, and for what has piled up.
 const LOAD: f64 = 0.8;
@@ -39,7 +37,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         documents: About::of(&sample.source, &taggers, &documents),
         needs: Needs::of(args, &prediction, sample.partitions),
         prediction,
-        memory: memory(&config, sample.partitions),
+        // This process has run the largest batches.
+        memory: Memory::of(&config, sample.partitions.unwrap_or(1)).map(Memory::sum),
     };
     if args.json {
         output::print(serde_json::to_string(&plan)?)?;
@@ -140,17 +139,6 @@ struct Plan {
     needs: Needs,
     /// Bytes that a worker needs; `None` where the system does not say.
     memory: Option<u64>,
-}
-
-/// The most that this process had resident, which has run the largest batches, what a worker has in flight and fetched
-/// ahead, a little for each partition, and the cache.
-fn memory(config: &Config, partitions: Option<usize>) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let peak: u64 = peak.trim().trim_end_matches("kB").trim().parse().ok()?;
-    let in_flight = config.limits.in_flight.as_u64();
-    let partitions = partitions.unwrap_or(1) as u64 * PARTITION;
-    Some(1024 * peak + in_flight + in_flight / 4 + partitions + config.cache.size.as_u64())
 }
 
 impl fmt::Display for Plan {

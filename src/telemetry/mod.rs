@@ -5,6 +5,7 @@
 //! of a signal).
 
 pub mod health;
+pub mod memory;
 pub mod metrics;
 mod otlp;
 

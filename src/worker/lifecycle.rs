@@ -24,6 +24,7 @@ use crate::tagger::reload::{self, Reloader};
 use crate::tagger::shadow::Shadow;
 use crate::telemetry::Telemetry;
 use crate::telemetry::health::Health;
+use crate::telemetry::memory;
 use crate::telemetry::metrics::Metrics;
 
 /// A worker that is ready to run: model warm, cluster reached, topics found.
@@ -87,6 +88,7 @@ impl Worker {
         let reloader = Reloader::start(config, &live, shadow.clone(), asked, &telemetry.meter(), took)?;
         let beside = shadow_thread.into_iter().chain([reloader]).collect();
         health.set_warm();
+        memory::warn(config);
 
         let (ours, counts, stops) = (Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop));
         let source = Source::connect(config, bounds, ours, budget, counts, health, stops)?;
