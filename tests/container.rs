@@ -67,7 +67,7 @@ fn threads() -> [usize; 2] {
         let names: Vec<_> = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok()).collect();
         ["prepare", "infer"].map(|wanted| names.iter().filter(|name| name.trim() == wanted).count())
     };
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let mut counted = count();
     while counted.contains(&0) && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(100));

@@ -168,7 +168,7 @@ proptest! {
 /// A slow network takes some results in time, and more of them never: the same ones again would come to nothing for ever.
 #[test]
 fn a_transaction_that_takes_too_long_is_tried_with_fewer_results() {
-    let world = World::new(&[], Delivery::ExactlyOnce, Harm::All).is_slow(3);
+    let world = World::new(&[], Delivery::ExactlyOnce, Harm::All).slow(3);
     let mut config = config(Delivery::ExactlyOnce);
     // Long enough for all of them to be sent.
     config.transaction.interval = Duration::from_millis(20);

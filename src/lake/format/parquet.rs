@@ -19,7 +19,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter, ParquetRecordBatchStreamBuilder};
-use parquet::basic::{Compression, ConvertedType, GzipLevel, Type as PhysicalType, ZstdLevel};
+use parquet::basic::{Compression, ConvertedType, GzipLevel, Repetition, Type as PhysicalType, ZstdLevel};
 use parquet::errors::{ParquetError, Result as Fetched};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::WriterProperties;
@@ -210,26 +210,24 @@ fn readable(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
 /// The columns as Parquet has them, each of those that were there as it was called: Arrow knows no ENUM, BSON or geometry.
 fn annotated(schema: &Columns, then: &SchemaDescriptor) -> Result<SchemaDescriptor> {
     let now = ArrowSchemaConverter::new().convert(schema)?;
-    Ok(SchemaDescriptor::new(as_it_was(now.root_schema_ptr(), Some(then.root_schema()))?))
+    Ok(SchemaDescriptor::new(as_it_was(now.root_schema_ptr(), Some(then.root_schema()))))
 }
 
-fn as_it_was(now: TypePtr, then: Option<&Type>) -> Result<TypePtr> {
-    let Some(then) = then else { return Ok(now) };
-    if now.is_primitive() {
-        let kind = |column: &Type| (column.get_physical_type(), column.get_basic_info().repetition());
-        let is_same = then.is_primitive() && kind(&now) == kind(then);
-        return Ok(if is_same { Arc::new(then.clone()) } else { now });
+fn as_it_was(now: TypePtr, then: Option<&Type>) -> TypePtr {
+    match (&*now, then) {
+        (Type::GroupType { basic_info, fields }, Some(Type::GroupType { fields: known, .. })) => {
+            let known = |name: &str| known.iter().find(|field| field.name() == name).map(Arc::as_ref);
+            let fields = fields.iter().map(|field| as_it_was(Arc::clone(field), known(field.name()))).collect();
+            Arc::new(Type::GroupType { basic_info: basic_info.clone(), fields })
+        }
+        (Type::PrimitiveType { .. }, Some(then)) if kept(&now) == kept(then) => Arc::new(then.clone()),
+        _ => now,
     }
-    if then.is_primitive() {
-        return Ok(now);
-    }
-    let known = |name: &str| then.get_fields().iter().find(|field| field.name() == name).map(Arc::as_ref);
-    let fields = now.get_fields().iter().map(|field| as_it_was(Arc::clone(field), known(field.name())));
-    let fields = fields.collect::<Result<_>>()?;
-    Ok(Arc::new(match Type::clone(&now) {
-        Type::GroupType { basic_info, .. } => Type::GroupType { basic_info, fields },
-        primitive => primitive,
-    }))
+}
+
+/// What of a column must be the same, for its name to be.
+fn kept(column: &Type) -> Option<(PhysicalType, Repetition)> {
+    column.is_primitive().then(|| (column.get_physical_type(), column.get_basic_info().repetition()))
 }
 
 /// So many rows that they take about as many bytes as is wanted.

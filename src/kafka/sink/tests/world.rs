@@ -213,7 +213,7 @@ impl World {
     }
 
     /// A line that takes no more than so many results in the time that a commit has.
-    pub fn is_slow(self, most: usize) -> Self {
+    pub fn slow(self, most: usize) -> Self {
         self.state().most = Some(most);
         self
     }
