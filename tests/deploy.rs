@@ -1,4 +1,5 @@
-//! What `deploy/` ships, checked without a cluster and without an image builder.
+//! What `deploy/` ships, checked without a cluster, without an image builder and without Helm. `make deploy-test` goes on
+//! from here: the chart, of which these manifests are rendered, and a real API server.
 
 mod support;
 
@@ -26,52 +27,62 @@ fn tool(test: &str, name: &str, args: &[&str]) -> Option<String> {
     Some(printed)
 }
 
-const CONFIG_MAP: &str = "deploy/kubernetes/configmap.yaml";
-const WORKLOADS: [&str; 2] = ["deploy/kubernetes/deployment.yaml", "deploy/kubernetes/job.yaml"];
+const WORKER: &str = "deploy/kustomize/base/worker.yaml";
+const JOB: &str = "deploy/kustomize/overlays/job/job.yaml";
 
-/// A manifest as JSON; or nothing, where Python's YAML is not there.
-fn manifest(test: &str, path: &str) -> Option<Value> {
-    let script = "import json, sys, yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
-    Some(serde_json::from_str(&tool(test, "python", &["-c", script, path])?).unwrap())
+/// What runs the worker, in each of them, as JSON; or nothing, where Python's YAML is not there.
+fn workloads(test: &str) -> Option<Vec<Value>> {
+    let script = "import json, sys, yaml; \
+        json.dump([each for path in sys.argv[1:] for each in yaml.safe_load_all(open(path))], sys.stdout)";
+    let all: Vec<Value> = serde_json::from_str(&tool(test, "python", &["-c", script, WORKER, JOB])?).unwrap();
+    let with_pods: Vec<_> = all.into_iter().filter(|object| object["spec"]["template"].is_object()).collect();
+    let kinds: Vec<_> = with_pods.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Deployment", "Job"]);
+    Some(with_pods)
 }
 
 #[test]
 fn manifests_are_valid_kubernetes() {
-    let args = ["--strict", CONFIG_MAP, WORKLOADS[0], WORKLOADS[1]];
-    let _ = tool("manifests_are_valid_kubernetes", "kubernetes-validate", &args);
+    let _ = tool("manifests_are_valid_kubernetes", "kubernetes-validate", &["--strict", WORKER, JOB]);
 }
 
 #[test]
-fn config_map_holds_the_production_configuration() {
-    let Some(config_map) = manifest("config_map_holds_the_production_configuration", CONFIG_MAP) else { return };
-    let same = config_map["data"]["config.yaml"] == read("configs/production.yaml");
-    assert!(same, "configs/production.yaml has changed: run scripts/configmap.sh");
+fn manifests_and_chart_hold_the_production_configuration() {
+    for copy in ["deploy/kustomize/base/config.yaml", "deploy/helm/tagbert/files/config.yaml"] {
+        let same = read(copy) == read("configs/production.yaml");
+        assert!(same, "{copy}: configs/production.yaml has changed: run scripts/manifests.py");
+    }
 }
 
 #[test]
-fn pods_have_no_rights_and_write_nothing() {
-    for path in WORKLOADS {
-        let Some(workload) = manifest("pods_have_no_rights_and_write_nothing", path) else { return };
+fn pods_have_no_rights_and_write_to_their_cache_alone() {
+    for workload in workloads("pods_have_no_rights_and_write_to_their_cache_alone").unwrap_or_default() {
         let pod = &workload["spec"]["template"]["spec"];
-        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{path}");
-        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{path}");
-        assert_eq!(pod["automountServiceAccountToken"], false, "{path}");
-        let container = &pod["containers"][0]["securityContext"];
-        assert_eq!(container["allowPrivilegeEscalation"], false, "{path}");
-        assert_eq!(container["readOnlyRootFilesystem"], true, "{path}");
-        assert_eq!(container["capabilities"], json!({ "drop": ["ALL"] }), "{path}");
-        let user = pod["securityContext"]["runAsUser"].as_u64().unwrap();
-        assert!(read("deploy/Dockerfile").contains(&format!("\nUSER {user}:{user}\n")), "{path}: not the image's user");
+        // No user, so that OpenShift can give one.
+        let context = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
+        assert_eq!(pod["securityContext"], context);
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        let container = &pod["containers"][0];
+        assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        assert_eq!(container["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }));
+        let mounts = container["volumeMounts"].as_array().unwrap().iter();
+        let writable: Vec<_> =
+            mounts.filter(|mount| mount["readOnly"] != true).map(|mount| &mount["mountPath"]).collect();
+        assert_eq!(writable, ["/var/cache/tagbert"]);
     }
 }
 
 #[test]
 fn a_stopping_pod_is_given_the_time_to_drain() {
     let config = Config::load(&root().join("configs/production.yaml"), &[]).unwrap();
-    for path in WORKLOADS {
-        let Some(workload) = manifest("a_stopping_pod_is_given_the_time_to_drain", path) else { return };
+    for workload in workloads("a_stopping_pod_is_given_the_time_to_drain").unwrap_or_default() {
         let grace = &workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
-        assert!(grace.as_u64().unwrap() > config.shutdown.timeout.as_secs(), "{path}: killed while it drains");
+        assert!(
+            grace.as_u64().unwrap() > config.shutdown.timeout.as_secs(),
+            "{}: killed while it drains",
+            workload["kind"]
+        );
     }
 }
 
@@ -85,6 +96,27 @@ fn image_is_built_by_the_toolchain_of_the_repository() {
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.split_once("channel = \"").unwrap().1.split_once('"').unwrap().0;
     assert!(read("deploy/Dockerfile").contains(&format!("FROM rust:{channel}-")), "not Rust {channel}");
+}
+
+#[test]
+fn image_and_charts_are_of_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(
+        read("deploy/Dockerfile").contains(&format!("\nARG VERSION={version}\n")),
+        "deploy/Dockerfile: not {version}"
+    );
+    let chart = read("deploy/helm/tagbert/Chart.yaml");
+    for line in [format!("\nversion: {version}\n"), format!("\nappVersion: {version}\n")] {
+        assert!(chart.contains(&line), "deploy/helm/tagbert/Chart.yaml: no{line}");
+    }
+}
+
+#[test]
+fn image_has_a_user_by_its_number() {
+    // `runAsNonRoot` can't tell what a name stands for.
+    let dockerfile = read("deploy/Dockerfile");
+    let user = dockerfile.lines().rev().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)), "{user}");
 }
 
 #[test]

@@ -1,0 +1,193 @@
+{{/* The pod, the same in every workload. */}}
+
+{{- define "tagbert.args" -}}
+{{- $args := .Values.args -}}
+{{- if not $args -}}
+{{- $args = list "run" -}}
+{{- if eq (include "tagbert.component" .) "batch" -}}
+{{- $args = append $args "--until-end" -}}
+{{- end -}}
+{{- $args = concat $args (list "--config" "/etc/tagbert/config.yaml") -}}
+{{- $settings := .Values.settings -}}
+{{- with .Values.model.path -}}
+{{- $settings = merge (dict "model.path" .) $settings -}}
+{{- end -}}
+{{- if eq .Values.kind "StatefulSet" -}}
+{{- $settings = merge (dict) $settings (dict "kafka.properties.group.instance.id" "$(POD_NAME)") -}}
+{{- end -}}
+{{- range $key := keys $settings | sortAlpha -}}
+{{- $args = append $args (printf "--set=%s=%s" $key (get $settings $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (concat $args .Values.extraArgs) -}}
+{{- end -}}
+
+{{/* What is in extraEnv comes in place of ours: a name may not be there twice. */}}
+{{- define "tagbert.env" -}}
+{{- $ours := list -}}
+{{- if include "tagbert.brokers" . -}}
+{{- $from := dict "name" (include "tagbert.fullname" .) "key" "KAFKA_BOOTSTRAP_SERVERS" -}}
+{{- $ours = append $ours (dict "name" "KAFKA_BOOTSTRAP_SERVERS" "valueFrom" (dict "configMapKeyRef" $from)) -}}
+{{- end -}}
+{{- $ours = append $ours (dict "name" "TAGBERT__HTTP__LISTEN" "value" (printf "%s:%v" .Values.http.address .Values.http.port)) -}}
+{{- $ours = append $ours (dict "name" "HF_HOME" "value" "/var/cache/tagbert/huggingface") -}}
+{{- $ours = append $ours (dict "name" "TAGBERT_CACHE" "value" "/var/cache/tagbert/models") -}}
+{{- if eq .Values.kind "StatefulSet" -}}
+{{- $ours = append $ours (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) -}}
+{{- end -}}
+{{- $given := list -}}
+{{- range .Values.extraEnv -}}
+{{- $given = append $given .name -}}
+{{- end -}}
+{{- $env := list -}}
+{{- range $ours -}}
+{{- if not (has .name $given) -}}
+{{- $env = append $env . -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (concat $env .Values.extraEnv) -}}
+{{- end -}}
+
+{{- define "tagbert.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+{{ toYaml .probe }}
+{{- end -}}
+
+{{/* A claim is owned by root unless the pod has a group. OpenShift gives it one, and refuses any other. */}}
+{{- define "tagbert.podSecurityContext" -}}
+{{- $context := deepCopy (.Values.podSecurityContext | default dict) -}}
+{{- $claims := or .Values.cache.existingClaim .Values.cache.ephemeral -}}
+{{- if and $claims (not (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+{{- $context = merge $context (dict "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch") -}}
+{{- end -}}
+{{- toYaml $context -}}
+{{- end -}}
+
+{{- define "tagbert.podAnnotations" -}}
+checksum/config: {{ include "tagbert.configData" . | sha256sum }}
+{{- if not (or .Values.serviceMonitor.enabled .Values.podMonitor.enabled) }}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ .Values.http.port | quote }}
+prometheus.io/path: /metrics
+{{- end }}
+{{- with .Values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "tagbert.podTemplate" -}}
+metadata:
+  labels:
+    {{- include "tagbert.selectorLabels" . | nindent 4 }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    {{- include "tagbert.podAnnotations" . | nindent 4 }}
+spec:
+  {{- include "tagbert.podSpec" . | nindent 2 }}
+{{- end -}}
+
+{{- define "tagbert.podSpec" -}}
+restartPolicy: {{ ternary "Never" "Always" (eq (include "tagbert.component" .) "batch") }}
+serviceAccountName: {{ include "tagbert.serviceAccountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ include "tagbert.grace" . }}
+securityContext:
+  {{- include "tagbert.podSecurityContext" . | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- range . }}
+  - {{- toYaml . | nindent 4 }}
+    {{- if not .labelSelector }}
+    labelSelector:
+      matchLabels:
+        {{- include "tagbert.selectorLabels" $ | nindent 8 }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- if or .Values.model.initContainer .Values.initContainers }}
+initContainers:
+  {{- with .Values.model.initContainer }}
+  - {{- toYaml (merge (dict) . (dict "name" "model")) | nindent 4 }}
+    {{- if and $.Values.securityContext (not .securityContext) }}
+    securityContext:
+      {{- toYaml $.Values.securityContext | nindent 6 }}
+    {{- end }}
+    {{- if not .volumeMounts }}
+    volumeMounts:
+      - name: model
+        mountPath: /models
+    {{- end }}
+  {{- end }}
+  {{- with .Values.initContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+containers:
+  - name: tagbert
+    image: {{ include "tagbert.image" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args:
+      {{- include "tagbert.args" . | nindent 6 }}
+    env:
+      {{- include "tagbert.env" . | nindent 6 }}
+    {{- with .Values.extraEnvFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- if not .Values.args }}
+    ports:
+      - name: http
+        containerPort: {{ .Values.http.port }}
+    {{- with .Values.startupProbe }}
+    startupProbe:
+      {{- include "tagbert.probe" (dict "path" "/livez" "probe" .) | nindent 6 }}
+    {{- end }}
+    {{- with .Values.livenessProbe }}
+    livenessProbe:
+      {{- include "tagbert.probe" (dict "path" "/livez" "probe" .) | nindent 6 }}
+    {{- end }}
+    {{- if and .Values.readinessProbe (eq (include "tagbert.component" .) "worker") }}
+    readinessProbe:
+      {{- include "tagbert.probe" (dict "path" "/readyz" "probe" .Values.readinessProbe) | nindent 6 }}
+    {{- end }}
+    {{- end }}
+    {{- with .Values.resources }}
+    resources:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .Values.securityContext }}
+    securityContext:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    volumeMounts:
+      {{- include "tagbert.volumeMounts" . | nindent 6 }}
+volumes:
+  {{- include "tagbert.volumes" . | nindent 2 }}
+{{- end -}}

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Writes what follows from the chart and from configs/production.yaml: deploy/kustomize/, and the chart's own configuration.
+
+    .cache/tools-venv/bin/python scripts/manifests.py [--check]
+
+With --check nothing is written, and the exit code is 1 if something would be.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+HELM = ROOT / ".cache/kubernetes/helm"
+CHART = ROOT / "deploy/helm/tagbert"
+BASE = ROOT / "deploy/kustomize/base"
+OVERLAYS = ROOT / "deploy/kustomize/overlays"
+HEADER = "# Rendered from deploy/helm/tagbert by scripts/manifests.py: change that, and run this.\n"
+
+# What only Helm wants. The rest is what the manifests before the chart had: a selector can't be changed.
+HELMS = {"helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/instance", "app.kubernetes.io/version"}
+# kustomize's ConfigMaps have a hash in their name, so that a change rolls the pods.
+HELMS |= {"checksum/config"}
+
+
+def render(*args):
+    """The chart's objects, without hooks."""
+    command = [HELM, "template", "tagbert", CHART, "--no-hooks", "--set", "kafka.brokers=kafka:9092", *args]
+    rendered = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [plain(each) for each in yaml.safe_load_all(rendered) if each]
+
+
+def plain(value):
+    """A value without what only Helm wants."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items() if key not in HELMS}
+    return value
+
+
+def kustomized(value, name=None):
+    """An object as kustomize wants it, which gives the namespace."""
+    del value["metadata"]["namespace"]
+    value["metadata"]["name"] = name or value["metadata"]["name"]
+    return value
+
+
+def text(*objects):
+    return HEADER + yaml.safe_dump_all(objects, sort_keys=False, width=120)
+
+
+def files():
+    """What is to be written, by its path."""
+    kinds = {each["kind"]: kustomized(each) for each in render()}
+    del kinds["ConfigMap"]
+    order = ["ServiceAccount", "PodDisruptionBudget", "Deployment"]
+    assert sorted(kinds) == sorted(order), sorted(kinds)
+    yield BASE / "worker.yaml", text(*(kinds[kind] for kind in order))
+    job = next(each for each in render("--set", "kind=Job") if each["kind"] == "Job")
+    yield OVERLAYS / "job/job.yaml", text(kustomized(job, "tagbert"))
+    production = (ROOT / "configs/production.yaml").read_text()
+    yield BASE / "config.yaml", production
+    yield CHART / "files/config.yaml", production
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    # The chart renders its configuration, and so that comes first.
+    if not check:
+        (CHART / "files/config.yaml").write_text((ROOT / "configs/production.yaml").read_text())
+    stale = [path for path, wanted in files() if not path.exists() or path.read_text() != wanted]
+    if check:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not what the chart renders: run scripts/manifests.py", file=sys.stderr)
+        return bool(stale)
+    for path, wanted in files():
+        path.write_text(wanted)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
