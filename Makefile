@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test deploy-test chaos soak bench bench-micro bench-variants scale model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test deploy-test chaos soak bench bench-micro bench-variants scale tables model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -77,6 +77,10 @@ bench-variants:  ## the model in other forms and settings, side by side, into be
 
 scale:  ## a thousand workers, simulated, into benches/SCALE.md (SEED=1; a minute)
 	@python3 benches/scale --seed $(SEED)
+
+tables: build  ## the output topic into Delta, Parquet, Iceberg and files, by Spark and Kafka Connect, which are killed (docs/TABLES.md)
+	@scripts/setup.sh tables
+	@.cache/tables-venv/bin/python -m unittest discover --verbose --start-directory tests/tables
 
 model: build  ## train both models anew (five hours); DATA=folder with the public sets
 	@$(data) models/recipe/make-model.sh

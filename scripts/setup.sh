@@ -14,6 +14,7 @@
 #   apiserver  Kubernetes' API server, and etcd -> .cache/kubernetes/
 #   peers    the Python workers to compare with -> .cache/peers-venv/, .cache/peers/
 #   peers-torch  PyTorch for one of them        -> .cache/peers-venv/, .cache/peers/
+#   tables   Spark, Kafka Connect, DuckDB       -> .cache/tables-venv/, .cache/tables/
 #
 #   demo     build runtime corpus
 #   test     build to tools
@@ -343,6 +344,55 @@ recipe_has_torch() {
         "$cache/recipe-venv/bin/python" -VV) == "$want" ]]
 }
 
+# --- tables ------------------------------------------------------------------
+
+# Class path, and where its jars go.
+readonly TABLES=(spark:spark connect:connect iceberg:plugins/iceberg)
+
+has_jars() { [[ -d $2 ]] && (cd "$2" && sha256sum --check --status "$root/scripts/tables/$1.SHA256SUMS") 2>/dev/null; }
+
+# The copy of the pins, written last, tells that the environment is whole.
+has_tables_venv() { cmp -s scripts/tables/requirements.txt "$cache/tables-venv/pins.txt"; }
+
+packages_tables() {
+    packages_kafka
+    local part
+    for part in "${TABLES[@]}"; do
+        has_jars "${part%%:*}" "$cache/tables/${part##*:}" || want maven mvn --version
+    done
+    has_tables_venv || want_python
+}
+
+install_tables() {
+    install_kafka
+    local part
+    for part in "${TABLES[@]}"; do install_jars "${part%%:*}" "$cache/tables/${part##*:}"; done
+    has_tables_venv && return
+    local venv=$cache/tables-venv
+    say "Spark, DuckDB and other readers, 600 MB"
+    rm -rf "$venv"
+    { quietly python3 -m venv "$venv" &&
+        quietly "$venv/bin/pip" install --require-hashes -r scripts/tables/requirements.txt; } ||
+        die "PyPI did not give Spark and the readers, see .cache/setup.log (needed for make tables)"
+    cp scripts/tables/requirements.txt "$venv/pins.txt"
+}
+
+install_jars() {
+    has_jars "$1" "$2" && return
+    say "jars: $1"
+    # PySpark has most of what its jars depend on.
+    local all=false
+    [[ $1 == spark ]] && all=true
+    quietly mvn --batch-mode --file "scripts/tables/$1.xml" dependency:copy-dependencies \
+        -DincludeScope=runtime -DexcludeTransitive=$all -DoutputDirectory="$tmp/$1" ||
+        die "Maven did not give the jars of $1, see .cache/setup.log (needed for make tables)"
+    has_jars "$1" "$tmp/$1" ||
+        die "the jars do not match scripts/tables/$1.SHA256SUMS (needed for make tables)"
+    rm -rf "$2"
+    mkdir -p "$(dirname "$2")"
+    mv "$tmp/$1" "$2"
+}
+
 # --- Debian packages ---------------------------------------------------------
 
 missing=()
@@ -384,13 +434,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch | tables) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch tables, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

@@ -1,0 +1,208 @@
+"""What stands around a worker, for real: Apache Kafka, Kafka Connect, the worker itself; all on loopback."""
+
+import atexit
+import ctypes
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
+TABLES = CACHE / "tables"
+# Generous: it is for what never comes, also on a machine that is busy with other things.
+TIMEOUT = 600
+
+
+@functools.cache
+def folder():
+    """Where everything of this run is; it goes with the run, unless KEEP is set."""
+    path = Path(tempfile.mkdtemp(prefix="tagbert-tables-"))
+    atexit.register(lambda: os.environ.get("KEEP") or shutil.rmtree(path, ignore_errors=True))
+    return path
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def java(jars, *arguments):
+    home = os.environ.get("JAVA_HOME")
+    classes = ":".join(f"{place}/*" for place in jars)
+    return [f"{home}/bin/java" if home else "java", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", classes, *arguments]
+
+
+def start(name, command):
+    """Starts a process that dies with this one; its output is in folder()/NAME.log."""
+    die_with_parent = functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGKILL)
+    with (folder() / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=folder(), preexec_fn=die_with_parent)
+    atexit.register(process.kill)
+    return process
+
+
+def log(name):
+    return (folder() / f"{name}.log").read_text(errors="replace")
+
+
+def wait_for(what, condition, process=None):
+    """Asks until the answer is true, and gives it."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (answer := condition()):
+        if process and process.poll() is not None:
+            raise AssertionError(f"ended before there was {what}: {process.args[:1]}")
+        assert time.monotonic() < deadline, f"no {what} within {TIMEOUT} s"
+        time.sleep(0.05)
+    return answer
+
+
+@functools.cache
+def kafka():
+    """The brokers of a Kafka of one node."""
+    port, controller = free_port(), free_port()
+    properties = folder() / "server.properties"
+    properties.write_text(f"""
+node.id=1
+process.roles=broker,controller
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+log.dirs={folder() / "kafka"}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+# On a machine that is busy with other things it is late, not dead.
+broker.session.timeout.ms=120000
+""")
+    run = functools.partial(java, [CACHE / "kafka" / "libs"])
+    format_log = run("kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", "tagbert-tables-cluster", "--config", properties)
+    subprocess.run(list(map(str, format_log)), check=True, capture_output=True)
+    process = start("kafka", run("kafka.Kafka", properties))
+    brokers = f"127.0.0.1:{port}"
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    wait_for("broker", lambda: answers(lambda: admin.list_topics(timeout=1).brokers), process)
+    return brokers
+
+
+def answers(question):
+    try:
+        return question()
+    except Exception:  # noqa: BLE001  whatever a service that is not up yet answers with
+        return None
+
+
+def create_topics(*names, partitions=2):
+    # Retention goes by the records' timestamps, and those are the documents'.
+    topics = [NewTopic(name, partitions, 1, config={"retention.ms": "-1"}) for name in names]
+    admin = AdminClient({"bootstrap.servers": kafka()})
+    for created in admin.create_topics(topics).values():
+        created.result(TIMEOUT)
+
+
+def produce(topic, values):
+    """Writes values by their keys; None is a tombstone."""
+    producer = Producer({"bootstrap.servers": kafka()})
+    for key, value in values.items():
+        producer.produce(topic, value, key)
+    assert producer.flush(TIMEOUT) == 0, f"{topic}: not all was written"
+
+
+def read(topic, isolation="read_committed"):
+    """All records of a topic up to its end, as a reader with this isolation sees it."""
+    options = {"group.id": "reader", "isolation.level": isolation, "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({"bootstrap.servers": kafka(), **options})
+    partitions = consumer.list_topics(topic, TIMEOUT).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    records, ended = [], 0
+    while ended < len(partitions):
+        record = consumer.poll(TIMEOUT)
+        assert record, f"nothing from {topic}"
+        if record.error():
+            ended += 1
+        else:
+            records.append(record)
+    consumer.close()
+    return records
+
+
+def ends(topic, partitions=2):
+    """The sum of a topic's end offsets: what is written, committed or not."""
+    admin = AdminClient({"bootstrap.servers": kafka()})
+    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+    return sum(answer.result(TIMEOUT).offset for answer in admin.list_offsets(asked).values())
+
+
+def worker(configuration, *arguments):
+    """The command of a tagbert worker."""
+    program = os.environ.get("TAGBERT", ROOT / "target" / "release" / "tagbert")
+    file = folder() / "tagbert.yaml"
+    file.write_text(json.dumps(configuration))
+    return [program, "run", "--config", file, *arguments]
+
+
+class Connect:
+    """A standalone Kafka Connect, with deploy/connect/worker.properties but for its addresses and paths."""
+
+    def __init__(self):
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        shipped = (ROOT / "deploy" / "connect" / "worker.properties").read_text()
+        self.properties = folder() / "connect.properties"
+        self.properties.write_text(f"""{shipped}
+bootstrap.servers={kafka()}
+listeners={self.url}
+plugin.path={TABLES / "plugins"}
+offset.storage.file.filename={folder() / "connect.offsets"}
+# Later than any test: who is killed writes again what it wrote.
+offset.flush.interval.ms=3600000
+""")
+        self.start()
+
+    def start(self):
+        jars = [TABLES / "connect"]
+        self.process = start("connect", java(jars, "org.apache.kafka.connect.cli.ConnectStandalone", self.properties))
+        wait_for("Kafka Connect", lambda: answers(lambda: self.call("GET", "/connectors")) is not None, self.process)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def call(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                return json.loads(response.read() or "null")
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.read().decode()}") from error
+
+    def failures(self, name):
+        """What its tasks died of."""
+        status = self.call("GET", f"/connectors/{name}/status")
+        return [task["trace"] for task in status["tasks"] if task["state"] == "FAILED"]
+
+
+def shipped_connector(name, **changes):
+    """A configuration of deploy/connect, but for what is changed."""
+    connector = json.loads((ROOT / "deploy" / "connect" / f"{name}.json").read_text())
+    connector["config"].update(changes)
+    return connector
