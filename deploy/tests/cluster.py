@@ -64,8 +64,8 @@ class Cluster:
         shutil.rmtree(self.home)
 
     def spawn(self, *command):
-        log = (self.home / f"{Path(command[0]).name}.log").open("w")
-        self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+        with (self.home / f"{Path(command[0]).name}.log").open("w") as log:
+            self.processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def wait(self):
         deadline = time.monotonic() + 180
@@ -85,7 +85,10 @@ class Cluster:
         self.apply(
             self.namespace("nlp"),
             {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "batch"}, "value": 10},
-            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc"})
+            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "gvisor"}, "handler": "runsc"},
+            # Pods are admitted with an account that is there: the chart's own, given ones, and what a controller makes.
+            *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+              for name in ("rel-tagbert", "classifier", "tagger", "theirs", "default")))
 
     @staticmethod
     def namespace(name):
