@@ -47,7 +47,7 @@ test: target/release/libonnxruntime.so  ## everything, against a real Apache Kaf
 	@scripts/test.sh
 
 # TAGBERT_REQUIRE: all is set up, so a test whose tool is missing has failed.
-deploy-test:  ## the Helm chart and kustomize: by Helm 3 and 4, kubeconform, and a real API server (built once, in minutes)
+deploy-test: build  ## the Helm chart and kustomize: by Helm 3 and 4, kubeconform, and a real API server (built once, in minutes)
 	@scripts/setup.sh tools helm apiserver
 	@TAGBERT_REQUIRE=1 .cache/tools-venv/bin/python -m unittest discover --start-directory deploy/tests
 

@@ -278,8 +278,12 @@ install_apiserver() {
     say "Kubernetes' API server (several minutes, once)"
     mkdir -p "$cache/kubernetes" "$tmp/apiserver"
     cp scripts/kubernetes/go.* "$tmp/apiserver/"
+    # Helm asks the server for its version, which only the linker can tell it.
+    local version flags is=k8s.io/component-base/version
+    version=$(awk '$2 == "k8s.io/kubernetes" { print $3 }' scripts/kubernetes/go.mod)
+    flags="-s -w -X $is.gitVersion=$version -X $is.gitMajor=1 -X $is.gitMinor=$(cut -d. -f2 <<<"$version")"
     # Go checks what it fetches against go.sum.
-    (cd "$tmp/apiserver" && GOFLAGS=-mod=mod quietly go build -trimpath -ldflags="-s -w" -o kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver) ||
+    (cd "$tmp/apiserver" && GOFLAGS=-mod=mod quietly go build -trimpath -ldflags="$flags" -o kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver) ||
         die "Go did not build the API server, see .cache/setup.log (needed for make deploy-test)"
     mv "$tmp/apiserver/kube-apiserver" "$cache/kubernetes/"
     cp scripts/kubernetes/go.mod "$cache/kubernetes/apiserver.mod"
