@@ -37,6 +37,51 @@ die() {
 # What a tool prints is for when it fails.
 quietly() { "$@" >"$cache/setup.log" 2>&1; }
 
+# What several parts are made of. Each `has` tells whether such a thing is whole; what NEED is for stands in errors.
+
+# has_jars SUMS DIRECTORY
+has_jars() { [[ -d $2 ]] && (cd "$2" && sha256sum --check --status "$root/$1") 2>/dev/null; }
+
+# install_jars WHAT POM SUMS DIRECTORY NEED [OPTION…]: the jars of a Maven project.
+install_jars() {
+    local what=$1 pom=$2 sums=$3 directory=$4 need=$5
+    has_jars "$sums" "$directory" && return
+    say "$what"
+    rm -rf "$tmp/jars"
+    quietly mvn --batch-mode --file "$pom" dependency:copy-dependencies \
+        -DincludeScope=runtime -DoutputDirectory="$tmp/jars" "${@:6}" ||
+        die "Maven did not give $what, see .cache/setup.log (needed for $need)"
+    has_jars "$sums" "$tmp/jars" || die "$what: not what $sums says (needed for $need)"
+    rm -rf "$directory"
+    mkdir -p "$(dirname "$directory")"
+    mv "$tmp/jars" "$directory"
+}
+
+# has_venv PINS DIRECTORY: the copy of the pins, written last, tells what the environment has.
+has_venv() { cmp -s "$1" "$2/pins.txt"; }
+
+# install_venv WHAT PINS DIRECTORY NEED: a Python environment.
+install_venv() {
+    local what=$1 pins=$2 venv=$3 need=$4
+    has_venv "$pins" "$venv" && return
+    say "$what"
+    rm -rf "$venv"
+    { quietly python3 -m venv "$venv" && quietly "$venv/bin/pip" install --require-hashes -r "$pins"; } ||
+        die "PyPI did not give $what, see .cache/setup.log (needed for $need)"
+    cp "$pins" "$venv/pins.txt"
+}
+
+# install_go WHAT PACKAGE VERSION SUM PROGRAM NEED: a program of a Go module, as $tmp/go/PROGRAM.
+install_go() {
+    local what=$1 package=$2 version=$3 sum=$4 program=$5 need=$6
+    say "$what"
+    # Go checks what it fetches against its own database of checksums, too.
+    GOBIN=$tmp/go GOFLAGS=-mod=mod quietly go install "$package@$version" ||
+        die "Go did not build $what, see .cache/setup.log (needed for $need)"
+    go version -m "$tmp/go/$program" | grep -qF "$sum" ||
+        die "$what $version has another checksum (needed for $need)"
+}
+
 # Each part has two functions: packages_PART wants the Debian packages it lacks,
 # install_PART does the rest. (A hyphen in the part's name is an underscore there.)
 
@@ -137,27 +182,16 @@ install_corpus() {
 
 # --- kafka -------------------------------------------------------------------
 
-has_kafka() {
-    [[ -d $1 ]] && (cd "$1" && sha256sum --check --status "$root/scripts/kafka/SHA256SUMS") 2>/dev/null
-}
+readonly KAFKA_SUMS=scripts/kafka/SHA256SUMS
 
 packages_kafka() {
     # Apache Kafka's broker runs on Java 17 or later.
     want default-jdk-headless java --version
-    has_kafka "$cache/kafka/libs" || want maven mvn --version
+    has_jars "$KAFKA_SUMS" "$cache/kafka/libs" || want maven mvn --version
 }
 
 install_kafka() {
-    has_kafka "$cache/kafka/libs" && return
-    say "Apache Kafka"
-    quietly mvn --batch-mode --file scripts/kafka/pom.xml dependency:copy-dependencies \
-        -DincludeScope=runtime -DoutputDirectory="$tmp/libs" ||
-        die "Maven did not give Apache Kafka, see .cache/setup.log (needed for the tests)"
-    has_kafka "$tmp/libs" ||
-        die "Apache Kafka's jars do not match scripts/kafka/SHA256SUMS (needed for the tests)"
-    mkdir -p "$cache/kafka"
-    rm -rf "$cache/kafka/libs"
-    mv "$tmp/libs" "$cache/kafka/"
+    install_jars "Apache Kafka" scripts/kafka/pom.xml "$KAFKA_SUMS" "$cache/kafka/libs" "the tests"
 }
 
 # --- toxiproxy ---------------------------------------------------------------
@@ -172,38 +206,22 @@ packages_toxiproxy() { has_toxiproxy || want golang go version; }
 
 install_toxiproxy() {
     has_toxiproxy && return
-    say "Toxiproxy"
-    # Go checks what it fetches against its own database of checksums, too.
-    GOBIN=$tmp/toxiproxy GOFLAGS=-mod=mod \
-        quietly go install "github.com/Shopify/toxiproxy/v2/cmd/server@$TOXIPROXY_VERSION" ||
-        die "Go did not build Toxiproxy, see .cache/setup.log (needed for the tests)"
-    go version -m "$tmp/toxiproxy/server" | grep -qF "$TOXIPROXY_SUM" ||
-        die "Toxiproxy $TOXIPROXY_VERSION has another checksum (needed for the tests)"
+    install_go Toxiproxy github.com/Shopify/toxiproxy/v2/cmd/server "$TOXIPROXY_VERSION" "$TOXIPROXY_SUM" server "the tests"
     rm -rf "$cache/toxiproxy"
-    mv "$tmp/toxiproxy" "$cache/"
+    install -D "$tmp/go/server" "$cache/toxiproxy/server"
     echo "$TOXIPROXY_SUM" >"$cache/toxiproxy/sum"
 }
 
 # --- tools -------------------------------------------------------------------
 
-# The copy of the pins, written last, tells that the environment is whole.
-has_tools() { cmp -s scripts/tools-requirements.txt "$cache/tools-venv/pins.txt"; }
+readonly TOOLS=(scripts/tools-requirements.txt "$cache/tools-venv")
 
 packages_tools() {
     want shellcheck shellcheck --version
-    has_tools || want_python
+    has_venv "${TOOLS[@]}" || want_python
 }
 
-install_tools() {
-    has_tools && return
-    local venv=$cache/tools-venv
-    say "checkers"
-    rm -rf "$venv"
-    { quietly python3 -m venv "$venv" &&
-        quietly "$venv/bin/pip" install --require-hashes -r scripts/tools-requirements.txt; } ||
-        die "PyPI did not give the checkers, see .cache/setup.log (needed for the tests)"
-    cp scripts/tools-requirements.txt "$venv/pins.txt"
-}
+install_tools() { install_venv "the checkers" "${TOOLS[@]}" "the tests"; }
 
 # --- helm --------------------------------------------------------------------
 
@@ -254,12 +272,9 @@ install_helm() {
         mv "$tmp"/kubernetes/* "$cache/kubernetes/"
     fi
     has_kubeconform && return
-    say "kubeconform"
-    GOBIN=$tmp quietly go install "github.com/yannh/kubeconform/cmd/kubeconform@$KUBECONFORM_VERSION" ||
-        die "Go did not build kubeconform, see .cache/setup.log (needed for make deploy-test)"
-    go version -m "$tmp/kubeconform" | grep -qF "$KUBECONFORM_SUM" ||
-        die "kubeconform $KUBECONFORM_VERSION has another checksum (needed for make deploy-test)"
-    mv "$tmp/kubeconform" "$cache/kubernetes/"
+    install_go kubeconform github.com/yannh/kubeconform/cmd/kubeconform "$KUBECONFORM_VERSION" "$KUBECONFORM_SUM" kubeconform \
+        "make deploy-test"
+    mv "$tmp/go/kubeconform" "$cache/kubernetes/"
     echo "$KUBECONFORM_SUM" >"$cache/kubernetes/kubeconform.sum"
 }
 
@@ -293,20 +308,12 @@ install_apiserver() {
 
 readonly PEERS=$cache/peers-venv
 
-# The copies of the pins, written last, tell what the environment has.
-has_peers() { cmp -s benches/peers/requirements.txt "$PEERS/pins.txt"; }
+readonly PEERS_PINS=benches/peers/requirements.txt
 
-packages_peers() { has_peers || want_python; }
+packages_peers() { has_venv "$PEERS_PINS" "$PEERS" || want_python; }
 
 install_peers() {
-    if ! has_peers; then
-        say "Python workers to compare with"
-        rm -rf "$PEERS"
-        { quietly python3 -m venv "$PEERS" &&
-            quietly "$PEERS/bin/pip" install --require-hashes -r benches/peers/requirements.txt; } ||
-            die "PyPI did not give the Python workers' packages, see .cache/setup.log (needed for the bench)"
-        cp benches/peers/requirements.txt "$PEERS/pins.txt"
-    fi
+    install_venv "the Python workers to compare with" "$PEERS_PINS" "$PEERS" "the bench"
     # It does nothing where they are of this model already.
     "$PEERS/bin/python" benches/peers/models.py --to "$cache/peers" || die "benches/peers/models.py failed"
 }
@@ -353,48 +360,28 @@ recipe_has_torch() {
 # Class path, and where its jars go.
 readonly TABLES=(spark:spark connect:connect iceberg:plugins/iceberg)
 
-has_jars() { [[ -d $2 ]] && (cd "$2" && sha256sum --check --status "$root/scripts/tables/$1.SHA256SUMS") 2>/dev/null; }
-
-# The copy of the pins, written last, tells that the environment is whole.
-has_tables_venv() { cmp -s scripts/tables/requirements.txt "$cache/tables-venv/pins.txt"; }
+readonly TABLES_VENV=(scripts/tables/requirements.txt "$cache/tables-venv")
 
 packages_tables() {
     packages_kafka
     local part
     for part in "${TABLES[@]}"; do
-        has_jars "${part%%:*}" "$cache/tables/${part##*:}" || want maven mvn --version
+        has_jars "scripts/tables/${part%%:*}.SHA256SUMS" "$cache/tables/${part##*:}" || want maven mvn --version
     done
-    has_tables_venv || want_python
+    has_venv "${TABLES_VENV[@]}" || want_python
 }
 
 install_tables() {
     install_kafka
-    local part
-    for part in "${TABLES[@]}"; do install_jars "${part%%:*}" "$cache/tables/${part##*:}"; done
-    has_tables_venv && return
-    local venv=$cache/tables-venv
-    say "Spark, DuckDB and other readers, 600 MB"
-    rm -rf "$venv"
-    { quietly python3 -m venv "$venv" &&
-        quietly "$venv/bin/pip" install --require-hashes -r scripts/tables/requirements.txt; } ||
-        die "PyPI did not give Spark and the readers, see .cache/setup.log (needed for make tables)"
-    cp scripts/tables/requirements.txt "$venv/pins.txt"
-}
-
-install_jars() {
-    has_jars "$1" "$2" && return
-    say "jars: $1"
-    # PySpark has most of what its jars depend on.
-    local all=false
-    [[ $1 == spark ]] && all=true
-    quietly mvn --batch-mode --file "scripts/tables/$1.xml" dependency:copy-dependencies \
-        -DincludeScope=runtime -DexcludeTransitive=$all -DoutputDirectory="$tmp/$1" ||
-        die "Maven did not give the jars of $1, see .cache/setup.log (needed for make tables)"
-    has_jars "$1" "$tmp/$1" ||
-        die "the jars do not match scripts/tables/$1.SHA256SUMS (needed for make tables)"
-    rm -rf "$2"
-    mkdir -p "$(dirname "$2")"
-    mv "$tmp/$1" "$2"
+    local part name options
+    for part in "${TABLES[@]}"; do
+        name=${part%%:*} options=()
+        # PySpark has most of what its jars depend on.
+        [[ $name == spark ]] && options=(-DexcludeTransitive=true)
+        install_jars "the jars of $name" "scripts/tables/$name.xml" "scripts/tables/$name.SHA256SUMS" \
+            "$cache/tables/${part##*:}" "make tables" "${options[@]}"
+    done
+    install_venv "Spark and the readers (600 MB)" "${TABLES_VENV[@]}" "make tables"
 }
 
 # --- Debian packages ---------------------------------------------------------

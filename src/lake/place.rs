@@ -307,20 +307,20 @@ impl Search {
 }
 
 /// The note by which a directory is known to be a table's, whose files are not all data: some were replaced or deleted.
-fn table(root: &Path, path: &Path) -> Option<(String, &'static str)> {
-    let parts: Vec<_> = path.prefix_match(root)?.map(|part| part.as_ref().to_owned()).collect();
-    let ends = |ending: &str| parts.last().is_some_and(|name| name.ends_with(ending));
-    let within = |directory: &str| parts[..parts.len().saturating_sub(1)].iter().any(|part| part == directory);
-    let table = if within("_delta_log") && ends(".json") {
+fn table<'p>(root: &Path, path: &'p Path) -> Option<(&'p str, &'static str)> {
+    let relative = path.as_ref().strip_prefix(root.as_ref())?.trim_start_matches('/');
+    let (directories, name) = relative.rsplit_once('/')?;
+    let within = |directory: &str| directories.split('/').any(|part| part == directory);
+    let table = if within("_delta_log") && path.extension() == Some("json") {
         "Delta Lake"
-    } else if within("metadata") && ends(".metadata.json") {
+    } else if within("metadata") && name.ends_with(".metadata.json") {
         "Apache Iceberg"
     } else if within(".hoodie") {
         "Apache Hudi"
     } else {
         return None;
     };
-    Some((parts.join("/"), table))
+    Some((relative, table))
 }
 
 /// The Hive partition that a directory is, if it is one: its last parts that are `key=value`, each with a slash behind it.

@@ -124,11 +124,12 @@ impl Resets {
     /// Says now and then which partitions still wait: they are read by nobody, and their lag is not known.
     fn tell(&mut self, now: Instant) {
         let asked = self.asked.iter().flat_map(|asked| asked.partitions.keys());
-        let names: Vec<_> = self.due.keys().chain(asked).map(|(topic, number)| format!("{topic}/{number}")).collect();
-        if names.is_empty() {
+        let mut waiting = self.due.keys().chain(asked).peekable();
+        if waiting.peek().is_none() {
             self.waiting = None;
         } else if now.duration_since(*self.waiting.get_or_insert(now)) >= TELL {
             self.waiting = Some(now);
+            let names: Vec<_> = waiting.map(|(topic, number)| format!("{topic}/{number}")).collect();
             tracing::warn!(
                 "{}: not read yet, since the group's offset is not known: {} (a transaction that is not ended, by whichever \
                  producer, holds it back)",

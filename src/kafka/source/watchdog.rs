@@ -27,29 +27,33 @@ const CALL: Duration = Duration::from_mins(1);
 
 /// Knows of a call that is going on, so that another thread can tell if it hangs.
 #[derive(Clone, Debug, Default)]
-pub struct Pulse(Arc<Mutex<Option<Instant>>>, Arc<AtomicBool>);
+pub struct Pulse {
+    /// When the call was made.
+    call: Arc<Mutex<Option<Instant>>>,
+    recovering: Arc<AtomicBool>,
+}
 
 impl Pulse {
     /// Makes the call.
     pub fn call<T>(&self, call: impl FnOnce() -> T) -> T {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let result = call();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.call.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
     }
 
     /// Waits for brokers that are away, as long as that takes.
     pub fn recover<T>(&self, recover: impl FnOnce() -> T) -> T {
-        self.1.store(true, Ordering::Release);
+        self.recovering.store(true, Ordering::Release);
         let result = recover();
-        self.1.store(false, Ordering::Release);
+        self.recovering.store(false, Ordering::Release);
         result
     }
 
     /// Whether brokers are waited for: what is in flight can't be finished meanwhile.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
-        self.1.load(Ordering::Acquire)
+        self.recovering.load(Ordering::Acquire)
     }
 
     /// Whether a call hangs.
@@ -57,7 +61,7 @@ impl Pulse {
     /// # Errors
     /// If it does.
     pub fn look(&self, now: Instant) -> Result<(), String> {
-        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.call.lock().unwrap_or_else(PoisonError::into_inner);
         let hangs = since.is_some_and(|since| now.saturating_duration_since(since) >= CALL);
         if hangs {
             Err("a call of the client library for a transaction has not returned for a minute".into())
