@@ -192,8 +192,9 @@ class Names:
         for example in examples:
             # From the silver teacher only what it said more than once: its single finds are its worst.
             worth = 1 if example["source"] in ("bbc", "spamassassin") else 2
-            for start, end, kind in example["spans"]:
-                counts[kind][example["text"][start:end]] += worth
+            written = example.get("glued", example)
+            for start, end, kind in written["spans"]:
+                counts[kind][written["text"][start:end]] += worth
         self.known = {kind: [name for name, count in found.items() if count > 1] for kind, found in counts.items()}
         self.others = others
 

@@ -120,11 +120,11 @@ def spam_table(scored):
     for threshold in TRIED[TRIED >= 0.5]:
         own = {"f1": {}, "ham": {}}
         for kind in SPAMMED:
-            said = [(spam, score >= threshold) for spam, score in scored[kind]]
+            said = [(spam, score >= threshold) for spam, score in scored.get(kind, [])]
             right = sum(spam and called for spam, called in said)
             own["f1"][kind] = f1(right, sum(called for _, called in said), sum(spam for spam, _ in said))
         for name, members in kinds.items():
-            ham = [score >= threshold for kind in members for spam, score in scored[kind] if not spam]
+            ham = [score >= threshold for kind in members for spam, score in scored.get(kind, []) if not spam]
             own["ham"][name] = f"{int(sum(ham))}/{len(ham)}"
         table[float(threshold)] = own
     return table
@@ -160,7 +160,7 @@ def topic_table(named, none):
 def topic_threshold(table):
     """Where the worse of the two sides is best."""
     def worse(own):
-        return min(np.mean(list(own["right"].values())), np.mean([own["null"][kind] for kind in NO_TOPIC]))
+        return min(np.mean(list(own["right"].values())), np.mean([own["null"][kind] for kind in NO_TOPIC if kind in own["null"]]))
 
     return max(table, key=lambda threshold: (worse(table[threshold]), -threshold))
 
@@ -179,6 +179,11 @@ def collect(model):
             labels = labels[:0]
         labels = labels.numpy()[: len(ids) if len(example["text"]) == len(text) else -3]
         yield example, session(np.array(ids)), labels
+
+
+def is_misc(logits):
+    """What a set without that kind can't judge."""
+    return tagger.TAGS[int(logits.argmax())].endswith("MISC")
 
 
 def kind_of(example):
@@ -202,7 +207,8 @@ def main():
         cases["spam"].append((logits["spam"], example["spam"], "mails" if kind == "hard ham" else kind))
         words = np.flatnonzero(labels != tagger.IGNORED)
         if kind not in ("mails", "hard ham"):  # the teacher is too often wrong about mails to be trusted on how sure to be
-            cases["entities"] += [(logits["entities"][word][None], int(labels[word]), kind) for word in words]
+            sure = [word for word in words if example["misc"] or labels[word] or not is_misc(logits["entities"][word])]
+            cases["entities"] += [(logits["entities"][word][None], int(labels[word]), kind) for word in sure]
         true = {s for s in spans_of(labels, words) if s[2] != "MISC"}
         said = {s for s in spans_of(logits["entities"].argmax(-1), words) if s[2] != "MISC"}
         counts = entities.setdefault(kind, [0, 0, 0])

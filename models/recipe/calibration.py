@@ -7,12 +7,12 @@ import torch
 
 import tagger
 
-EACH = {"bbc": 60, "spamassassin": 60, "sms": 90, "messages": 120, "youtube": 30, "wnut": 60, "btc": 60, "tweebank": 30,
-        "wikigold": 45, "ewt": 45, "tweets": 30, "fin": 20}
+EACH = {"bbc": 60, "spamassassin": 60, "sms": 90, "messages": 150, "wnut": 60, "btc": 60, "tweebank": 30,
+        "wikigold": 45, "ewt": 45, "tweets": 30, "fin": 20, "written": 80}
 
 
 def main():
-    examples = [e for e in torch.load(tagger.WORK / "data.pt", weights_only=False) if e["split"] in ("train", "youtube")]
+    examples = [e for e in torch.load(tagger.WORK / "data.pt", weights_only=False) if e["split"] == "train"]
     random.Random(7).shuffle(examples)
     texts = [e["text"] for source, count in EACH.items() for e in [e for e in examples if e["source"] == source][:count]]
     path = tagger.WORK / "calibration.jsonl"

@@ -20,7 +20,7 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=2684
 
 # The comments of the three videos come last, so that leaving one out costs minutes (videos.py);
 # so does the rounding to int8.
-last_leg=(--every 99 --rounded 0 --videos 01-psy 02-katyperry 03-lmfao)
+last_leg=(--every 99 --rounded 0 --rest 0.3 --videos 01-psy 02-katyperry 03-lmfao)
 
 mkdir -p "$work"
 

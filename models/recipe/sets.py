@@ -13,6 +13,7 @@ wikigold and every second of EWT. What resembles a test text is in no other part
 The `test` messages that this project wrote itself are in models/messages too.
 """
 
+import bisect
 import collections
 import csv
 import hashlib
@@ -22,8 +23,10 @@ import os
 import random
 import re
 import sys
+import unicodedata
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 
 import corpus
@@ -56,12 +59,14 @@ FILES = {
     "FIN5.txt": (JUAND + "SEC-filings/CONLL-format/data/train/FIN5.txt", "7f9123aabbeb7ec8cd46bd026ae765a90ddb291783516eee1a77ee833237fdfe"),
 }
 MESSAGES = Path(__file__).parent.parent / "messages"
+WRITTEN = {"tweets", "forums", "web", "encyclopedia"}  # our own files of sentences for their entities; the others are messages
 KINDS = {"person": "PER", "corporation": "ORG", "group": "ORG", "location": "LOC", "product": "MISC", "creative-work": "MISC"}
 KINDS |= {kind: kind for kind in ("PER", "ORG", "LOC", "MISC")}
 ROLES = {"Bank", "Lender", "Lenders", "Borrower", "Company", "Agent", "Party", "Parties", "Subsidiary", "Subsidiaries"}
 BEFORE = re.compile(r"[.,!?;:%)\]}…’”]+|'\w{1,2}|’\w{1,2}|n't|N'T")  # sticks to the word before it
 AFTER = {"(", "[", "{", "$", "£", "€", "#", "@", "“", "‘"}  # to the word behind it
 SEED = 7
+RUN, COPIED = 7, 4  # words in a row, and so many such runs in common
 
 
 def fetch(name):
@@ -70,19 +75,24 @@ def fetch(name):
     folder = os.environ.get("TAGBERT_DATA")
     kept = (Path(folder) if folder else Path(".cache/sets")) / name
     try:
-        if not kept.exists() and not folder:
+        fetched = not kept.exists() and not folder
+        if fetched:
             address, _, member = home.partition("#")
-            found = urllib.request.urlopen(address, timeout=60).read()
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(zipfile.ZipFile(io.BytesIO(found)).read(member) if member else found)
-        data = kept.read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as failure:
+            data = urllib.request.urlopen(address, timeout=60).read()
+            data = zipfile.ZipFile(io.BytesIO(data)).read(member) if member else data
+        else:
+            data = kept.read_bytes()
+    except (OSError, HTTPException, KeyError, zipfile.BadZipFile) as failure:
         print(f"sets: {name} is left out: {failure}", file=sys.stderr)
         return None
     found = hashlib.sha256(data).hexdigest()
     if found != wanted:
         print(f"sets: {name} is left out: its sha256 is {found}, not {wanted}", file=sys.stderr)
         return None
+    if fetched:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.with_suffix(".new").write_bytes(data)
+        kept.with_suffix(".new").replace(kept)
     return data
 
 
@@ -180,6 +190,24 @@ def entity_sets():
     yield from rows("FIN5.txt", "fin5", "fin", lambda n: "train", roles=True)
 
 
+TOKEN = re.compile(
+    r"https?://\S+|www\.\S+|[@#]\w+"  # links, handles, hashtags
+    r"|\w+(?=n['’]t\b)|n['’]t\b|\w+(?=['’](?:s|re|ve|ll|d|m)\b)|['’](?:s|re|ve|ll|d|m)\b"  # do n't, it 's
+    r"|(?:Dr|Mrs?|Ms|St|Inc|Co|Corp|Jr|Sr|Ltd)\.(?=\s|$)|(?:\w\.)+(?=\W|$)|\w+(?:[-.,/:&'’]\w+)*|[.!?]+|\S", re.IGNORECASE)
+
+JOINED = {"Mn", "Cf", "Sk"}  # accents, joiners and shades of skin belong to what stands before them
+
+
+def cut_up(text, spans):
+    """Text and spans with blanks between the tokens, as the public sets have theirs."""
+    places = {match.start() for match in TOKEN.finditer(text) if unicodedata.category(match[0][0]) not in JOINED}
+    places |= {start for start, _, _ in spans} | {end for _, end, _ in spans}
+    blanks = sorted(place for place in places if 0 < place < len(text) and not text[place - 1].isspace() and not text[place].isspace())
+    pieces = [text[start:end] for start, end in zip([0, *blanks], [*blanks, len(text)])]
+    moved = [(start + bisect.bisect_right(blanks, start), end + bisect.bisect_left(blanks, end), kind) for start, end, kind in spans]
+    return " ".join(pieces), moved
+
+
 def message(name, source, split, text, spam, **more):
     return {"id": name, "source": source, "split": split, "text": text, "spam": spam, "topic": None, "spans": None, **more}
 
@@ -223,9 +251,33 @@ def youtube():
                 yield message(f"youtube/{video}/{number}", "youtube", "test", text, "spam" if row["CLASS"] == "1" else "ham")
 
 
+def own_sentences():
+    """Those that this project wrote for their entities, cut up and as they are; every twelfth is for dev."""
+    for name in sorted(WRITTEN):
+        with open(MESSAGES / f"{name}.jsonl", encoding="utf-8") as file:
+            for number, row in enumerate(map(json.loads, file)):
+                natural = (row["text"], [tuple(span) for span in row["entities"]])
+                forms = (
+                    {"text": text, "spans": spans, "masked": [m.span() for m in re.finditer(r"@\w+", text)]}
+                    for text, spans in (cut_up(*natural), natural)
+                )
+                yield {
+                    "id": f"written/{name}/{number}",
+                    "source": "written",
+                    "split": "dev" if number % 12 == 5 else "train",
+                    **next(forms),
+                    "glued": next(forms),
+                    "misc": name == "encyclopedia",
+                    "spam": row["spam"],
+                    "topic": None,
+                }
+
+
 def own_messages():
     """Those that this project wrote: held-out ones to test, every twelfth other one for dev."""
     for path in sorted(MESSAGES.glob("*.jsonl")):
+        if path.stem in WRITTEN:
+            continue
         held_out = path.stem.startswith("held")
         with open(path, encoding="utf-8") as file:
             for number, row in enumerate(map(json.loads, file)):
@@ -237,9 +289,28 @@ def own_messages():
                 )
 
 
+def runs(text):
+    """All runs of RUN words."""
+    words = re.findall(r"\w+", text.lower())
+    return {" ".join(words[start : start + RUN]) for start in range(len(words) - RUN + 1)}
+
+
+def without_copies(rows, downloads):
+    """Our own rows without those that have COPIED runs in common with any test text, mails and articles too:
+    what a writer remembers of a long one may be no near-duplicate of it as a whole."""
+    tested = [row["text"] for row in rows if row["split"] == "test"]
+    with open(MESSAGES.parent / "challenge.jsonl", encoding="utf-8") as file:
+        tested += [json.loads(line)["text"] for line in file]
+    with open(downloads.parent / "corpus" / "documents.jsonl", encoding="utf-8") as file:
+        tested += [d["subject"] + "\n" + d["body"] for d in map(json.loads, file) if d["corpus"]["split"] == "test"]
+    known = set().union(*map(runs, tested))
+    own = ("messages", "written")
+    return [row for row in rows if row["source"] not in own or row["split"] == "test" or len(runs(row["text"]) & known) < COPIED]
+
+
 def read(downloads):
     """All rows; those of train and dev that resemble one of test, or of another set's test, are left out."""
-    rows = [*entity_sets(), *sms(), *youtube(), *own_messages()]
+    rows = without_copies([*entity_sets(), *sms(), *youtube(), *own_messages(), *own_sentences()], downloads)
     others = [{"id": t["id"], "text": t["text"], "split": t["split"]} for t in tweets.read(downloads)]
     dropped = set()
     for group in splits.groups_of([figures_alike(row) for row in rows + others]):

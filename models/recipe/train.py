@@ -45,13 +45,14 @@ MASKED_SHORT = 0.08
 ROUNDED = 0.85  # of the time; then activations are rounded as int8 will, which costs a third of the speed
 ENTITY_WEIGHT = {"bbc": 0.5, "spamassassin": 0.05, "fin": 0.5}  # silver takes too much for a name
 GOLD_WEIGHT = 1.5
-SWAPPED = 0.5  # of the sentences get other names
-TOPIC_WEIGHT = {"spamassassin": 0.2, "tweets": 0.2, "wnut": 0.2, "btc": 0.2, "tweebank": 0.2, "wikigold": 0.3}  # who knows
-SPAM_WEIGHT = {"tweets": 0.7, "wnut": 0.7, "btc": 0.7, "tweebank": 0.7}  # nearly all ham, though nobody said so of each
+SWAPPED = 0.4  # of the sentences get other names
+RECASED = 0.2
+TOPIC_WEIGHT = {"spamassassin": 0.2, "tweets": 0.2, "wnut": 0.2, "btc": 0.2, "tweebank": 0.2, "wikigold": 0.3, "written": 0.1}  # who knows
+SPAM_WEIGHT = {"written": 0.7, "tweets": 0.7, "wnut": 0.7, "btc": 0.7, "tweebank": 0.7}  # nearly all ham, though nobody said so of each
 SPAM_WEIGHT |= {"messages": 2.0, "sms": 2.0, "youtube": 2.0, "spamassassin": 1.5}
 SHORT_SPAM_WEIGHT = 0.6  # a few words out of a spam mail need not look like spam
-REPEATS = {"tweets": 1, "hard-ham": 3, "messages": 3, "youtube": 15}
-SHARES = {"spamassassin": 0.3, "bbc": 0.2}  # of a round: what the start knows already, and takes the longest
+REPEATS = {"tweets": 1, "hard-ham": 3, "messages": 2, "youtube": 15}
+SHARES = {"spamassassin": 0.2, "bbc": 0.2}  # of a round: what the start knows already, and takes the longest
 
 
 class Cased(nn.Module):
@@ -111,8 +112,9 @@ def word_starts(example, last):
 class Windows:
     """Parts of the examples, as the worker might see them."""
 
-    def __init__(self, examples, tokenizer):
+    def __init__(self, examples, tokenizer, rest=1.0):
         self.tokenizer = tokenizer
+        self.rest = rest
         self.names = augment.Names(examples, json.loads((tagger.WORK / "names.json").read_text()))
 
     def rewritten(self, example, text, spans):
@@ -121,7 +123,8 @@ class Windows:
 
     def of(self, example, chance):
         source = "hard-ham" if "/hard-ham" in example["id"] else example["source"]
-        if chance.random() > SHARES.get(source, 1.0):
+        share = SHARES.get(source, 1.0) * (self.rest if source != "youtube" else 1.0)
+        if chance.random() > share:
             return []
         if source == "bbc":
             return self.of_article(example, chance)
@@ -152,7 +155,7 @@ class Windows:
         if "glued" in example and chance.random() < 0.5:
             example = example["glued"]
         text, spans = example["text"], example["spans"]
-        swap, recase = chance.random() < SWAPPED, chance.random() < 0.1
+        swap, recase = chance.random() < SWAPPED, chance.random() < RECASED
         if swap:
             text, spans = self.names.swapped(text, spans, chance)
         if recase:
@@ -339,7 +342,7 @@ def f1(right, said, true):
 def quality(model, examples):
     """Quick look at a split, each document cut at 512 tokens: by source the strict F1 over
     PER, ORG and LOC, spam F1, ham called spam, and topics right or, of none, under 0.5."""
-    sources = ["bbc", "spamassassin", "hard-ham", "tweets", "sms", "messages", "wnut", "btc", "wikigold", "ewt", "tweebank"]
+    sources = ["bbc", "spamassassin", "hard-ham", "tweets", "sms", "messages", "wnut", "btc", "wikigold", "ewt", "tweebank", "written"]
     counts = torch.zeros(len(sources), 3, 4)  # entities, spam, topic
     model.eval()
     cuts = sorted((cut(e, 0, 510) for e in examples), key=lambda w: len(w["ids"]))
@@ -383,19 +386,26 @@ def open_process(rank, options, rendezvous):
     torch.manual_seed(SEED + rank)
 
 
+def begun_as(options):
+    """What a run that goes on must have in common with what it goes on from."""
+    return {name: str(getattr(options, name, None)) for name in ("start", "student", "minutes", "rate", "videos")}
+
+
 def loop(rank, options, model, examples, tokenizer, loss_of, plain):
     """Trains the model until the minutes are over. Loss_of: (fast model, batch, its
     tensors) → loss; plain: the tagger to save."""
     seen = [e for e in examples if e["split"] == "train" or e["source"] == "youtube" and e["id"].split("/")[1] in options.videos]
     dev = [e for e in examples if e["split"] == "dev" and (e["source"] not in SHARES or sum(e["id"].encode()) % 3 == 0)]
     dev = dev[rank :: options.processes]  # of the long ones a third will do
-    windows = Windows(seen, tokenizer)
+    windows = Windows(seen, tokenizer, options.rest)
     optimizer = optimizer_of(model)
 
     state_file = options.to.with_suffix(".pt")
     spent, round_, curve = 0.0, 0, []
     if state_file.exists():
         state = torch.load(state_file)
+        if state["of"] != begun_as(options):
+            raise SystemExit(f"train: {state_file} is of a run with {state['of']}: remove it to begin anew")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         spent, round_, curve = state["spent"], state["round"] + 1, state["curve"]
@@ -411,7 +421,9 @@ def loop(rank, options, model, examples, tokenizer, loss_of, plain):
         if rank == 0:
             print(f"{options.to.name}:", json.dumps(found), flush=True)
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save({**state, "spent": spent, "round": round_, "curve": curve}, state_file)
+            state |= {"of": begun_as(options), "spent": spent, "round": round_, "curve": curve}
+            torch.save(state, state_file.with_suffix(".new"))
+            state_file.with_suffix(".new").replace(state_file)
             tagger.save(plain(model), options.to)
             if isinstance(model, Cased):
                 model.keep(options.to / "uncased")
@@ -473,9 +485,10 @@ def options_of(parser, minutes, to):
     parser.add_argument("--minutes", type=float, default=minutes, help="how long to train, evaluation included")
     parser.add_argument("--every", type=float, default=8, help="minutes between two looks at the dev split")
     parser.add_argument("--rate", type=float, default=RATE["encoder"], help="highest learning rate of the encoder")
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=min(4, len(os.sched_getaffinity(0))), help="each takes up to 6 GB")
     parser.add_argument("--to", type=Path, default=to)
     parser.add_argument("--rounded", type=float, default=ROUNDED, help="the share of the time before activations are rounded")
+    parser.add_argument("--rest", type=float, default=1.0, help="the share of all else that a round with videos sees")
     parser.add_argument("--videos", nargs="*", default=[], help="those whose comments are learnt: 01-psy 02-katyperry 03-lmfao")
     return parser
 
