@@ -15,14 +15,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 TABLES = CACHE / "tables"
 # Generous: it is for what never comes, also on a machine that is busy with other things.
-TIMEOUT = 600
+TIMEOUT = 1800
 
 
 @functools.cache
@@ -42,14 +42,16 @@ def free_port():
 def java(jars, *arguments):
     home = os.environ.get("JAVA_HOME")
     classes = ":".join(f"{place}/*" for place in jars)
-    return [f"{home}/bin/java" if home else "java", "-Xmx512m", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN", "-cp", classes, *arguments]
+    return [f"{home}/bin/java" if home else "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN", "-cp", classes, *arguments]
 
 
-def start(name, command):
+def start(name, command, **environment):
     """Starts a process that dies with this one; its output is in folder()/NAME.log."""
     die_with_parent = functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGKILL)
     with (folder() / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, cwd=folder(), preexec_fn=die_with_parent)
+        process = subprocess.Popen(
+            list(map(str, command)), stdout=log, stderr=log, cwd=folder(), preexec_fn=die_with_parent, env=os.environ | environment
+        )
     atexit.register(process.kill)
     return process
 
@@ -98,8 +100,8 @@ broker.session.timeout.ms=120000
     subprocess.run(list(map(str, format_log)), check=True, capture_output=True)
     process = start("kafka", run("kafka.Kafka", properties))
     brokers = f"127.0.0.1:{port}"
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-    wait_for("broker", lambda: answers(lambda: admin.list_topics(timeout=1).brokers), process)
+    probe = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    wait_for("broker", lambda: answers(lambda: probe.list_topics(timeout=1).brokers), process)
     return brokers
 
 
@@ -110,11 +112,10 @@ def answers(question):
         return None
 
 
-def create_topics(*names, partitions=2):
+def create_topics(*names, parts=2):
     # Retention goes by the records' timestamps, and those are the documents'.
-    topics = [NewTopic(name, partitions, 1, config={"retention.ms": "-1"}) for name in names]
-    admin = AdminClient({"bootstrap.servers": kafka()})
-    for created in admin.create_topics(topics).values():
+    topics = [NewTopic(name, parts, 1, config={"retention.ms": "-1"}) for name in names]
+    for created in admin().create_topics(topics).values():
         created.result(TIMEOUT)
 
 
@@ -127,28 +128,42 @@ def produce(topic, values):
 
 
 def read(topic, isolation="read_committed"):
-    """All records of a topic up to its end, as a reader with this isolation sees it."""
+    """All records of a topic up to its end, as a reader with this isolation sees it; transactions have to be over."""
+    # A commit is acknowledged before its markers are written, and a reader ends before a transaction without them.
+    wait_for(f"end of the transactions of {topic}", lambda: ends(topic, IsolationLevel.READ_COMMITTED) == ends(topic))
     options = {"group.id": "reader", "isolation.level": isolation, "enable.auto.commit": False, "enable.partition.eof": True}
     consumer = Consumer({"bootstrap.servers": kafka(), **options})
-    partitions = consumer.list_topics(topic, TIMEOUT).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    records, ended = [], 0
-    while ended < len(partitions):
+    left = set(partitions(topic))
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+    records = []
+    while left:
         record = consumer.poll(TIMEOUT)
-        assert record, f"nothing from {topic}"
-        if record.error():
-            ended += 1
-        else:
+        # A tombstone is false.
+        assert record is not None, f"nothing from {topic}"
+        if not record.error():
             records.append(record)
+        elif record.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  it is how the library names it
+            left.discard(record.partition())
+        else:
+            raise AssertionError(f"{topic}: {record.error()}")
     consumer.close()
     return records
 
 
-def ends(topic, partitions=2):
-    """The sum of a topic's end offsets: what is written, committed or not."""
-    admin = AdminClient({"bootstrap.servers": kafka()})
-    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
-    return sum(answer.result(TIMEOUT).offset for answer in admin.list_offsets(asked).values())
+@functools.cache
+def admin():
+    return AdminClient({"bootstrap.servers": kafka()})
+
+
+def partitions(topic):
+    return admin().list_topics(topic, TIMEOUT).topics[topic].partitions
+
+
+def ends(topic, isolation=IsolationLevel.READ_UNCOMMITTED):
+    """The sum of a topic's end offsets: what is written; or what a reader of committed records gets to."""
+    asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions(topic)}
+    answers = admin().list_offsets(asked, isolation_level=isolation, request_timeout=TIMEOUT)
+    return sum(answer.result(TIMEOUT).offset for answer in answers.values())
 
 
 def worker(configuration, *arguments):
@@ -160,26 +175,25 @@ def worker(configuration, *arguments):
 
 
 class Connect:
-    """A standalone Kafka Connect, with deploy/connect/worker.properties but for its addresses and paths."""
+    """A standalone Kafka Connect, with deploy/connect/worker.properties but for its addresses and paths, and what is changed."""
 
-    def __init__(self):
+    def __init__(self, name, **changes):
+        self.name = name
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         shipped = (ROOT / "deploy" / "connect" / "worker.properties").read_text()
-        self.properties = folder() / "connect.properties"
+        self.properties = folder() / f"{name}.properties"
         self.properties.write_text(f"""{shipped}
 bootstrap.servers={kafka()}
 listeners={self.url}
 plugin.path={TABLES / "plugins"}
-offset.storage.file.filename={folder() / "connect.offsets"}
-# Later than any test: who is killed writes again what it wrote.
-offset.flush.interval.ms=3600000
-""")
+offset.storage.file.filename={folder() / f"{name}.offsets"}
+""" + "".join(f"{key.replace('_', '.')}={value}\n" for key, value in changes.items()))
         self.start()
 
     def start(self):
         jars = [TABLES / "connect"]
-        self.process = start("connect", java(jars, "org.apache.kafka.connect.cli.ConnectStandalone", self.properties))
+        self.process = start(self.name, java(jars, "org.apache.kafka.connect.cli.ConnectStandalone", self.properties))
         wait_for("Kafka Connect", lambda: answers(lambda: self.call("GET", "/connectors")) is not None, self.process)
 
     def kill(self):

@@ -1,5 +1,7 @@
 """DuckDB, with the queries of docs/TABLES.md as they stand there."""
 
+import decimal
+import json
 import re
 
 import duckdb
@@ -28,6 +30,11 @@ def rows(heading, replaced, **tables):
         for statement in before:
             connection.execute(statement)
         return connection.sql(last).to_arrow_table().to_pylist()
+
+
+def exactly(text):
+    """JSON with its numbers as they are written, however many digits. Readers write it anew: 1.10 as 1.1, and no spaces."""
+    return json.loads(text, parse_float=decimal.Decimal)
 
 
 def assert_same(test, row, value):
