@@ -238,7 +238,7 @@ fn said(model: &str, file: &str) -> Said {
 #[test]
 fn messages_that_no_model_has_seen_keep_their_floors() {
     for (model, right, found, entities) in
-        [("models/tagbert-small", 215, 50, 0.62), ("models/tagbert-tiny", 205, 50, 0.54)]
+        [("models/tagbert-small", 223, 65, 0.71), ("models/tagbert-tiny", 217, 60, 0.63)]
     {
         let challenge = said(model, "models/challenge.jsonl");
         assert!(challenge.spam_or_not_right >= right && challenge.hard_ham_called_spam <= 3, "{challenge:?}");
@@ -248,6 +248,18 @@ fn messages_that_no_model_has_seen_keep_their_floors() {
         let f1 = 2.0 * own.entities_right as f64 / (own.entities_found + own.entities_true) as f64;
         assert!(f1 >= entities, "{f1}: {own:?}");
     }
+}
+
+/// In our own words, what people reported that other taggers get wrong: codes and notices called spam, baits with invisible or wide
+/// letters called ham, numbers and fonts called persons, names in lower case or in capitals, headlines, common words that are names.
+#[test]
+fn what_fooled_other_taggers_is_tagged_right() {
+    let said = said("models/tagbert-small", "tests/fixtures/others.jsonl");
+    let count = fs::read_to_string(support::root().join("tests/fixtures/others.jsonl")).unwrap().lines().count();
+    assert!(said.spam_or_not_right == count, "{said:?}");
+    // One name may fall the other way on another processor.
+    let names = [said.entities_found, said.entities_true];
+    assert!(names.iter().all(|names| said.entities_right + 1 >= *names), "{said:?}");
 }
 
 /// What `make model-eval` prints, of a fixed part of the held-out documents, is what the cards of both models say.

@@ -31,7 +31,7 @@ from train import f1, spans_of
 
 SIZE, OVERLAP = tagger.MAX_TOKENS - 2, 64  # the worker's windows, special tokens aside
 BINS = 15
-PROMISED = {"mails": 0.005, "sms": 0.003, "web": 0.003, "messages": 0.03}  # ham called spam, at most; our own is the hardest there is
+PROMISED = {"mails": 0.005, "sms": 0.003, "web": 0.003, "messages": 0.05}  # ham called spam, at most; our own is the hardest there is
 SPAMMED = ["mails", "sms", "messages"]
 STREETS = ["wnut", "btc", "wikigold", "ewt", "tweebank", "tweets"]
 NO_TOPIC = ["mails", "sms", "messages"]
