@@ -187,6 +187,7 @@ struct Message {
 /// What a model says of the messages of a file.
 #[derive(Debug, Default)]
 struct Said {
+    messages: usize,
     spam_found: usize,
     ham_called_spam: usize,
     hard_ham_called_spam: usize,
@@ -203,6 +204,7 @@ fn said(model: &str, file: &str) -> Said {
     let messages = fs::read_to_string(support::root().join(file)).unwrap();
     let mut said = Said::default();
     for message in messages.lines().map(|line| serde_json::from_str::<Message>(line).unwrap()) {
+        said.messages += 1;
         let work = run(&taggers, &message.text);
         for (name, tag) in work.tags() {
             match (&**name, tag) {
@@ -255,8 +257,7 @@ fn messages_that_no_model_has_seen_keep_their_floors() {
 #[test]
 fn what_fooled_other_taggers_is_tagged_right() {
     let said = said("models/tagbert-small", "tests/fixtures/others.jsonl");
-    let count = fs::read_to_string(support::root().join("tests/fixtures/others.jsonl")).unwrap().lines().count();
-    assert!(said.spam_or_not_right == count, "{said:?}");
+    assert!(said.messages > 0 && said.spam_or_not_right == said.messages, "{said:?}");
     // One name may fall the other way on another processor.
     let names = [said.entities_found, said.entities_true];
     assert!(names.iter().all(|names| said.entities_right + 1 >= *names), "{said:?}");

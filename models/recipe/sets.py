@@ -149,6 +149,10 @@ def overlaps(span, others):
     return any(span[0] < end and start < span[1] for start, end in others)
 
 
+def sentence(name, source, split, cut, glued, misc):
+    return {"id": name, "source": source, "split": split, **cut, "glued": glued, "misc": misc, "spam": "ham", "topic": None}
+
+
 def marked(name, source, number, split, block, **about):
     """A sentence in both forms: as it is cut, and glued. Masked: neither learnt nor counted."""
     forms = []
@@ -159,16 +163,7 @@ def marked(name, source, number, split, block, **about):
             masked = [(s, e) for s, e, kind in spans if kind == "PER" or text[s:e] in ROLES]
         spans = [span for span in spans if not overlaps(span, masked)]
         forms.append({"text": text, "spans": spans, "masked": masked})
-    return {
-        "id": f"{name}/{number}",
-        "source": source,
-        "split": split,
-        **forms[0],
-        "glued": forms[1],
-        "misc": about.get("misc", True),
-        "spam": "ham",
-        "topic": None,
-    }
+    return sentence(f"{name}/{number}", source, split, *forms, about.get("misc", True))
 
 
 def entity_sets():
@@ -251,42 +246,38 @@ def youtube():
                 yield message(f"youtube/{video}/{number}", "youtube", "test", text, "spam" if row["CLASS"] == "1" else "ham")
 
 
+def own_rows(path):
+    """(number, row, split) of a file of ours: held-out ones are to test, every twelfth other one is for dev."""
+    held_out = path.stem.startswith("held")
+    with open(path, encoding="utf-8") as file:
+        for number, row in enumerate(map(json.loads, file)):
+            yield number, row, "test" if held_out else "dev" if number % 12 == 5 else "train"
+
+
+def own_form(text, spans):
+    return {"text": text, "spans": spans, "masked": [match.span() for match in re.finditer(r"@\w+", text)]}
+
+
 def own_sentences():
-    """Those that this project wrote for their entities, cut up and as they are; every twelfth is for dev."""
+    """Those that this project wrote for their entities, cut up and as they are."""
     for name in sorted(WRITTEN):
-        with open(MESSAGES / f"{name}.jsonl", encoding="utf-8") as file:
-            for number, row in enumerate(map(json.loads, file)):
-                natural = (row["text"], [tuple(span) for span in row["entities"]])
-                forms = (
-                    {"text": text, "spans": spans, "masked": [m.span() for m in re.finditer(r"@\w+", text)]}
-                    for text, spans in (cut_up(*natural), natural)
-                )
-                yield {
-                    "id": f"written/{name}/{number}",
-                    "source": "written",
-                    "split": "dev" if number % 12 == 5 else "train",
-                    **next(forms),
-                    "glued": next(forms),
-                    "misc": name == "encyclopedia",
-                    "spam": row["spam"],
-                    "topic": None,
-                }
+        for number, row, split in own_rows(MESSAGES / f"{name}.jsonl"):
+            text, spans = row["text"], [tuple(span) for span in row["entities"]]
+            forms = own_form(*cut_up(text, spans)), own_form(text, spans)
+            yield sentence(f"written/{name}/{number}", "written", split, *forms, misc=name == "encyclopedia")
 
 
 def own_messages():
-    """Those that this project wrote: held-out ones to test, every twelfth other one for dev."""
+    """Those that this project wrote."""
     for path in sorted(MESSAGES.glob("*.jsonl")):
         if path.stem in WRITTEN:
             continue
-        held_out = path.stem.startswith("held")
-        with open(path, encoding="utf-8") as file:
-            for number, row in enumerate(map(json.loads, file)):
-                split = "test" if held_out else "dev" if number % 12 == 5 else "train"
-                spans = [(start, end, kind) for start, end, kind in row["entities"]] if "entities" in row else None
-                yield message(
-                    f"messages/{path.stem}/{number}", "messages", split, row["text"], row["spam"],
-                    topic=row.get("topic"), spans=spans, kind=row["kind"],
-                )
+        for number, row, split in own_rows(path):
+            spans = [(start, end, kind) for start, end, kind in row["entities"]] if "entities" in row else None
+            yield message(
+                f"messages/{path.stem}/{number}", "messages", split, row["text"], row["spam"],
+                topic=row.get("topic"), spans=spans, kind=row["kind"],
+            )
 
 
 def runs(text):

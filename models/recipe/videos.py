@@ -53,9 +53,8 @@ def run(*command):
     subprocess.run([sys.executable, *map(str, command)], check=True)
 
 
-def figures(worker, shipped, graphs):
+def figures(worker, shipped, graphs, comments):
     """Rows of the card: F1 of each video and their mean, and the others' figures over all comments."""
-    comments = list(sets.youtube())
     table, pairs, values = evaluate.Table(), [], []
     for without, graph in graphs.items():
         shutil.copyfile(shipped / "heads.json", graph / "heads.json")
@@ -81,11 +80,12 @@ def main():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     shipped = Path("models/tagbert-tiny" if options.student else "models/tagbert-small")
     minutes = options.minutes or (2 if options.student else 3)
-    if not list(sets.youtube()):
+    comments = list(sets.youtube())
+    if not comments:
         print("videos: without the comments there is no figure", file=sys.stderr)
         return
     graphs = {name: leg(options.student, name, minutes, options.start) for name in NAMES}
-    rows = figures(options.worker, shipped, graphs)
+    rows = figures(options.worker, shipped, graphs, comments)
     others = json.loads(evaluate.VIDEOS.read_text()) if evaluate.VIDEOS.exists() else {}
     evaluate.VIDEOS.write_text(json.dumps({**others, shipped.name: rows}, indent=1, ensure_ascii=False) + "\n")
     for row in rows:
