@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test deploy-test chaos soak bench bench-micro bench-variants scale tables model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak bench bench-micro bench-variants scale tables model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -45,6 +45,15 @@ demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, with MODEL, o
 test: target/release/libonnxruntime.so  ## everything, against a real Apache Kafka too
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+# BINARY: one that is there already, instead of building it.
+dist:  ## a release in target/dist: archive, Debian package, SBOM, checksums; for x86_64 Linux with glibc 2.28 or later
+	@scripts/setup.sh build runtime tools dist
+	@binary=$${BINARY:-$$(scripts/dist/build.sh)} && scripts/dist/release.py "$$binary"
+
+dist-test:  ## what `make dist` has made, on bare Debian 11, 12 and 13 (as root)
+	@scripts/setup.sh roots
+	@python3 -m unittest discover --start-directory tests/dist
 
 # TAGBERT_REQUIRE: all is set up, so a test whose tool is missing has failed.
 deploy-test: build  ## the Helm chart and kustomize: by Helm 3 and 4, kubeconform, and a real API server (built once, in minutes)

@@ -34,4 +34,4 @@ step simulation
 python3 -m unittest discover --quiet --start-directory benches/scale
 
 step scripts
-shellcheck scripts/*.sh models/recipe/*.sh .ci/run
+shellcheck scripts/*.sh scripts/dist/*.sh deploy/debian/p* models/recipe/*.sh .ci/run

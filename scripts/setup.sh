@@ -15,6 +15,8 @@
 #   peers    the Python workers to compare with -> .cache/peers-venv/, .cache/peers/
 #   peers-torch  PyTorch for one of them        -> .cache/peers-venv/, .cache/peers/
 #   tables   Spark, Kafka Connect, DuckDB       -> .cache/tables-venv/, .cache/tables/
+#   dist     what builds and checks a release   -> .cache/dist-venv/, .cache/dist/
+#   roots    bare systems to try a release on   -> .cache/roots/
 #
 #   demo     build runtime corpus
 #   test     build to tools
@@ -384,6 +386,68 @@ install_tables() {
     install_venv "Spark and the readers (600 MB)" "${TABLES_VENV[@]}" "make tables"
 }
 
+# --- dist --------------------------------------------------------------------
+
+readonly DIST=(scripts/dist/requirements.txt "$cache/dist-venv")
+
+# CycloneDX's own schemas, as its library for Python has them.
+has_bom_schema() {
+    [[ -d $1 ]] && (cd "$1" && sha256sum --check --status) 2>/dev/null <<'EOF'
+83821ba49aa366ad1f1d16c34837d05edd010f036f652e310db1c77d57b37c58  bom-1.6.SNAPSHOT.schema.json
+8bae002c25e723db7ee1f26afde680ae1a2b1a8f6b4b4b0fd65dc3becb090aae  jsf-0.82.SNAPSHOT.schema.json
+ea6e844ee6fba1e93473d94834d0ee0996970533497935f932f73d488ffdf4a3  spdx.SNAPSHOT.schema.json
+EOF
+}
+
+packages_dist() {
+    [[ $(uname -m) == x86_64 ]] || die "releases are built on x86_64, not on $(uname -m) (needed for make dist)"
+    # OpenSSL is configured by it.
+    want perl perl -MFindBin -MIPC::Cmd -e 1
+    want binutils objdump --version
+    want dpkg-dev dpkg-deb --version
+    if ! has_venv "${DIST[@]}" || ! has_bom_schema "$cache/dist"; then want_python; fi
+}
+
+install_dist() {
+    install_venv "Zig, to build for older systems (90 MB)" "${DIST[@]}" "make dist"
+    has_bom_schema "$cache/dist" && return
+    quietly python3 -m pip download --no-deps --only-binary=:all: --dest "$tmp" cyclonedx-python-lib==11.12.0 ||
+        die "PyPI did not give cyclonedx-python-lib, see .cache/setup.log (needed for make dist)"
+    python3 -m zipfile -e "$tmp"/cyclonedx_python_lib-*.whl "$tmp/cyclonedx"
+    rm -rf "$cache/dist"
+    mkdir "$cache/dist"
+    mv "$tmp"/cyclonedx/cyclonedx/schema/_res/{bom-1.6,jsf-0.82,spdx}.SNAPSHOT.schema.json "$cache/dist/"
+    has_bom_schema "$cache/dist" || die "CycloneDX's schema has another checksum (needed for make dist)"
+}
+
+# --- roots -------------------------------------------------------------------
+
+# With glibc 2.31, 2.36 and 2.41, and one that has systemd. Debian's key, which is on this machine, signs what they are made of.
+readonly ROOTS=(bullseye bookworm trixie service)
+
+packages_roots() {
+    [[ $(id -u) == 0 ]] || die "bare systems can be made and entered by root alone (needed for make dist-test)"
+    want debootstrap debootstrap --version
+    want openssl openssl version
+    want iproute2 ip -V
+    want buildah buildah --version
+    want systemd-container systemd-nspawn --version
+}
+
+install_roots() {
+    local name release options
+    mkdir -p "$cache/roots"
+    for name in "${ROOTS[@]}"; do
+        [[ -d $cache/roots/$name ]] && continue
+        say "a bare Debian, $name (two minutes, once)"
+        release=$name options=(--variant=minbase)
+        [[ $name != service ]] || { release=bookworm options+=("--include=systemd,systemd-sysv,dbus,procps,ca-certificates"); }
+        quietly debootstrap "${options[@]}" "$release" "$tmp/$name" ||
+            die "debootstrap did not make $name, see .cache/setup.log (needed for make dist-test)"
+        mv "$tmp/$name" "$cache/roots/"
+    done
+}
+
 # --- Debian packages ---------------------------------------------------------
 
 missing=()
@@ -425,13 +489,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch | tables) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch | tables | dist | roots) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch tables, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch tables dist roots, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

@@ -63,6 +63,19 @@ fn keep_onnxruntime_silent() {
     unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
+/// Where systems have their certificate authorities (Debian, Red Hat, SUSE, Alpine), for a release: the OpenSSL that it has
+/// compiled in would look where it was built.
+const SYSTEMS_AUTHORITIES: &[&str] = if cfg!(feature = "dist") {
+    &[
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ]
+} else {
+    &[]
+};
+
 /// Certificate authorities have a variable that the libraries for TLS read, and others that people have set for Python's
 /// requests and for curl.
 #[expect(
@@ -73,7 +86,8 @@ fn trust_what_others_trust() {
     if std::env::var_os("SSL_CERT_FILE").is_some() || std::env::var_os("SSL_CERT_DIR").is_some() {
         return;
     }
-    let bundles = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().filter_map(std::env::var_os);
+    let named = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().filter_map(std::env::var_os);
+    let bundles = named.chain(SYSTEMS_AUTHORITIES.iter().map(Into::into));
     if let Some(bundle) = bundles.map(std::path::PathBuf::from).find(|bundle| bundle.exists()) {
         let name = if bundle.is_dir() { "SSL_CERT_DIR" } else { "SSL_CERT_FILE" };
         // SAFETY: so far `main` has only called functions that start no thread.

@@ -95,7 +95,7 @@ fn image_file_is_clean() {
 fn image_is_built_by_the_toolchain_of_the_repository() {
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.split_once("channel = \"").unwrap().1.split_once('"').unwrap().0;
-    assert!(read("deploy/Dockerfile").contains(&format!("FROM rust:{channel}-")), "not Rust {channel}");
+    assert!(read("deploy/Dockerfile").contains(&format!("ARG RUST=rust:{channel}-")), "not Rust {channel}");
 }
 
 #[test]
@@ -109,6 +109,21 @@ fn image_and_charts_are_of_this_version() {
     for line in [format!("\nversion: {version}\n"), format!("\nappVersion: {version}\n")] {
         assert!(chart.contains(&line), "deploy/helm/tagbert/Chart.yaml: no{line}");
     }
+}
+
+#[test]
+fn image_is_made_of_nothing_that_others_can_change() {
+    let build = |base: &str| {
+        let mut command = Command::new(root().join("scripts/image.sh"));
+        // Whatever builds, it builds nothing.
+        command.args(["--archive", "tagbert"]).env("BASE", base).env("BUILDER", "none");
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    for moving in ["", "debian:bookworm-slim", "debian:bookworm-slim@sha256:0123", "localhost.example.org/debian"] {
+        assert!(build(moving).contains("@sha256:"), "{moving}: {}", build(moving));
+    }
+    let pinned = build(&format!("debian:bookworm-slim@sha256:{}", "0".repeat(64)));
+    assert!(pinned.contains("no docker") || pinned.contains("no archive"), "{pinned}");
 }
 
 #[test]

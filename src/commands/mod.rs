@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 pub mod cli;
+mod completions;
 mod dead;
 mod dead_letters;
 mod demo;
@@ -10,6 +11,7 @@ mod enrich;
 pub mod gauge;
 mod job;
 mod keeper;
+mod man;
 mod manifest;
 mod model;
 mod offline;
@@ -44,6 +46,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Manifest(command)) => manifest::run(&command),
         Some(Command::Schema { of }) => schema::run(of),
+        Some(Command::Completions { shell }) => completions::run(shell),
+        Some(Command::Man { directory }) => man::run(&directory),
     };
     match done {
         Ok(code) => code,

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::installed;
+
 /// Where a model is.
 ///
 /// Its `String` is what was written; [`Display`](fmt::Display) and [`Debug`](fmt::Debug) leave out what may be a
@@ -44,6 +46,15 @@ impl Location {
             }
         };
         Some(name)
+    }
+
+    /// Where it is on this machine, unless it has to be fetched.
+    #[must_use]
+    pub fn directory(&self) -> Option<PathBuf> {
+        match self {
+            Self::Directory(path) => Some(installed::find(path)),
+            Self::Hub { .. } | Self::Remote(_) => None,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod cluster;
 mod delivery;
 mod device;
 mod error;
+pub mod installed;
 mod kinds;
 mod layers;
 pub mod location;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::taggers::Taggers;
 use crate::config::Config;
-use crate::config::location::Location;
 use crate::model::files::stamp::{Stamp, Stamps};
 
 /// Files, as they were when they were last loaded (or refused), and as they were at the last look.
@@ -41,12 +40,10 @@ impl Watch {
 /// The files of those models that the configuration has in directories. (The others are fetched, and don't change.)
 #[must_use]
 pub fn local_files(config: &Config, taggers: &Taggers) -> Vec<PathBuf> {
-    let paths: Vec<Location> = config.taggers().into_iter().map(|settings| settings.model.path).collect();
+    let taggers_here = config.taggers().into_iter().filter_map(|settings| settings.model.path.directory());
+    let directories: Vec<PathBuf> = taggers_here.collect();
     let models = taggers.lanes.iter().map(|lane| &lane.model);
-    models
-        .filter(|model| paths.contains(&model.directory.clone().into()))
-        .flat_map(|model| model.files.clone())
-        .collect()
+    models.filter(|model| directories.contains(&model.directory)).flat_map(|model| model.files.clone()).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod dead_letters;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub use self::bench::{Bench, Plan, SampleArgs};
 pub use self::dead_letters::{DeadLetters, List, Replay, Show, Which};
@@ -45,7 +46,7 @@ pub enum Command {
     /// Show the whole line on real documents, with a broker inside the process
     ///
     /// The worker is the one of `tagbert run`; only the broker is embedded (librdkafka's mock cluster). `make demo`
-    /// fetches the corpus and runs it.
+    /// fetches mails and news and runs it; a release has short messages to show.
     Demo(Demo),
     /// Tag documents of a file or of standard input, without Kafka
     ///
@@ -91,6 +92,17 @@ pub enum Command {
         /// Of what
         #[arg(value_enum)]
         of: SchemaOf,
+    },
+    /// Print what a shell completes: `source <(tagbert completions bash)`
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write a man page for each command into a directory: `tagbert man ~/.local/share/man/man1`
+    Man {
+        /// The directory
+        directory: PathBuf,
     },
 }
 
@@ -168,8 +180,8 @@ pub struct Demo {
     #[arg(long, value_name = "PATH")]
     pub model: Option<Location>,
     /// Other documents to stream, as JSON lines
-    #[arg(long, value_name = "FILE", default_value = ".cache/corpus/demo.jsonl")]
-    pub corpus: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub corpus: Option<PathBuf>,
     /// Also write the enriched records to this file, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+
+use crate::config::installed;
 
 /// Of each of the demo's topics.
 pub(super) const PARTITIONS: usize = 4;
@@ -48,6 +50,13 @@ impl Truth {
 struct Line {
     #[serde(default)]
     corpus: Truth,
+}
+
+/// The corpus that `make demo` fetches; without it, the messages that a release has.
+pub(super) fn at_hand() -> PathBuf {
+    const FETCHED: &str = ".cache/corpus/demo.jsonl";
+    let of_the_release = installed::find(Path::new("corpus/demo.jsonl"));
+    if of_the_release.exists() && !Path::new(FETCHED).exists() { of_the_release } else { FETCHED.into() }
 }
 
 impl Corpus {

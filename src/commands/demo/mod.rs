@@ -28,7 +28,7 @@ const SHOWN: usize = 4;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(super) fn run(args: &Demo) -> Result<ExitCode> {
-    let corpus = Corpus::read(&args.corpus, args.documents)?;
+    let corpus = Corpus::read(&args.corpus.clone().unwrap_or_else(corpus::at_hand), args.documents)?;
     let mut output = args
         .output
         .as_ref()

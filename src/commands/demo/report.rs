@@ -135,9 +135,14 @@ impl fmt::Display for Report<'_> {
             let counts: Vec<_> = labels.iter().map(|(label, count)| format!("{label} {count}")).collect();
             writeln!(f, "{head:<10} {}", counts.join(", "))?;
         }
-        writeln!(f, "agreement  topic with the newsroom's: {}", self.topic)?;
-        writeln!(f, "           spam with the corpus': {}", self.spam)?;
-        write!(f, "           spam of messages with their writers': {}", self.spam_of_messages)
+        let agreements = [
+            ("topic with the newsroom's", &self.topic),
+            ("spam with the corpus'", &self.spam),
+            ("spam of messages with their writers'", &self.spam_of_messages),
+        ];
+        let known: Vec<_> = agreements.into_iter().filter(|(_, agreement)| agreement.all.of > 0).collect();
+        let lines: Vec<_> = known.iter().map(|(what, agreement)| format!("{what}: {agreement}")).collect();
+        write!(f, "agreement  {}", if lines.is_empty() { "none is known".into() } else { lines.join("\n           ") })
     }
 }
 

@@ -7,7 +7,6 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::config::Config;
-use crate::config::location::Location;
 use crate::model::vet;
 use crate::tagger::probe;
 use crate::tagger::taggers::Taggers;
@@ -48,10 +47,8 @@ pub fn vet(config: &Config) -> Result<()> {
 
 /// Else it would be `model.path` that is said to be wrong, in whose place the shadow's is.
 fn ensure_is_there(config: &Config) -> Result<()> {
-    match &config.model.path {
-        Location::Directory(path) => ensure!(path.is_dir(), "shadow.path: {} is not a directory", path.display()),
-        Location::Hub { .. } | Location::Remote(_) => {}
-    }
+    let directory = config.model.path.directory();
+    ensure!(directory.is_none_or(|path| path.is_dir()), "shadow.path: {} is not a directory", config.model.path);
     Ok(())
 }
 

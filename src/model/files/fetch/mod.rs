@@ -15,6 +15,7 @@ use tracing::subscriber::NoSubscriber;
 
 pub use self::settings::{Hub, Settings};
 
+use crate::config::installed;
 use crate::config::location::Location;
 
 /// A model on this machine.
@@ -40,7 +41,7 @@ pub fn fetch(location: &Location, variant: Option<&str>) -> Result<Fetched> {
 /// As for [`fetch`].
 pub fn fetch_with(settings: &Settings, location: &Location, variant: Option<&str>) -> Result<Fetched> {
     let fetched = match location {
-        Location::Directory(path) => Ok(Fetched { directory: path.clone(), revision: None }),
+        Location::Directory(path) => Ok(Fetched { directory: installed::find(path), revision: None }),
         Location::Hub { repo, revision } => {
             block_on(async || hub::fetch(settings, repo, revision.as_deref(), variant).await)
         }

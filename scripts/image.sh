@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Builds the image of tagbert from pinned images, and labels it with what it was made of.
+#
+#   BASE=debian:bookworm-slim@sha256:… RUST=rust:1.95.0-slim-bookworm@sha256:… scripts/image.sh NAME:TAG [OPTION…]
+#   BASE=debian:bookworm-slim@sha256:… scripts/image.sh --archive NAME:TAG [OPTION…]
+#
+# --archive takes what `make dist` has made, instead of compiling. OPTIONs go to the builder: docker, podman or buildah
+# (BUILDER names it). A tag can be moved by whoever owns it, so a base without a digest is refused, unless it is an image of
+# this machine (localhost/…).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+source=source
+if [[ ${1:-} == --archive ]]; then
+    source=archive
+    shift
+fi
+(($#)) || die "which name shall the image have? scripts/image.sh [--archive] NAME:TAG [OPTION…]"
+tag=$1
+shift
+
+# pinned VARIABLE TAG
+pinned() {
+    local image=${!1:-}
+    [[ -n $image ]] || die "$1 is not set: $1=$2@sha256:…, where 'docker buildx imagetools inspect $2' shows the digest"
+    [[ $image == localhost/* || $image =~ @sha256:[0-9a-f]{64}$ ]] ||
+        die "$1=$image has no digest, and its tag may be moved: '$image@sha256:…', where 'docker buildx imagetools inspect $image' shows it"
+}
+
+# Of the file, so that there is one place for each.
+default() { sed -n "s/^ARG $1=//p" deploy/Dockerfile | head -1; }
+
+pinned BASE "$(default BASE)"
+arguments=(--build-arg "SOURCE=$source" --build-arg "BASE=$BASE")
+if [[ $source == source ]]; then
+    pinned RUST "$(default RUST)"
+    arguments+=(--build-arg "RUST=$RUST")
+else
+    compgen -G 'target/dist/tagbert-*-linux.tar.gz' >/dev/null || die "there is no archive in target/dist: make dist"
+fi
+[[ $BASE != *@* ]] || arguments+=(--build-arg "BASE_DIGEST=${BASE##*@}")
+
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
+arguments+=(
+    --build-arg "REVISION=$(git rev-parse HEAD)"
+    --build-arg "CREATED=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%FT%TZ)"
+)
+
+builder=${BUILDER:-}
+for name in docker podman buildah; do
+    [[ -n $builder ]] || ! command -v "$name" >/dev/null || builder=$name
+done
+# HEALTHCHECK is Docker's, and not in OCI's format.
+case ${builder:-none} in
+docker) set -- docker build "${arguments[@]}" "$@" ;;
+podman) set -- podman build --format docker "${arguments[@]}" "$@" ;;
+buildah) set -- buildah build --format docker "${arguments[@]}" "$@" ;;
+*) die "no docker, podman or buildah" ;;
+esac
+exec "$@" --file deploy/Dockerfile --tag "$tag" .
