@@ -74,8 +74,8 @@ def build(release: Path, to: Path, version: str, time: int) -> Path:
     for name in ["control", "conffiles"]:
         (control / name).chmod(0o644)
     package = to / f"tagbert_{version}_amd64.deb"
-    # dpkg-deb sorts, and takes no later time than this.
-    environment = os.environ | {"SOURCE_DATE_EPOCH": str(time)}
+    # dpkg-deb sorts, and takes no later time than this. How it compresses depends on its threads, and so on the machine.
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(time), "DPKG_DEB_THREADS_MAX": "1"}
     for path in [root, *root.rglob("*")]:
         os.utime(path, (time, time), follow_symlinks=False)
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Zxz", "--build", root, package], check=True, env=environment,
