@@ -13,7 +13,7 @@ use divan::counter::ItemsCount;
 use serde_json::Value;
 use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::codec::enriched::Assembler;
-use tagbert::config::{Config, KeepDocument};
+use tagbert::config::{Config, Output};
 use tagbert::record::budget::Budget;
 use tagbert::record::document::Document;
 use tagbert::record::envelope::{Envelope, Lease, Origin, Record};
@@ -145,7 +145,12 @@ fn decode(bencher: Bencher, size: Size) {
 /// The bound that others have: the `tokenizers` library alone.
 #[divan::bench(args = [OneKilobyte, Whole])]
 fn tokenize_by_the_library(bencher: Bencher, size: Size) {
-    let texts: Vec<String> = documents(size).into_iter().flat_map(|document| document.texts).flatten().collect();
+    let texts: Vec<String> = documents(size)
+        .into_iter()
+        .flat_map(|document| document.texts)
+        .flatten()
+        .map(|text| text.as_str().to_owned())
+        .collect();
     let file = root().join("models/tagbert-small/tokenizer.json");
     let tokenizer = HfTokenizer::from_file(file).expect("the tokenizer");
     bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
@@ -193,7 +198,7 @@ fn assemble(bencher: Bencher, size: Size) {
 fn encode(bencher: Bencher, size: Size) {
     let answered = |envelope: Envelope<Work>| (envelope.body.answer(), envelope.map(|work| work.document));
     let answered: Vec<_> = tagged(size).into_iter().map(answered).collect();
-    let assembler = Assembler::new(KeepDocument::Keep);
+    let assembler = Assembler::new(&Output::default());
     bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
         for (answer, envelope) in &answered {
             black_box(assembler.assemble(envelope, answer));

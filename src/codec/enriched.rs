@@ -1,114 +1,80 @@
-//! The enriched record: what the output topic gets for each document (G-21).
-
-use std::sync::Arc;
+//! Enriched records of documents and what the taggers say of them.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::config::KeepDocument;
+pub use super::nested::EnrichedRecord;
+use super::nested::{Source, Tags, bytes};
+use super::shape;
+use super::tags::{Style, WrittenTag};
 use crate::config::mark::without_mark;
-use crate::record::answer::{Answer, Identity};
+use crate::config::{KeepDocument, Output, Shape};
+use crate::record::answer::Answer;
 use crate::record::document::Document;
+use crate::record::enriched::Enriched;
 use crate::record::envelope::Envelope;
-use crate::record::tag::Tag;
-
-/// The value of a record on the output topic.
-#[derive(Serialize, JsonSchema)]
-#[schemars(title = "Enriched record")]
-pub struct EnrichedRecord<'a> {
-    /// The document's id, as it was; null where it has none.
-    #[schemars(with = "Value")]
-    id: &'a RawValue,
-    /// The tags, by the name of the tagger, or of the head where a tagger has several. A document without the text that a
-    /// tagger reads has no tag of it.
-    tags: Tags<'a>,
-    /// The original document, byte for byte but for a byte order mark (`output.document: keep`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
-    document: Option<&'a RawValue>,
-    /// The record that the document came in.
-    source: Source<'a>,
-    /// The model that tagged it; of several, the first.
-    model: &'a Identity,
-    /// All models that tagged it, if there are several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    models: Option<&'a [Identity]>,
-    /// How many tokens of its text were tagged, special ones included; of several models, the most.
-    tokens: usize,
-    /// True when a text was longer than the model takes, and only its beginning was tagged (`long_documents: truncate`).
-    truncated: bool,
-    /// When it was tagged (RFC 3339, UTC).
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    tagged_at: Timestamp,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(inline)]
-struct Source<'a> {
-    /// The input topic.
-    topic: &'a str,
-    /// Its partition.
-    partition: i32,
-    /// The offset in the partition.
-    offset: i64,
-    /// The record's timestamp, milliseconds since 1970.
-    timestamp: Option<i64>,
-}
-
-/// The tags, as a map in the order of the model's heads.
-#[derive(JsonSchema)]
-#[schemars(inline)]
-struct Tags<'a>(#[schemars(with = "std::collections::BTreeMap<String, Tag>")] &'a [(Arc<str>, Tag)]);
-
-impl Serialize for Tags<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, tag)| (name, tag)))
-    }
-}
 
 /// Makes enriched records of what the models gave.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Assembler {
     document: KeepDocument,
+    shape: Shape,
+    style: Style,
 }
 
 impl Assembler {
-    /// An assembler of records with or without the original document.
+    /// An assembler of the records that the configuration describes.
     #[must_use]
-    pub fn new(document: KeepDocument) -> Self {
-        Self { document }
+    pub fn new(output: &Output) -> Self {
+        let Output { document, shape, offsets, ref labels, .. } = *output;
+        Self { document, shape, style: Style { offsets, labels: labels.clone() } }
     }
 
-    /// Turns a document and what the taggers say of it into the bytes of the enriched record.
+    /// Turns a document and what the taggers say of it into what is written.
     #[must_use]
-    pub fn assemble(&self, envelope: &Envelope<Document>, answer: &Answer) -> Vec<u8> {
-        let Answer { tags, models, tokens, truncated, .. } = answer;
+    pub fn assemble(&self, envelope: &Envelope<Document>, answer: &Answer) -> Enriched {
+        let document = &envelope.body;
+        let tags = answer.tags.iter().map(|given| (&*given.name, self.style.write(given, document)));
+        let tags: Vec<_> = tags.collect();
+        let about = envelope.record.value.as_ref().map_or(0, Vec::len) + 512;
+        match self.shape {
+            Shape::Nested => Enriched::of(bytes(&self.record(envelope, answer, &tags), about)),
+            Shape::Flat => Enriched::of(bytes(&shape::Flat(&self.record(envelope, answer, &tags)), about)),
+            Shape::TagsOnly => Enriched::of(bytes(&Tags(&tags), 512)),
+            Shape::Headers => Enriched {
+                value: envelope.record.value.clone().unwrap_or_default(),
+                headers: shape::headers(&tags, &answer.absent),
+            },
+        }
+    }
+
+    fn record<'a>(
+        &self,
+        envelope: &'a Envelope<Document>,
+        answer: &'a Answer,
+        tags: &'a [(&'a str, WrittenTag<'a>)],
+    ) -> EnrichedRecord<'a> {
+        let Envelope { origin, record, body: document, .. } = envelope;
+        let Answer { models, tokens, truncated, .. } = answer;
+        let as_it_came = || serde_json::from_slice(without_mark(record.value.as_deref()?)).ok();
         let original = match self.document {
-            KeepDocument::Keep => envelope.record.value.as_deref(),
+            KeepDocument::Keep => document.json.as_deref().or_else(as_it_came),
             KeepDocument::Drop => None,
         };
-        let record = EnrichedRecord {
-            id: &envelope.body.id,
+        EnrichedRecord {
+            id: &document.id,
             tags: Tags(tags),
-            document: original.and_then(|bytes| serde_json::from_slice(without_mark(bytes)).ok()),
+            document: original,
             source: Source {
-                topic: &envelope.origin.topic,
-                partition: envelope.origin.partition,
-                offset: envelope.origin.offset,
-                timestamp: envelope.record.timestamp,
+                topic: &origin.topic,
+                partition: origin.partition,
+                offset: origin.offset,
+                timestamp: record.timestamp,
             },
             model: &models[0],
             models: (models.len() > 1).then_some(models),
             tokens: *tokens,
             truncated: *truncated,
             tagged_at: Timestamp::now(),
-        };
-        let mut bytes = Vec::with_capacity(original.map_or(0, <[u8]>::len) + 512);
-        serde_json::to_writer(&mut bytes, &record)
-            .unwrap_or_else(|_| unreachable!("the keys are strings, and memory takes all bytes"));
-        bytes
+        }
     }
 }

@@ -4,3 +4,7 @@ pub mod account;
 pub mod dead_letter;
 pub mod decode;
 pub mod enriched;
+mod nested;
+mod ruler;
+mod shape;
+mod tags;

@@ -11,7 +11,7 @@ use super::cli::Enrich;
 use super::progress::Bar;
 use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
-use crate::config::Config;
+use crate::config::{Config, Format, Shape};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
 
@@ -67,6 +67,8 @@ fn configured(args: &Enrich) -> Result<Config> {
         config.input.text = args.text.iter().map(|column| pointer(column)).collect();
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
     }
+    // Rows become documents, and columns tags, whatever records are on topics.
+    (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
     Ok(config)
 }
 

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::cli::{Format, Tag};
 use super::{offline, output};
-use crate::config::Config;
 use crate::config::mark::without_mark;
+use crate::config::{self, Config, ConfigError, Shape};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -94,7 +94,12 @@ fn configured(args: &Tag) -> Result<Config> {
     // A line of text becomes a document by itself.
     if args.format == Format::Text {
         (config.input.id, config.input.text) = ("/id".into(), vec!["/text".into()]);
+        config.input.format = config::Format::Json;
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
+    }
+    if config.output.shape == Shape::Headers {
+        let why = "is `headers`, which lines have not: `--set output.shape=nested`".into();
+        return Err(ConfigError::Value { key: "output.shape".into(), why }.into());
     }
     Ok(config)
 }
@@ -128,7 +133,7 @@ impl Sink for Lines {
     fn deliver(&mut self, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Enriched(envelope) => {
-                let written = self.output.write_all(&envelope.body).and_then(|()| self.output.write_all(b"\n"));
+                let written = self.output.write_all(&envelope.body.value).and_then(|()| self.output.write_all(b"\n"));
                 written.map_err(output::unwritten)?;
             }
             Outcome::DeadLetter(envelope) => {

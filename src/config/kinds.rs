@@ -26,4 +26,5 @@ macro_rules! kind {
 kind!(Time, "a time with its unit", {"type": "string", "examples": ["20ms"]});
 kind!(TimeOrOff, "a time with its unit, or `off`", {"type": "string", "examples": ["5s"]});
 kind!(Size, "a size in bytes, with a unit if it is not one byte", {"type": ["string", "integer"], "examples": ["64MiB"]});
+kind!(WhichScores, "`best`, `all` or `{top: N}`", {"type": ["string", "object"], "properties": {"top": {"type": "integer", "minimum": 1, "description": "So many of the highest."}}, "additionalProperties": false, "examples": [{"top": 3}]});
 kind!(Address, "an IP address and a port", {"type": "string", "examples": ["127.0.0.1:8080"]});

@@ -200,7 +200,7 @@ pub(crate) fn environment() -> HashMap<String, String> {
 /// A list, or its elements in one string, as the environment and `--set` have it: `a,b` or `[a, b]`.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum List {
+pub(super) enum List {
     Joined(String),
     Elements(Vec<String>),
 }

@@ -6,6 +6,7 @@ mod cluster;
 mod delivery;
 mod device;
 mod error;
+mod formats;
 pub mod installed;
 mod kinds;
 mod layers;
@@ -15,6 +16,7 @@ mod near;
 mod secrets;
 mod settings;
 mod taggers;
+pub mod template;
 mod words;
 mod written;
 
@@ -31,6 +33,7 @@ pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
 pub use self::error::ConfigError;
 use self::error::refuse;
+pub use self::formats::{Charset, Format, Offsets, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
 pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
@@ -111,14 +114,29 @@ pub struct Input {
     pub topics: Vec<String>,
     /// JSON pointer (RFC 6901) to the document's id.
     pub id: String,
-    /// JSON pointers to the texts to tag; several are joined by a newline, those that a document lacks are passed over.
-    #[serde(deserialize_with = "layers::list")]
+    /// JSON pointers to the texts to tag, such as `/body` or `/comments/*/text`, or templates, such as `{/subject}: {/body}`;
+    /// several are joined by a newline, those that a document lacks are passed over.
+    #[serde(deserialize_with = "template::list")]
     pub text: Vec<String>,
+    /// What the values of records are.
+    pub format: Format,
+    /// Of `format: text`, the encoding by its name, such as `windows-1252` or `shift_jis`.
+    #[schemars(with = "String")]
+    pub charset: Charset,
+    /// Of `format: json`, whether `NaN`, `Infinity` and a comma behind the last element are passed.
+    pub lenient: bool,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { topics: vec!["documents".into()], id: "/id".into(), text: vec!["/subject".into(), "/body".into()] }
+        Self {
+            topics: vec!["documents".into()],
+            id: "/id".into(),
+            text: vec!["/subject".into(), "/body".into()],
+            format: Format::default(),
+            charset: Charset::default(),
+            lenient: false,
+        }
     }
 }
 
@@ -132,6 +150,16 @@ pub struct Output {
     pub dead_letters: String,
     /// Whether the enriched record holds the original document.
     pub document: KeepDocument,
+    /// How the enriched record is built.
+    pub shape: Shape,
+    /// What `start` and `end` of entities count.
+    pub offsets: Offsets,
+    /// Which scores the tag of a class has beside that of the best label.
+    #[schemars(with = "kinds::WhichScores")]
+    pub scores: Scores,
+    /// Other names for labels and entity types, by tag.
+    #[schemars(example = serde_json::json!({"spam": {"ham": "OK", "spam": "SPAM"}}))]
+    pub labels: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Default for Output {
@@ -140,6 +168,10 @@ impl Default for Output {
             topic: "documents.tagged".into(),
             dead_letters: "documents.dead".into(),
             document: KeepDocument::default(),
+            shape: Shape::default(),
+            offsets: Offsets::default(),
+            scores: Scores::default(),
+            labels: BTreeMap::new(),
         }
     }
 }
@@ -267,21 +299,7 @@ impl Config {
         {
             return refuse("http.token", "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one");
         }
-        let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
-        let own = own.map(|pointer| ("taggers", pointer));
-        let usual = self.input.text.iter().map(|pointer| ("input.text", pointer));
-        for (key, pointer) in own.chain(usual).chain([("input.id", &self.input.id)]) {
-            let escaped = pointer.replace("~0", "").replace("~1", "");
-            if !pointer.starts_with('/') || escaped.contains('~') {
-                return refuse(
-                    key,
-                    format!("`{pointer}` is no JSON pointer (RFC 6901), such as `/body` or `/mail/text`"),
-                );
-            }
-        }
-        if self.input.text.is_empty() {
-            return refuse("input.text", "names no field");
-        }
+        self.validate_formats()?;
         self.validate_taggers()?;
         self.validate_shadow()?;
         self.validate_delivery()?;

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use super::location::Location;
 use super::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
-use super::{Batch, Config, Device, GpuSettings};
+use super::{Batch, Config, Device, GpuSettings, Scores};
 
 /// A tagger with nothing left open.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct TaggerSettings {
     pub aggregation: Aggregation,
     /// How it makes one class of several windows.
     pub window_scores: WindowScores,
+    /// Which scores it gives beside the best.
+    pub scores: Scores,
 }
 
 /// What must be the same for two taggers to share a session.
@@ -85,6 +87,7 @@ impl Model {
             thresholds: self.thresholds.clone(),
             aggregation: self.aggregation,
             window_scores: self.window_scores,
+            scores: Scores::default(),
         }
     }
 }
@@ -93,15 +96,16 @@ impl Config {
     /// All taggers: those of `taggers`, or the one that `model` is.
     #[must_use]
     pub fn taggers(&self) -> Vec<TaggerSettings> {
-        let mut usual = self.model.tagger(&self.input.text);
+        let mut usual = self.model.tagger(&self.input.texts());
         usual.model.gpu.batch_tokens = self.batch.tokens;
+        usual.scores = self.output.scores;
         if self.taggers.is_empty() {
             return vec![usual];
         }
         self.taggers.iter().map(|tagger| tagger.over(&usual)).collect()
     }
 
-    /// The texts that taggers read, each once: JSON pointers to the values of which it is joined.
+    /// The texts that taggers read, each once: JSON pointers and templates of the values of which it is joined.
     #[must_use]
     pub fn texts(&self) -> Vec<Vec<String>> {
         let mut texts: Vec<Vec<String>> = Vec::new();
@@ -119,6 +123,8 @@ impl Config {
     pub fn of_shadow(&self) -> Option<Self> {
         let Shadow { path, variant, .. } = self.shadow.clone()?;
         let mut config = Self { shadow: None, ..self.clone() };
+        // What a label is called for readers is no affair of a model that has none.
+        config.output.labels.clear();
         let usual = &self.model;
         config.taggers.retain(|tagger| {
             let other = |of: &TaggerModel| {
@@ -167,6 +173,7 @@ impl Tagger {
             thresholds,
             aggregation: self.aggregation.unwrap_or(usual.aggregation),
             window_scores: self.window_scores.unwrap_or(usual.window_scores),
+            scores: usual.scores,
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::refuse;
 use super::kinds::{Size, TimeOrOff};
 use super::location::Location;
-use super::{Config, ConfigError, Device, layers};
+use super::{Config, ConfigError, Device, layers, template};
 
 /// The model. With `taggers`, what all of them share.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -165,8 +165,8 @@ pub struct Tagger {
     #[serde(default)]
     #[schemars(example = &"spam")]
     pub head: Option<String>,
-    /// JSON pointers to the texts that it reads, instead of `input.text`.
-    #[serde(default, deserialize_with = "layers::some_list")]
+    /// JSON pointers to the texts that it reads, or templates, instead of `input.text`.
+    #[serde(default, deserialize_with = "template::some_list")]
     #[schemars(example = ["/title"])]
     pub text: Option<Vec<String>>,
     /// The labels (or entity types) to keep; without it, all. A best label that is not kept becomes null.

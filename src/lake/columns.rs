@@ -8,6 +8,7 @@ use csv::ByteRecord;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::config::template::{self, Piece};
 
 /// The columns with text.
 #[derive(Clone, Debug)]
@@ -17,7 +18,10 @@ impl Columns {
     /// Those that the configuration names.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let mut pointers: Vec<String> = config.texts().into_iter().flatten().collect();
+        let pieces = |text: String| template::pieces(&text).unwrap_or_default();
+        let field = |piece| if let Piece::Field(pointer) = piece { Some(pointer) } else { None };
+        let mut pointers: Vec<String> =
+            config.texts().into_iter().flatten().flat_map(pieces).filter_map(field).collect();
         pointers.sort();
         pointers.dedup();
         let parts = |pointer: &String| {

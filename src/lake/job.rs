@@ -133,7 +133,8 @@ fn settings(config: &Config, style: &Style) -> String {
     };
     let taggers: Vec<_> = config.taggers().into_iter().map(about).collect();
     let limit = config.limits.document.as_u64();
-    hex::encode(Sha256::digest(format!("{taggers:?}\n{limit}\n{style:?}")))
+    let written = (config.output.offsets, &config.output.labels);
+    hex::encode(Sha256::digest(format!("{taggers:?}\n{limit}\n{written:?}\n{style:?}")))
 }
 
 /// The job as this process does it.

@@ -128,7 +128,7 @@ impl Sink for Files {
         self.advance();
         let Some(waiting) = &mut self.state.waiting else { bail!("an outcome of no row; this is a bug in tagbert") };
         waiting.came.push(match outcome {
-            Outcome::Enriched(envelope) => Ok(Came::Tagged(envelope.body)),
+            Outcome::Enriched(envelope) => Ok(Came::Tagged(envelope.body.value)),
             Outcome::DeadLetter(envelope) if envelope.body.class == "TextMissing" => Ok(Came::NoColumn),
             Outcome::DeadLetter(envelope) if envelope.body.class == "TextEmpty" => Ok(Came::NoText),
             Outcome::DeadLetter(envelope) => Err(envelope.body),

@@ -161,6 +161,9 @@ fn kind(task: &Task) -> DataType {
             number("start", DataType::Int32),
             number("end", DataType::Int32),
             number("score", DataType::Float32),
+            text("field"),
+            number("field_start", DataType::Int32),
+            number("field_end", DataType::Int32),
         ]),
     }
 }

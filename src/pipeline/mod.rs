@@ -135,7 +135,7 @@ impl Pipeline {
         }
         drop(to_deliver);
 
-        let assembler = Assembler::new(config.output.document);
+        let assembler = Assembler::new(&config.output);
         let deliver = Deliver { assembler, shadow, metrics: Arc::clone(metrics) };
         let stops = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stops)))?;
@@ -281,14 +281,14 @@ impl Deliver {
     }
 
     fn enriched(&self, document: Envelope<Document>, answer: &Answer, since: Instant) -> Outcome {
-        let bytes = self.assembler.assemble(&document, answer);
+        let made = self.assembler.assemble(&document, answer);
         self.metrics.took("assemble", since);
         if let Some(shadow) = &self.shadow {
             shadow.offer(&document.origin, &document.body, answer);
         }
-        let mut enriched = document.map(|_| bytes);
+        let mut enriched = document.map(|_| made);
         // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment.
-        enriched.permit.grow(enriched.body.len());
+        enriched.permit.grow(enriched.body.size());
         Outcome::Enriched(enriched)
     }
 }

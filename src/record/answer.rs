@@ -13,14 +13,27 @@ use super::tag::Tag;
 pub struct Answer {
     /// Which load of the taggers says so.
     pub load: u64,
-    /// The tags, by name, in the order of the configuration.
-    pub tags: Vec<(Arc<str>, Tag)>,
+    /// The tags, in the order of the configuration.
+    pub tags: Vec<Given>,
+    /// The names of those that there are not, since the document lacks their text.
+    pub absent: Vec<Arc<str>>,
     /// The models that tagged it, in the order of the configuration; one at least (G-27).
     pub models: Vec<Identity>,
     /// How many tokens were tagged, special ones included; the most of all models.
     pub tokens: usize,
     /// Whether a model saw only the beginning of a text.
     pub truncated: bool,
+}
+
+/// A tag that a document was given.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The tag's name.
+    pub name: Arc<str>,
+    /// Which of the document's texts it is about.
+    pub text: usize,
+    /// The tag.
+    pub tag: Tag,
 }
 
 /// Which model made the tags.

@@ -2,20 +2,31 @@
 
 use serde_json::value::RawValue;
 
+use super::text::Text;
+
 /// What is to be tagged, as the record's value has it.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The value at `input.id`, as it was written; null where there is none.
     pub id: Box<RawValue>,
-    /// Each of the texts that taggers read: the values at its pointers, joined by newlines. `None` where all are missing
-    /// or empty; one at least is there.
-    pub texts: Vec<Option<String>>,
+    /// Each of the texts that taggers read: the values at its pointers, joined. `None` where all are missing or
+    /// empty; one at least is there.
+    pub texts: Vec<Option<Text>>,
+    /// The document as JSON, where the record's value is something else.
+    pub json: Option<Box<RawValue>>,
 }
 
 impl Document {
     /// One without an id, for what comes from no record.
     #[must_use]
-    pub fn unnamed(texts: Vec<Option<String>>) -> Self {
-        Self { id: RawValue::NULL.to_owned(), texts }
+    pub fn unnamed(texts: Vec<Option<Text>>) -> Self {
+        Self { id: RawValue::NULL.to_owned(), texts, json: None }
+    }
+
+    /// Bytes of what was made for it beside the texts' own.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let texts = self.texts.iter().flatten().map(|text| size_of_val(text.parts()));
+        texts.sum::<usize>() + self.json.as_ref().map_or(0, |json| json.get().len())
     }
 }

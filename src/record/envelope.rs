@@ -35,8 +35,8 @@ impl Record {
 
 /// A record on its way through the worker, with what the stages have made of it so far.
 ///
-/// `T` grows from stage to stage: `()` as fetched, then `Document`, `Work` (its tokens, then its logits), and at last the
-/// bytes of the enriched record. A stage sees what the stages before it made, and nothing else.
+/// `T` grows from stage to stage: `()` as fetched, then `Document`, `Work` (its tokens, then its logits), and at last what
+/// is written of it. A stage sees what the stages before it made, and nothing else.
 #[derive(Debug)]
 pub struct Envelope<T> {
     /// Where it came from.

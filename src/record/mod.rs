@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod budget;
 pub mod document;
+pub mod enriched;
 pub mod envelope;
 pub mod headers;
 pub mod origin;
@@ -13,4 +14,5 @@ pub mod rejection;
 pub mod stop;
 pub(crate) mod sync;
 pub mod tag;
+pub mod text;
 pub mod trace;

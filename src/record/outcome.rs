@@ -1,13 +1,14 @@
 //! How a record's journey ends.
 
+use super::enriched::Enriched;
 use super::envelope::{Envelope, Origin};
 use super::rejection::Rejection;
 
 /// How a record's journey ends: there is no fourth way (G-34).
 #[derive(Debug)]
 pub enum Outcome {
-    /// Tagged; the body is the value of the enriched record.
-    Enriched(Envelope<Vec<u8>>),
+    /// Tagged; the body is what is written of it.
+    Enriched(Envelope<Enriched>),
     /// A null value, passed on as such.
     Tombstone(Envelope<()>),
     /// Refused, with the reason.

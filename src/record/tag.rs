@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The best label of a head whose labels exclude each other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Class {
     /// The label; null when its score is below its threshold, or it is none of those to keep.
-    #[schemars(required)]
     pub label: Option<Arc<str>>,
     /// The probability of the best label (softmax), 0 to 1, even if that is null.
     pub score: f32,
+    /// The scores of the labels to keep, the highest first, as many as are wanted (`output.scores`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<Label>,
 }
 
 /// One of the labels of a head that may give several.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Label {
     /// The label.
     pub label: Arc<str>,
@@ -25,14 +26,14 @@ pub struct Label {
 }
 
 /// The number that a regression gives.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Number {
     /// The number, as the model gave it.
     pub value: f32,
 }
 
 /// A name found in the text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entity {
     /// The type, such as PER, ORG, LOC or MISC. (With `aggregation: none` the token's label, such as B-PER.)
     #[serde(rename = "type")]
@@ -48,7 +49,7 @@ pub struct Entity {
 }
 
 /// What one head says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Tag {
     /// Which one of its labels the document has.

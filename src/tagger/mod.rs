@@ -8,6 +8,7 @@ pub mod finished;
 pub mod gather;
 pub mod infer;
 pub mod live;
+mod names;
 pub mod probe;
 pub mod reload;
 pub mod scores;

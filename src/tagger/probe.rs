@@ -10,6 +10,7 @@ use super::taggers::{Taggers, Work};
 use crate::config::Config;
 use crate::record::document::Document;
 use crate::record::tag::Tag;
+use crate::record::text::Text;
 
 /// What a new model has to tag before it is used.
 const PROBE: &str = "Subject: lunch\nAngela Merkel met Tim Cook of Apple in Berlin. Win a FREE prize now!";
@@ -46,7 +47,7 @@ fn probe(taggers: &Arc<Taggers>, texts: usize) -> Result<()> {
 /// # Errors
 /// What is wrong with the whole text, when there is no word of it that will do.
 pub fn encode(taggers: &Arc<Taggers>, text: &str, texts: usize) -> Result<(String, Work)> {
-    let encoded = |text: &str| taggers.encode(Document::unnamed(vec![Some(text.into()); texts]));
+    let encoded = |text: &str| taggers.encode(Document::unnamed(vec![Some(Text::from(text)); texts]));
     let error = match encoded(text) {
         Ok(work) => return Ok((text.into(), work)),
         Err(error) => error,

@@ -10,15 +10,16 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::cache::Claim;
+use super::names;
 use super::tags::Reading;
 use super::windows::Windows;
 use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, WindowSettings};
-use crate::model::files::manifest::Task;
+use crate::model::files::manifest::{Head, Task};
 use crate::model::loaded::Model;
 use crate::model::session::Logits;
 use crate::model::tokenize::{Encoded, Place, Tokenizer};
 use crate::model::vocabulary::check;
-use crate::record::answer::{Answer, Identity};
+use crate::record::answer::{Answer, Given, Identity};
 use crate::record::document::Document;
 use crate::record::rejection::Rejection;
 use crate::record::tag::Tag;
@@ -131,6 +132,8 @@ impl Taggers {
             }
             taggers.add_tags(&settings, lane, &model).with_context(about)?;
         }
+        let heads: Vec<_> = taggers.tags.iter().map(|tag| (&*tag.reading.name, taggers.head(tag))).collect();
+        names::check(&config.output, &heads)?;
         taggers.most_for_a_byte = taggers.sum_for_a_byte();
         Ok(taggers)
     }
@@ -187,7 +190,7 @@ impl Taggers {
     /// When a tokenizer refuses a text.
     pub fn encode(self: &Arc<Self>, document: Document) -> Result<Work, Rejection> {
         let encode = |reader: &Reader| {
-            document.texts[reader.text].as_ref().map(|text| reader.tokenizer.encode(text)).transpose()
+            document.texts[reader.text].as_ref().map(|text| reader.tokenizer.encode(text.as_str())).transpose()
         };
         let encoded = self.readers.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
         for lane in &self.lanes {
@@ -216,7 +219,11 @@ impl Taggers {
 
     /// The tags by name, and what kind of task gives each, in the order of the configuration.
     pub fn tags_and_tasks(&self) -> impl Iterator<Item = (&Arc<str>, &Task)> {
-        self.tags.iter().map(|tag| (&tag.reading.name, &self.lanes[tag.lane].model.manifest.heads[tag.head].task))
+        self.tags.iter().map(|tag| (&tag.reading.name, &self.head(tag).task))
+    }
+
+    fn head(&self, tag: &TagOf) -> &Head {
+        &self.lanes[tag.lane].model.manifest.heads[tag.head]
     }
 
     /// The models, in the order of the configuration.
@@ -257,28 +264,40 @@ impl Work {
         let tokens = self.encoded.iter().flatten().map(|text| text.ids.len() * TOKEN);
         let lanes = self.taggers.lanes.iter();
         let logits = lanes.map(|lane| lane.tokens(self).map_or(0, |text| lane.size(text.ids.len())));
-        tokens.sum::<usize>() + logits.sum::<usize>()
+        self.document.size() + tokens.sum::<usize>() + logits.sum::<usize>()
     }
 
     /// The tags, by name, in the order of the configuration.
     #[must_use]
     pub fn tags(&self) -> Vec<(&Arc<str>, Tag)> {
-        let tag = |of: &'_ TagOf| {
-            let lane = &self.taggers.lanes[of.lane];
-            let logits = self.logits.get(of.lane)?.get(of.head)?;
-            let text = self.document.texts[self.taggers.readers[lane.reader].text].as_ref()?;
-            Some(of.reading.read(&lane.model.manifest.heads[of.head], text, lane.tokens(self)?, logits))
-        };
-        let named = self.taggers.tags.iter().filter_map(|of| Some((&of.reading.name, tag(of)?)));
+        let named = self.taggers.tags.iter().filter_map(|of| Some((&of.reading.name, self.tag(of)?.1)));
         named.collect()
+    }
+
+    /// A tag, and which text it is about; `None` if the document has no such text.
+    fn tag(&self, of: &TagOf) -> Option<(usize, Tag)> {
+        let lane = &self.taggers.lanes[of.lane];
+        let logits = self.logits.get(of.lane)?.get(of.head)?;
+        let place = self.taggers.readers[lane.reader].text;
+        let (text, tokens) = (self.document.texts[place].as_ref()?, lane.tokens(self)?);
+        Some((place, of.reading.read(self.taggers.head(of), text.as_str(), tokens, logits)))
     }
 
     /// All that the taggers say of it.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        let (mut tags, mut absent) = (Vec::new(), Vec::new());
+        for of in &self.taggers.tags {
+            let name = Arc::clone(&of.reading.name);
+            match self.tag(of) {
+                Some((text, tag)) => tags.push(Given { name, text, tag }),
+                None => absent.push(name),
+            }
+        }
         Answer {
             load: self.taggers.load,
-            tags: self.tags().into_iter().map(|(name, tag)| (Arc::clone(name), tag)).collect(),
+            tags,
+            absent,
             models: self.models().into_iter().cloned().collect(),
             tokens: self.seen(),
             truncated: self.is_truncated(),

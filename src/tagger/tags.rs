@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use super::scores::{argmax, sigmoid, softmax};
 use super::spans;
-use crate::config::{Aggregation, TaggerSettings, WindowScores};
+use crate::config::{Aggregation, Scores, TaggerSettings, WindowScores};
 use crate::model::files::manifest::{Head, Task};
 use crate::model::tokenize::Encoded;
 use crate::record::tag::{Class, Label, Number, Tag};
@@ -23,6 +23,7 @@ pub struct Reading {
     thresholds: BTreeMap<Arc<str>, f32>,
     aggregation: Aggregation,
     window_scores: WindowScores,
+    scores: Scores,
 }
 
 /// From here on a label counts that may stand beside others, unless it has its own threshold.
@@ -50,8 +51,8 @@ impl Reading {
         };
         let mut thresholds = head.thresholds.clone();
         thresholds.extend(settings.thresholds.iter().filter_map(|(label, score)| Some((find(label)?, *score))));
-        let (aggregation, window_scores) = (settings.aggregation, settings.window_scores);
-        Ok(Self { name, labels, thresholds, aggregation, window_scores })
+        let TaggerSettings { aggregation, window_scores, scores, .. } = *settings;
+        Ok(Self { name, labels, thresholds, aggregation, window_scores, scores })
     }
 
     /// Reads the logits that the head gave for a document: of a text head `[windows, labels]`, of a token head
@@ -113,7 +114,20 @@ impl Reading {
         let (best, score) = argmax(scores);
         let label = &head.labels[best];
         let sure = score >= self.threshold(label).unwrap_or(0.0) && self.keeps(label);
-        Class { label: sure.then(|| Arc::clone(label)), score }
+        Class { label: sure.then(|| Arc::clone(label)), score, scores: self.highest(head, scores) }
+    }
+
+    /// The labels to keep with the highest scores, as many as are wanted.
+    fn highest(&self, head: &Head, scores: &[f32]) -> Vec<Label> {
+        let most = self.scores.most().unwrap_or(scores.len());
+        if most == 0 {
+            return Vec::new();
+        }
+        let kept = head.labels.iter().zip(scores).filter(|(label, _)| self.keeps(label));
+        let mut all: Vec<_> = kept.map(|(label, &score)| Label { label: Arc::clone(label), score }).collect();
+        all.sort_by(|one, other| other.score.total_cmp(&one.score));
+        all.truncate(most);
+        all
     }
 
     fn several(&self, head: &Head, scores: &[f32]) -> Vec<Label> {
@@ -147,13 +161,13 @@ mod tests {
     }
 
     fn class(label: Option<&str>, score: f32) -> Tag {
-        Tag::Class(Class { label: label.map(Arc::from), score })
+        Tag::Class(Class { label: label.map(Arc::from), score, scores: vec![] })
     }
 
     fn read(reading: &Reading, head: &Head, logits: &[f32]) -> Tag {
         let rounded = |score: f32| (score * 1e4).round() / 1e4;
         match reading.read(head, "", &Encoded::default(), logits) {
-            Tag::Class(Class { label, score }) => Tag::Class(Class { label, score: rounded(score) }),
+            Tag::Class(Class { label, score, scores }) => Tag::Class(Class { label, score: rounded(score), scores }),
             other => other,
         }
     }
@@ -192,6 +206,23 @@ mod tests {
         settings.labels = Some(vec!["eggs".into()]);
         let error = Reading::new("tag".into(), &head, &settings).unwrap_err();
         assert_eq!(error.to_string(), "`eggs` is none of the labels of head `head`: ham, spam");
+    }
+
+    #[test]
+    fn as_many_scores_are_given_as_are_wanted_the_highest_first() {
+        let head = head(Task::SingleLabel, &["a", "b", "c"]);
+        let scores = |scores: Scores, labels: Option<Vec<String>>| {
+            let reading = reading(&head, |settings| (settings.scores, settings.labels) = (scores, labels));
+            let Tag::Class(class) = read(&reading, &head, &[1.0, 3.0, 2.0]) else { panic!() };
+            class.scores.iter().map(|one| (one.label.to_string(), (one.score * 1e3).round())).collect::<Vec<_>>()
+        };
+        let of =
+            |all: &[(&str, f32)]| all.iter().map(|(label, score)| ((*label).to_owned(), *score)).collect::<Vec<_>>();
+        assert_eq!(scores(Scores::Best, None), of(&[]));
+        assert_eq!(scores(Scores::All, None), of(&[("b", 665.0), ("c", 245.0), ("a", 90.0)]));
+        let two = Scores::Top(2.try_into().unwrap());
+        assert_eq!(scores(two, None), of(&[("b", 665.0), ("c", 245.0)]));
+        assert_eq!(scores(two, Some(vec!["a".into(), "c".into()])), of(&[("c", 245.0), ("a", 90.0)]));
     }
 
     #[test]

@@ -80,7 +80,14 @@ impl Desk {
 }
 
 fn fulfil(claim: Claim) -> Vec<Envelope<Document>> {
-    claim.fulfil(&Arc::new(Answer { load: 1, tags: vec![], models: vec![], tokens: 3, truncated: false }))
+    claim.fulfil(&Arc::new(Answer {
+        load: 1,
+        tags: vec![],
+        absent: vec![],
+        models: vec![],
+        tokens: 3,
+        truncated: false,
+    }))
 }
 
 fn fail(claim: Claim) -> Vec<Envelope<Document>> {

@@ -1,19 +1,21 @@
-//! From bytes to a document: the id and the text to tag, found by JSON pointers.
+//! From bytes to a document: the id and the texts to tag, found by JSON pointers. What is no JSON is made JSON first.
 
 mod foreign;
+mod lenient;
 mod pointers;
+mod texts;
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
+use encoding_rs::Encoding;
 use serde_json::value::RawValue;
 
-use self::pointers::{NotFound, Pointers};
-use crate::config::Config;
+use self::pointers::{Found, NotFound, Pointers};
+use self::texts::{Made, Source};
 use crate::config::mark::without_mark;
+use crate::config::{Charset, Config, Format, Input, KeepDocument};
 use crate::record::document::Document;
 use crate::record::envelope::Record;
 use crate::record::rejection::{Rejection, Stage};
+use crate::record::text::Text;
 
 /// What a record holds.
 #[derive(Clone, Debug)]
@@ -24,13 +26,17 @@ pub enum Decoded {
     Tombstone,
 }
 
-/// Where documents have their id and their texts, and how large they may be.
+/// What documents are, where they have their id and their texts, and how large they may be.
 #[derive(Clone, Debug)]
 pub struct Decoder {
+    format: Format,
+    charset: Charset,
+    lenient: bool,
+    /// Whether the document is wanted once its texts are known.
+    keep: bool,
     /// Which of the pointers is the id's.
     id: usize,
-    /// Which are those of each text, and how they are written.
-    texts: Vec<Vec<(usize, String)>>,
+    texts: Vec<Source>,
     pointers: Pointers,
     limit: usize,
 }
@@ -41,10 +47,11 @@ impl Decoder {
     pub fn new(config: &Config) -> Self {
         let limit = config.limits.document.as_u64() as usize;
         let mut pointers = Pointers::default();
-        let mut add = |pointer: String| (pointers.add(&pointer), pointer);
-        let texts = config.texts().into_iter().map(|text| text.into_iter().map(&mut add).collect()).collect();
-        let (id, _) = add(config.input.id.clone());
-        Self { id, texts, pointers, limit }
+        let texts = config.texts().iter().map(|entries| Source::new(entries, &mut pointers)).collect();
+        let id = pointers.add(&config.input.id);
+        let Input { format, charset, lenient, .. } = config.input;
+        let keep = config.output.document == KeepDocument::Keep;
+        Self { format, charset, lenient, keep, id, texts, pointers, limit }
     }
 
     /// Decodes a record.
@@ -61,68 +68,74 @@ impl Decoder {
             let (size, limit) = (bytes.len(), self.limit);
             return Err(reject("DocumentTooLarge", format!("{size} bytes are over limits.document, {limit} bytes")));
         }
-        let bytes = without_mark(bytes);
+        match self.format {
+            Format::Json => self.of_json(without_mark(bytes)),
+            Format::Text => self.of_text(bytes),
+        }
+        .map(Decoded::Document)
+    }
+
+    fn of_json(&self, bytes: &[u8]) -> Result<Document, Rejection> {
         if let Some((class, what)) = foreign::format(bytes) {
             return Err(reject(class, format!("the value is not plain JSON: {what}")));
         }
         let value = std::str::from_utf8(bytes)
             .map_err(|error| reject("NotUtf8", format!("the value is not UTF-8: {error}")))?;
-        let found = self.pointers.find(value).map_err(|error| match error {
-            NotFound::NotJson(error) => reject("NotJson", format!("the value is not JSON: {}", without_text(&error))),
-            NotFound::NotAnObject => reject("NotAnObject", foreign::instead_of_an_object(value)),
-        })?;
-        let texts = self.texts(&found)?;
-        let id = found[self.id].unwrap_or(RawValue::NULL).to_owned();
-        Ok(Decoded::Document(Document { id, texts }))
+        match self.document(value) {
+            Err(rejection) if self.lenient && rejection.class == "NotJson" => {
+                lenient::strict(value).map_or(Err(rejection), |strict| self.made(strict))
+            }
+            read => read,
+        }
     }
 
-    fn texts(&self, values: &[Option<&RawValue>]) -> Result<Vec<Option<String>>, Rejection> {
-        let found: Vec<Text> = self.texts.iter().map(|pointers| text(values, pointers)).collect::<Result<_, _>>()?;
-        if !found.iter().any(|text| matches!(text, Text::Some(_))) {
-            let named: Vec<_> = self.texts.iter().flatten().map(|(_, pointer)| pointer.as_str()).collect();
+    fn of_text(&self, bytes: &[u8]) -> Result<Document, Rejection> {
+        let encoding = self.charset.encoding();
+        if encoding == encoding_rs::UTF_8
+            && let Some((class, what)) = foreign::format(bytes)
+        {
+            return Err(reject(class, format!("the value is not plain text: {what}")));
+        }
+        let marked = Encoding::for_bom(bytes).filter(|(of, _)| *of == encoding).map_or(0, |(_, length)| length);
+        let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[marked..]);
+        let text = text.ok_or_else(|| reject("NotText", format!("the value is not {}", encoding.name())))?;
+        self.made(serde_json::json!({ "text": text }).to_string())
+    }
+
+    /// The document that was made JSON.
+    fn made(&self, json: String) -> Result<Document, Rejection> {
+        let mut document = self.document(&json)?;
+        if self.keep {
+            document.json = RawValue::from_string(json).ok();
+        }
+        Ok(document)
+    }
+
+    /// The document of a JSON object.
+    fn document(&self, json: &str) -> Result<Document, Rejection> {
+        let found = self.pointers.find(json).map_err(|error| match error {
+            NotFound::NotJson(error) => reject("NotJson", format!("the value is not JSON: {}", without_text(&error))),
+            NotFound::NotAnObject => reject("NotAnObject", foreign::instead_of_an_object(json)),
+        })?;
+        let texts = self.texts(&found)?;
+        let id = found[self.id].first().map_or(RawValue::NULL, |found| found.value).to_owned();
+        Ok(Document { id, texts, json: None })
+    }
+
+    fn texts(&self, found: &[Vec<Found>]) -> Result<Vec<Option<Text>>, Rejection> {
+        let made: Vec<Made> = self.texts.iter().map(|text| text.make(found)).collect::<Result<_, _>>()?;
+        if !made.iter().any(|text| matches!(text, Made::Text(_))) {
+            let named: Vec<_> = self.texts.iter().flat_map(Source::fields).collect();
             let named = named.join("`, `");
-            return Err(if found.iter().all(|text| matches!(text, Text::Missing)) {
+            return Err(if made.iter().all(|text| matches!(text, Made::Missing)) {
                 reject("TextMissing", format!("there is no value at `{named}`"))
             } else {
                 reject("TextEmpty", format!("the text at `{named}` is empty"))
             });
         }
-        let some = |text| if let Text::Some(text) = text { Some(text) } else { None };
-        Ok(found.into_iter().map(some).collect())
+        let some = |text| if let Made::Text(text) = text { Some(text) } else { None };
+        Ok(made.into_iter().map(some).collect())
     }
-}
-
-/// What stands at some pointers.
-enum Text {
-    Some(String),
-    Empty,
-    Missing,
-}
-
-/// A string that is copied only where it has escapes.
-#[derive(Deserialize)]
-struct Piece<'a>(#[serde(borrow)] Cow<'a, str>);
-
-fn text(values: &[Option<&RawValue>], pointers: &[(usize, String)]) -> Result<Text, Rejection> {
-    let mut texts = Vec::with_capacity(pointers.len());
-    let mut found = false;
-    for (place, pointer) in pointers {
-        let Some(raw) = values[*place] else { continue };
-        found = true;
-        match serde_json::from_str::<Option<Piece>>(raw.get()) {
-            Ok(text) => texts.extend(text.map(|Piece(text)| text).filter(|text| !text.is_empty())),
-            Err(_) if raw.get().starts_with('"') => {
-                let why = format!("the string at `{pointer}` has an escape that is no character");
-                return Err(reject("NotJson", why));
-            }
-            Err(_) => return Err(reject("TextNotAString", format!("the value at `{pointer}` is not a string"))),
-        }
-    }
-    Ok(match found {
-        false => Text::Missing,
-        true if texts.iter().all(|text| text.trim().is_empty()) => Text::Empty,
-        true => Text::Some(if texts.len() == 1 { texts.remove(0).into_owned() } else { texts.join("\n") }),
-    })
 }
 
 /// What `serde_json` says, but for the parts of the document that some of its messages quote.
@@ -139,93 +152,4 @@ fn reject(class: &'static str, message: String) -> Rejection {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::config;
-
-    fn decoder(limit: u64) -> Decoder {
-        let limits = config::Limits { document: bytesize::ByteSize(limit), ..config::Limits::default() };
-        Decoder::new(&Config { limits, ..Config::default() })
-    }
-
-    fn decode(value: impl Into<Vec<u8>>) -> Result<Decoded, Rejection> {
-        let record = Record { key: None, value: Some(value.into()), headers: None, timestamp: None };
-        decoder(1000).decode(&record)
-    }
-
-    fn class(value: impl Into<Vec<u8>>) -> &'static str {
-        decode(value).expect_err("is rejected").class
-    }
-
-    /// The id, as it is written, and the text.
-    fn parts(value: &str) -> (String, String) {
-        match decode(value) {
-            Ok(Decoded::Document(document)) => {
-                (document.id.get().to_owned(), document.texts.into_iter().flatten().collect())
-            }
-            other => panic!("{value}: {other:?}"),
-        }
-    }
-
-    fn both(id: &str, text: &str) -> (String, String) {
-        (id.into(), text.into())
-    }
-
-    #[test]
-    fn texts_are_joined_by_a_newline() {
-        assert_eq!(parts(r#"{"id":"7","subject":"Hi","body":"there"}"#), both("\"7\"", "Hi\nthere"));
-        assert_eq!(parts(r#"{"id":7,"body":"there","subject":null}"#), both("7", "there"));
-        assert_eq!(parts(r#" {"subject":"","body":"there"}"#), both("null", "there"));
-    }
-
-    #[test]
-    fn a_byte_order_mark_before_a_document_is_passed_over() {
-        assert_eq!(parts("\u{feff}{\"id\":7,\"body\":\"x\"}"), both("7", "x"));
-        assert_eq!(parts("\u{feff} {\"body\":\"\u{feff}x\"}"), both("null", "\u{feff}x"));
-        assert_eq!(class("\u{feff}\u{feff}{\"body\":\"x\"}"), "NotJson", "one is a mark, two are not");
-        assert_eq!(class("\u{feff}"), "NotJson");
-    }
-
-    #[test]
-    fn an_id_stays_as_it_was_and_nothing_else_matters() {
-        let deep = "[".repeat(200) + &"]".repeat(200);
-        let value = format!(r#"{{"id":123456789012345678901234567890.10,"n":1e400,"deep":{deep},"body":"x"}}"#);
-        assert_eq!(parts(&value), both("123456789012345678901234567890.10", "x"));
-    }
-
-    #[test]
-    fn each_kind_of_bad_input_has_its_class() {
-        assert_eq!(class("{"), "NotJson");
-        assert_eq!(class(r#"{"body":"\ud800"}"#), "NotJson", "a lone surrogate is no text");
-        assert_eq!(class(*b"{\"body\":\"\xff\"}"), "NotUtf8");
-        assert_eq!(class(r#"["body"]"#), "NotAnObject");
-        assert_eq!(class(*b"\0\0\0\0\x2a{\"body\":\"x\"}"), "SchemaRegistry");
-        assert_eq!(class(r#"{"id":1}"#), "TextMissing");
-        assert_eq!(class(r#"{"body":5}"#), "TextNotAString");
-        assert_eq!(class(r#"{"body":" \n"}"#), "TextEmpty");
-        assert_eq!(class(r#"{"body":null}"#), "TextEmpty");
-        assert_eq!(class(format!(r#"{{"body":"{}"}}"#, "x".repeat(1000))), "DocumentTooLarge");
-    }
-
-    #[test]
-    fn a_null_value_is_a_tombstone() {
-        let record = Record { key: Some(vec![1]), value: None, headers: None, timestamp: None };
-        assert!(matches!(decoder(10).decode(&record), Ok(Decoded::Tombstone)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            drop(decode(bytes));
-        }
-
-        #[test]
-        fn no_text_is_quoted_in_the_message(secret in "[a-z]{12}", tail in ".{0,20}") {
-            if let Err(rejection) = decode(format!(r#"{{"body": {secret}, {tail}"#)) {
-                prop_assert!(!rejection.message.contains(&secret));
-            }
-        }
-    }
-}
+mod tests;

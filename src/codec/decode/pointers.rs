@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 
 /// Some pointers, as a tree of their steps. Only the objects on the way are read; so neither depth nor numbers elsewhere
 /// matter.
+///
+/// Where an array stands, `*` is each of its elements.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pointers {
     count: usize,
@@ -30,8 +32,34 @@ pub(super) enum NotFound {
     NotAnObject,
 }
 
-/// What stands at each pointer, as it is written. `None` where there is nothing.
-type Found<'a> = [Option<&'a RawValue>];
+/// A value that stands at a pointer, as it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Found<'a> {
+    /// Which elements each `*` on the way was; `None`: it was the name of a field.
+    pub elements: Vec<Option<usize>>,
+    pub value: &'a RawValue,
+}
+
+impl Found<'_> {
+    /// The pointer that leads to this value alone.
+    pub fn field(&self, pointer: &str) -> String {
+        let mut elements = self.elements.iter();
+        let names = pointer.split('/').map(|name| {
+            let element = if name == EACH { elements.next().copied().flatten() } else { None };
+            element.map_or_else(|| name.to_owned(), |element| element.to_string())
+        });
+        names.collect::<Vec<_>>().join("/")
+    }
+}
+
+/// What stands at each pointer, in the order of the document.
+type All<'a> = [Vec<Found<'a>>];
+
+/// What each `*` on the way to a step was.
+type Way = Vec<Option<usize>>;
+
+/// Each element.
+const EACH: &str = "*";
 
 impl Pointers {
     /// Adds a pointer, and tells its place in what is found.
@@ -53,62 +81,75 @@ impl Pointers {
     ///
     /// # Errors
     /// When the text is none.
-    pub fn find<'a>(&self, json: &'a str) -> Result<Vec<Option<&'a RawValue>>, NotFound> {
-        let mut found = vec![None; self.count];
-        if self.root.walk(json, &mut found).is_ok() {
+    pub fn find<'a>(&self, json: &'a str) -> Result<Vec<Vec<Found<'a>>>, NotFound> {
+        let mut found = vec![Vec::new(); self.count];
+        if self.root.walk(json, &mut Way::new(), &mut found).is_ok() {
             return Ok(found);
         }
         let value: &RawValue = serde_json::from_str(json).map_err(NotFound::NotJson)?;
-        if value.get().starts_with('{') { Ok(vec![None; self.count]) } else { Err(NotFound::NotAnObject) }
+        if value.get().starts_with('{') { Ok(vec![Vec::new(); self.count]) } else { Err(NotFound::NotAnObject) }
     }
 }
 
 impl Step {
     /// Reads an object. One with a key that is no text has nothing that can be found.
-    fn walk<'a>(&self, object: &'a str, found: &mut Found<'a>) -> serde_json::Result<()> {
+    fn walk<'a>(&self, object: &'a str, way: &mut Way, found: &mut All<'a>) -> serde_json::Result<()> {
         let mut deserializer = serde_json::Deserializer::from_str(object);
-        deserializer.deserialize_map(Fields { step: self, found })?;
+        deserializer.deserialize_map(Fields { step: self, way, found })?;
         deserializer.end()
     }
 
     /// A value stands here; of several of one name, the last one counts.
-    fn reach<'a>(&self, value: &'a RawValue, found: &mut Found<'a>) {
-        self.forget(found);
+    fn reach<'a>(&self, value: &'a RawValue, way: &mut Way, found: &mut All<'a>) {
+        self.forget(way, found);
         for &pointer in &self.ends {
-            found[pointer] = Some(value);
+            found[pointer].push(Found { elements: way.clone(), value });
         }
         let walked = match value.get().as_bytes()[0] {
-            b'{' if !self.next.is_empty() => self.walk(value.get(), found),
-            b'[' if !self.next.is_empty() => self.count(value.get(), found),
+            b'{' if !self.next.is_empty() => self.walk(value.get(), way, found),
+            b'[' if !self.next.is_empty() => self.count(value.get(), way, found),
             _ => Ok(()),
         };
         if walked.is_err() {
-            self.next.iter().for_each(|(_, step)| step.forget(found));
+            self.next.iter().for_each(|(_, step)| step.forget(way, found));
         }
     }
 
     /// Reads an array.
-    fn count<'a>(&self, array: &'a str, found: &mut Found<'a>) -> serde_json::Result<()> {
+    fn count<'a>(&self, array: &'a str, way: &mut Way, found: &mut All<'a>) -> serde_json::Result<()> {
         let elements: Vec<&RawValue> = serde_json::from_str(array)?;
         for (name, step) in &self.next {
-            if let Some(element) = name.parse::<usize>().ok().and_then(|number| elements.get(number)) {
-                step.reach(element, found);
+            if name == EACH {
+                for (number, element) in elements.iter().enumerate() {
+                    on_way(way, Some(number), |way| step.reach(element, way, found));
+                }
+            } else if let Some(element) = name.parse::<usize>().ok().and_then(|number| elements.get(number)) {
+                step.reach(element, way, found);
             }
         }
         Ok(())
     }
 
-    fn forget(&self, found: &mut Found) {
+    /// Forgets what was found on this way, or further on.
+    fn forget(&self, way: &Way, found: &mut All) {
         for &pointer in &self.ends {
-            found[pointer] = None;
+            found[pointer].retain(|found| !found.elements.starts_with(way));
         }
-        self.next.iter().for_each(|(_, step)| step.forget(found));
+        self.next.iter().for_each(|(_, step)| step.forget(way, found));
     }
+}
+
+/// Goes one `*` further, and comes back.
+fn on_way(way: &mut Way, element: Option<usize>, go: impl FnOnce(&mut Way)) {
+    way.push(element);
+    go(way);
+    way.pop();
 }
 
 struct Fields<'s, 'f, 'a> {
     step: &'s Step,
-    found: &'f mut Found<'a>,
+    way: &'f mut Way,
+    found: &'f mut All<'a>,
 }
 
 /// A key, copied only where it has escapes.
@@ -125,7 +166,11 @@ impl<'a> Visitor<'a> for Fields<'_, '_, 'a> {
     fn visit_map<M: MapAccess<'a>>(self, mut fields: M) -> Result<(), M::Error> {
         while let Some(Key(key)) = fields.next_key()? {
             match self.step.next.iter().find(|(name, _)| *name == *key) {
-                Some((_, step)) => step.reach(fields.next_value()?, self.found),
+                Some((name, step)) if name == EACH => {
+                    let value = fields.next_value()?;
+                    on_way(self.way, None, |way| step.reach(value, way, self.found));
+                }
+                Some((_, step)) => step.reach(fields.next_value()?, self.way, self.found),
                 None => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
@@ -141,7 +186,15 @@ mod tests {
         let mut all = Pointers::default();
         let places: Vec<usize> = pointers.iter().map(|pointer| all.add(pointer)).collect();
         let found = all.find(json).unwrap();
-        places.into_iter().map(|place| found[place].map(RawValue::get)).collect()
+        places.into_iter().map(|place| found[place].first().map(|found| found.value.get())).collect()
+    }
+
+    /// Each value with the pointer to it alone.
+    fn each(json: &str, pointer: &str) -> Vec<(String, String)> {
+        let mut all = Pointers::default();
+        all.add(pointer);
+        let found = all.find(json).unwrap().remove(0);
+        found.iter().map(|found| (found.field(pointer), found.value.get().to_owned())).collect()
     }
 
     #[test]
@@ -150,6 +203,24 @@ mod tests {
         let pointers = ["/a~1b/1/c~0d", "/é/", "/a~1b/7", "/a~1b/0/x", "/é", "/a~1b/0", "/x"];
         let expected = [Some(r#""é\u0041""#), Some("2"), None, None, Some(r#"{"":2}"#), Some("1"), None];
         assert_eq!(found(json, &pointers), expected);
+    }
+
+    #[test]
+    fn a_star_is_each_element_of_an_array_and_in_an_object_a_name() {
+        let json = r#"{"a":[{"b":1},{"c":2},{"b":[3,4]}],"d":{"*":5},"*":[6]}"#;
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(each(json, "/a/*/b"), [field("/a/0/b", "1"), field("/a/2/b", "[3,4]")]);
+        assert_eq!(each(json, "/a/*/b/*"), [field("/a/2/b/0", "3"), field("/a/2/b/1", "4")]);
+        assert_eq!(each(json, "/d/*"), [field("/d/*", "5")]);
+        assert_eq!(each(json, "/*/*"), [field("/*/0", "6")]);
+        assert_eq!(each(json, "/d/*/*"), []);
+    }
+
+    #[test]
+    fn of_elements_too_the_last_field_of_a_name_counts_and_a_broken_one_hides_no_other() {
+        let json = r#"{"a":[{"b":9}],"a":[{"b":1,"b":2},{"b":3,"\ud800":4},{"b":5}]}"#;
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(each(json, "/a/*/b"), [field("/a/0/b", "2"), field("/a/2/b", "5")]);
     }
 
     #[test]

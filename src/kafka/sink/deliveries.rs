@@ -307,7 +307,7 @@ impl Books {
         self.metrics.acknowledged(parcel.fetched);
         let Some(tally) = &self.tally else { return };
         tally.count(&parcel.origin, |account, id| match &parcel.kind {
-            Kind::Enriched(value) => account.enriched(id, value),
+            Kind::Enriched(enriched) => account.enriched(id, &enriched.value),
             Kind::Tombstone => account.tombstone(id),
             Kind::DeadLetter(_) | Kind::BareDeadLetter(_) => account.dead_letter(id),
             Kind::Skipped(_) => account.skipped(),

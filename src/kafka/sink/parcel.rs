@@ -9,6 +9,7 @@ use rdkafka::message::OwnedHeaders;
 use crate::codec::dead_letter;
 use crate::config::Policy;
 use crate::record::budget::Permit;
+use crate::record::enriched::Enriched;
 use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::headers;
 use crate::record::outcome::Outcome;
@@ -34,7 +35,7 @@ pub(super) struct Parcel {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Enriched(Vec<u8>),
+    Enriched(Enriched),
     Tombstone,
     DeadLetter(Rejection),
     /// A dead letter without the record's key, value and headers, since with them it was refused as well.
@@ -91,7 +92,7 @@ impl Parcel {
 
     /// About the size of the message, in bytes.
     pub fn size(&self) -> usize {
-        let own = if let Kind::Enriched(value) = &self.kind { value.len() } else { 0 };
+        let own = if let Kind::Enriched(enriched) = &self.kind { enriched.size() } else { 0 };
         own + self.record.size()
     }
 
@@ -100,7 +101,10 @@ impl Parcel {
         let Record { key, value, headers: own, .. } = &self.record;
         let (key, value) = (key.as_deref(), value.as_deref());
         let (to, key, value, headers) = match &self.kind {
-            Kind::Enriched(tagged) => (To::Output, key, Some(tagged.as_slice()), self.span.propagate(own.clone())),
+            Kind::Enriched(enriched) => {
+                let headers = self.span.propagate(enriched.head(own.clone()));
+                (To::Output, key, Some(enriched.value.as_slice()), headers)
+            }
             Kind::Tombstone => (To::Output, key, None, self.span.propagate(own.clone())),
             Kind::DeadLetter(rejection) => (To::DeadLetters, key, value, Some(self.explain(own.clone(), rejection))),
             Kind::BareDeadLetter(rejection) => (To::DeadLetters, None, None, Some(self.explain(None, rejection))),

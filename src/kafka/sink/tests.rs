@@ -18,6 +18,7 @@ use crate::config::{Config, Delivery};
 use crate::kafka::ledger::Ledger;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
+use crate::record::enriched::Enriched;
 use crate::record::envelope::{Envelope, Record};
 use crate::record::outcome::Outcome;
 use crate::record::stop::Stop;
@@ -88,8 +89,14 @@ impl Worker {
         *next += 1;
         let record = Record { key: None, value: None, headers: None, timestamp: None };
         let permit = Budget::new(1 << 20).take(1);
-        let envelope =
-            Envelope { origin, record, body: Vec::new(), fetched: Instant::now(), span: RecordSpan::default(), permit };
+        let envelope = Envelope {
+            origin,
+            record,
+            body: Enriched::default(),
+            fetched: Instant::now(),
+            span: RecordSpan::default(),
+            permit,
+        };
         self.sink.deliver(Outcome::Enriched(envelope))
     }
 

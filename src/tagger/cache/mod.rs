@@ -16,11 +16,12 @@ use hashlink::LinkedHashMap;
 use sha2::{Digest, Sha256};
 
 use super::feed::Feed;
-use crate::record::answer::{Answer, Identity};
+use crate::record::answer::{Answer, Given, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::{Envelope, Lease};
 use crate::record::sync::{Mutex, MutexGuard};
 use crate::record::tag::{Entity, Label, Tag};
+use crate::record::text::Text;
 use crate::telemetry::metrics::Metrics;
 
 type Key = [u8; 32];
@@ -150,13 +151,13 @@ impl Drop for Claim {
     }
 }
 
-fn key(load: u64, texts: &[Option<String>]) -> Key {
+fn key(load: u64, texts: &[Option<Text>]) -> Key {
     let mut hash = Sha256::new();
     hash.update(load.to_le_bytes());
-    for text in texts {
+    for text in texts.iter().map(|text| text.as_ref().map(Text::as_str)) {
         // Lengths come first, so that one text's end is never another's beginning; no text has the greatest.
-        hash.update(text.as_ref().map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
-        hash.update(text.as_deref().unwrap_or_default());
+        hash.update(text.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+        hash.update(text.unwrap_or_default());
     }
     hash.finalize().into()
 }
@@ -165,15 +166,18 @@ fn key(load: u64, texts: &[Option<String>]) -> Key {
 fn bytes_of(answer: &Answer) -> usize {
     let entity = |entity: &Entity| entity.text.capacity() + PIECE;
     let tag = |tag: &Tag| match tag {
-        Tag::Class(_) | Tag::Number(_) => 0,
+        Tag::Number(_) => 0,
+        Tag::Class(class) if class.scores.is_empty() => 0,
+        Tag::Class(class) => class.scores.capacity() * size_of::<Label>() + PIECE,
         Tag::Labels(labels) => labels.capacity() * size_of::<Label>() + PIECE,
         Tag::Entities(entities) => {
             entities.capacity() * size_of::<Entity>() + PIECE + entities.iter().map(entity).sum::<usize>()
         }
     };
-    let Answer { tags, models, .. } = answer;
-    let own = tags.capacity() * size_of::<(Arc<str>, Tag)>() + models.capacity() * size_of::<Identity>();
-    OVERHEAD + size_of::<Answer>() + own + tags.iter().map(|(_, held)| tag(held)).sum::<usize>()
+    let Answer { tags, absent, models, .. } = answer;
+    let named = tags.capacity() * size_of::<Given>() + absent.capacity() * size_of::<Arc<str>>();
+    let own = named + models.capacity() * size_of::<Identity>();
+    OVERHEAD + size_of::<Answer>() + own + tags.iter().map(|given| tag(&given.tag)).sum::<usize>()
 }
 
 #[cfg(all(test, not(loom)))]

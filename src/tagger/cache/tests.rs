@@ -45,7 +45,7 @@ impl Desk {
 
     fn look_up(&self, record: Envelope<()>, load: u64) -> Found {
         let text = String::from_utf8(record.record.value.clone().unwrap()).unwrap();
-        self.cache.look_up(record.map(|()| Document::unnamed(vec![Some(text)])), load, &self.feed)
+        self.cache.look_up(record.map(|()| Document::unnamed(vec![Some(text.as_str().into())])), load, &self.feed)
     }
 
     /// The claim on a text that is unknown.
@@ -66,10 +66,11 @@ impl Desk {
 fn answer(names: usize) -> Arc<Answer> {
     let entity = |n| Entity { kind: "PER".into(), text: "Angela".into(), start: n, end: n + 6, score: 0.5 };
     let entities = Tag::Entities((0..names as u32).map(entity).collect());
-    let class = Tag::Class(Class { label: None, score: 0.25 });
+    let class = Tag::Class(Class { label: None, score: 0.25, scores: vec![] });
     let models = vec![Identity { name: "m".into(), version: "1".into() }];
-    let tags = vec![("topic".into(), class), ("entities".into(), entities)];
-    Arc::new(Answer { load: 0, tags, models, tokens: names, truncated: false })
+    let given = |name: &str, tag| Given { name: name.into(), text: 0, tag };
+    let tags = vec![given("topic", class), given("entities", entities)];
+    Arc::new(Answer { load: 0, tags, absent: vec![], models, tokens: names, truncated: false })
 }
 
 #[test]
@@ -112,8 +113,8 @@ fn those_who_wait_for_a_document_that_fails_are_tried_alone_and_of_a_lost_one_to
 
 #[test]
 fn texts_are_told_apart_wherever_one_ends() {
-    let some = |text: &str| Some(text.to_owned());
-    let all: [&[Option<String>]; 6] = [
+    let some = |text: &str| Some(Text::from(text));
+    let all: [&[Option<Text>]; 6] = [
         &[some("a"), some("bc")],
         &[some("ab"), some("c")],
         &[some("abc"), None],

@@ -215,7 +215,7 @@ mod tests {
     use crate::record::tag::Number;
 
     fn class(label: Option<&str>, score: f32) -> Tag {
-        Tag::Class(Class { label: label.map(Arc::from), score })
+        Tag::Class(Class { label: label.map(Arc::from), score, scores: vec![] })
     }
 
     fn entity(kind: &str, start: u32, score: f32) -> Entity {

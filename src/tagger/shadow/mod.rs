@@ -27,10 +27,10 @@ use self::loading::{lower_priority, pairs};
 use super::gather::run_alone_while;
 use super::taggers::Taggers;
 use crate::config::Config;
-use crate::record::answer::{Answer, Identity};
+use crate::record::answer::{Answer, Given, Identity};
 use crate::record::document::Document;
 use crate::record::envelope::Origin;
-use crate::record::tag::Tag;
+use crate::record::text::Text;
 
 /// So many documents may wait.
 const DOCUMENTS: usize = 256;
@@ -80,8 +80,8 @@ struct State {
 #[derive(Debug)]
 struct Sample {
     load: u64,
-    texts: Vec<Option<String>>,
-    tags: Vec<(Arc<str>, Tag)>,
+    texts: Vec<Option<Text>>,
+    tags: Vec<Given>,
     size: usize,
 }
 
@@ -140,7 +140,7 @@ impl Shadow {
             return;
         }
         let texts = || texts.iter().map(|&text| &document.texts[text]);
-        let bytes: usize = texts().flatten().map(String::len).sum();
+        let bytes: usize = texts().flatten().map(|text| text.as_str().len()).sum();
         if bytes == 0 {
             return;
         }
@@ -245,7 +245,7 @@ impl Inner {
             let mut work = taggers.encode(Document::unnamed(texts))?;
             run_alone_while(&mut work, || !self.is_stopped())?;
             let its: HashMap<_, _> = work.tags().into_iter().collect();
-            let difference = |(name, tag): (Arc<str>, Tag)| {
+            let difference = |Given { name, tag, .. }: Given| {
                 let other = its.get(pairs.get(&name)?)?;
                 Some((name, Difference::of(&tag, other)))
             };

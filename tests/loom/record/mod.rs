@@ -16,3 +16,5 @@ pub mod stop;
 pub mod sync;
 #[path = "../../../src/record/tag.rs"]
 pub mod tag;
+#[path = "../../../src/record/text.rs"]
+pub mod text;

@@ -1,0 +1,80 @@
+//! The other shapes of enriched records: flat, for those who want columns, and headers, for those who want their records as
+//! they were.
+
+use std::sync::Arc;
+
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use super::nested::{EnrichedRecord, bytes};
+use super::tags::{WrittenClass, WrittenTag};
+
+/// An enriched record without objects in it, but for the document, and those in lists.
+pub(super) struct Flat<'r, 'a>(pub &'r EnrichedRecord<'a>);
+
+impl Serialize for Flat<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let EnrichedRecord { id, tags, document, source, model, models, tokens, truncated, tagged_at } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", id)?;
+        for (name, tag) in tags.0 {
+            let entry = |part: &str| format!("tags_{name}{part}");
+            match tag {
+                WrittenTag::Class(WrittenClass { label, score, scores }) => {
+                    map.serialize_entry(&entry(""), label)?;
+                    map.serialize_entry(&entry("_score"), score)?;
+                    if !scores.is_empty() {
+                        map.serialize_entry(&entry("_scores"), scores)?;
+                    }
+                }
+                WrittenTag::Number(number) => map.serialize_entry(&entry(""), &number.value)?,
+                list => map.serialize_entry(&entry(""), list)?,
+            }
+        }
+        if let Some(document) = document {
+            map.serialize_entry("document", document)?;
+        }
+        map.serialize_entry("source_topic", source.topic)?;
+        map.serialize_entry("source_partition", &source.partition)?;
+        map.serialize_entry("source_offset", &source.offset)?;
+        map.serialize_entry("source_timestamp", &source.timestamp)?;
+        map.serialize_entry("model_name", &model.name)?;
+        map.serialize_entry("model_version", &model.version)?;
+        if let Some(models) = models {
+            map.serialize_entry("models", models)?;
+        }
+        map.serialize_entry("tokens", tokens)?;
+        map.serialize_entry("truncated", truncated)?;
+        map.serialize_entry("tagged_at", tagged_at)?;
+        map.end()
+    }
+}
+
+/// The tags as headers. One that there is not takes the place of what the record may have brought.
+pub(super) fn headers(tags: &[(&str, WrittenTag)], absent: &[Arc<str>]) -> Vec<(String, Option<String>)> {
+    let mut headers = Vec::with_capacity(3 * (tags.len() + absent.len()));
+    let mut add = |tag: &str, values: [Option<String>; 3]| {
+        let names = ["", ".score", ".scores"].map(|part| format!("tagbert.{tag}{part}"));
+        headers.extend(names.into_iter().zip(values));
+    };
+    for (name, tag) in tags {
+        add(
+            name,
+            match tag {
+                WrittenTag::Class(WrittenClass { label, score, scores }) => {
+                    let scores = (!scores.is_empty()).then(|| json(scores));
+                    [label.map(ToOwned::to_owned), Some(json(score)), scores]
+                }
+                WrittenTag::Number(number) => [Some(json(&number.value)), None, None],
+                list => [Some(json(list)), None, None],
+            },
+        );
+    }
+    for name in absent {
+        add(name, [None, None, None]);
+    }
+    headers
+}
+
+fn json(value: &impl Serialize) -> String {
+    String::from_utf8(bytes(value, 32)).unwrap_or_default()
+}

@@ -1,0 +1,188 @@
+//! What records are made of, coming in and going out.
+
+use std::num::NonZeroUsize;
+
+use encoding_rs::Encoding;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::error::refuse;
+use super::{Config, ConfigError, Input, template};
+
+/// What the values of records are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// The text itself, which stands at `/text` of the document that is made of it.
+    Text,
+}
+
+/// How the enriched record is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// A JSON object with the tags under `tags`.
+    #[default]
+    Nested,
+    /// A JSON object without objects in it, but for the document and the entities: `tags_spam`, `tags_spam_score`.
+    Flat,
+    /// The tags alone, by name.
+    TagsOnly,
+    /// The value is that of the input, byte for byte; the tags are headers: `tagbert.spam`, `tagbert.spam.score`.
+    Headers,
+}
+
+/// What the offsets of entities count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offsets {
+    /// Unicode code points, as Python does.
+    #[default]
+    CodePoints,
+    /// Units of UTF-16, as Java and JavaScript do.
+    Utf16,
+    /// Bytes of UTF-8, as Go and Rust do.
+    Utf8,
+}
+
+/// Which scores the tag of a class has beside that of the best label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scores {
+    /// None.
+    #[default]
+    Best,
+    /// Those of all labels.
+    All,
+    /// So many of the highest.
+    Top(NonZeroUsize),
+}
+
+impl Scores {
+    /// How many there are, if that is said.
+    #[must_use]
+    pub fn most(self) -> Option<usize> {
+        match self {
+            Self::Best => Some(0),
+            Self::All => None,
+            Self::Top(most) => Some(most.get()),
+        }
+    }
+}
+
+/// As it is written: scalars of a configuration are texts.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum WrittenScores {
+    Word(String),
+    Top { top: String },
+}
+
+impl<'de> Deserialize<'de> for Scores {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        match WrittenScores::deserialize(from)? {
+            WrittenScores::Word(word) if word == "best" => Ok(Self::Best),
+            WrittenScores::Word(word) if word == "all" => Ok(Self::All),
+            WrittenScores::Word(_) => Err(serde::de::Error::custom("neither `best` nor `all`")),
+            WrittenScores::Top { top } => top.parse().map(Self::Top).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl Serialize for Scores {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Best => WrittenScores::Word("best".into()),
+            Self::All => WrittenScores::Word("all".into()),
+            Self::Top(most) => WrittenScores::Top { top: most.to_string() },
+        }
+        .serialize(to)
+    }
+}
+
+/// An encoding of text, by one of its names in the Encoding Standard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charset(&'static Encoding);
+
+impl Charset {
+    /// The encoding.
+    #[must_use]
+    pub fn encoding(self) -> &'static Encoding {
+        self.0
+    }
+}
+
+impl Default for Charset {
+    fn default() -> Self {
+        Self(encoding_rs::UTF_8)
+    }
+}
+
+impl<'de> Deserialize<'de> for Charset {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        // The one that decodes nothing stands for those that are no longer to be decoded.
+        let known = Encoding::for_label(name.as_bytes()).filter(|known| *known != encoding_rs::REPLACEMENT);
+        known.map(Self).ok_or_else(|| {
+            let why = "is no encoding that is known, such as `utf-8`, `windows-1252`, `shift_jis` or `utf-16le`";
+            serde::de::Error::custom(why)
+        })
+    }
+}
+
+impl Serialize for Charset {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0.name().to_lowercase())
+    }
+}
+
+impl Input {
+    /// Where the text of documents is, if a tagger does not say otherwise.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        match self.format {
+            Format::Json => self.text.clone(),
+            Format::Text => vec!["/text".into()],
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn validate_formats(&self) -> Result<(), ConfigError> {
+        let Input { id, text, format, charset, lenient, .. } = &self.input;
+        if text.is_empty() {
+            return refuse("input.text", "names no field");
+        }
+        let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
+        let own = own.map(|text| ("taggers", text));
+        for (key, text) in own.clone().chain(text.iter().map(|text| ("input.text", text))) {
+            template::pieces(text).or_else(|why| refuse(key, why))?;
+        }
+        template::pointer(id).or_else(|why| refuse("input.id", why))?;
+        if id.split('/').any(|name| name == "*") {
+            return refuse("input.id", format!("`{id}` may name several values (`*`): an id is one"));
+        }
+        match format {
+            Format::Json if *charset != Charset::default() => {
+                refuse("input.charset", "is for `input.format: text` alone: JSON is UTF-8")
+            }
+            Format::Text if *lenient => refuse("input.lenient", "is for `input.format: json` alone"),
+            Format::Text => {
+                let given = Some(("input.text", text)).filter(|_| *text != Input::default().text);
+                let given = given.into_iter().flat_map(|(key, all)| all.iter().map(move |text| (key, text)));
+                match own.chain(given).find(|(_, text)| *text != "/text") {
+                    Some((key, text)) => refuse(
+                        key,
+                        format!(
+                            "has `{text}`, but under `input.format: text` the value is the text, and has no fields"
+                        ),
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Format::Json => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What records may be made of, coming in and going out: docs/FORMATS.md.
+
+use rdkafka::Message as _;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
+use serde_json::{Value, json};
+
+mod support;
+
+use support::kafka::Kafka;
+use support::line::{Line, TINY, value};
+use support::records::header;
+use support::tagbert::tagbert;
+
+/// The lines that come of this input under these settings.
+fn tagged(settings: &[&str], input: &[u8]) -> Vec<Value> {
+    let sets = settings.iter().flat_map(|set| ["--set", set]);
+    let args: Vec<&str> = ["tag", "--model", TINY].into_iter().chain(sets).collect();
+    let output = tagbert(&args, input);
+    assert!(output.status.success(), "{output:?}");
+    let lines = std::str::from_utf8(&output.stdout).unwrap().lines();
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What a command says that refuses these settings.
+fn refused(settings: &[&str]) -> String {
+    let sets = settings.iter().flat_map(|set| ["--set", set]);
+    let args: Vec<&str> = ["tag", "--model", TINY].into_iter().chain(sets).collect();
+    let output = tagbert(&args, b"");
+    assert!(!output.status.success(), "{settings:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A slice of a text, as those count who have these offsets.
+fn slice(text: &str, offsets: &str, start: usize, end: usize) -> String {
+    match offsets {
+        "utf16" => String::from_utf16(&text.encode_utf16().collect::<Vec<_>>()[start..end]).unwrap(),
+        "utf8" => text[start..end].to_owned(),
+        _ => text.chars().collect::<Vec<_>>()[start..end].iter().collect(),
+    }
+}
+
+#[test]
+fn an_entity_is_found_in_its_field_by_readers_of_any_language() {
+    let document = json!({
+        "subject": "🎉 Angela Merkel",
+        "paragraphs": ["Zoë met Tim Cook", "in Berlin 東京, and so did Å"],
+        "replies": [{"text": "Microsoft of New York"}, {"text": "Paris 🎉 Saint-Germain"}],
+    });
+    let text = "input.text={/subject}\n{/paragraphs}\n{/replies/*/text}";
+    let mut in_fields = 0;
+    for offsets in ["code-points", "utf16", "utf8"] {
+        let set = format!("output.offsets={offsets}");
+        let record = &tagged(&[text, &set], document.to_string().as_bytes())[0];
+        let joined = "🎉 Angela Merkel\nZoë met Tim Cook\nin Berlin 東京, and so did Å\nMicrosoft of New York\n\
+                      Paris 🎉 Saint-Germain";
+        for entity in record["tags"]["entities"].as_array().unwrap() {
+            let number = |name: &str| entity[name].as_u64().unwrap() as usize;
+            assert_eq!(slice(joined, offsets, number("start"), number("end")), entity["text"].as_str().unwrap());
+            // One that reaches from a field into the next is in none.
+            let Some(field) = entity["field"].as_str() else {
+                assert!(entity["text"].as_str().unwrap().contains('\n') && entity["field_start"].is_null());
+                continue;
+            };
+            in_fields += 1;
+            let value = document.pointer(field).and_then(Value::as_str).unwrap();
+            assert_eq!(slice(value, offsets, number("field_start"), number("field_end")), entity["text"]);
+        }
+    }
+    assert!(in_fields > 0);
+}
+
+#[test]
+fn shapes_say_the_same_in_other_places() {
+    let input = br#"{"id":7,"text":"Shares in Microsoft fell in New York."}"#;
+    let nested = &tagged(&["output.scores=all"], input)[0];
+    let flat = &tagged(&["output.scores=all", "output.shape=flat"], input)[0];
+    let tags = &tagged(&["output.scores=all", "output.shape=tags-only"], input)[0];
+    assert_eq!(*tags, nested["tags"]);
+    assert_eq!(flat["tags_topic"], nested["tags"]["topic"]["label"]);
+    assert_eq!(flat["tags_topic_score"], nested["tags"]["topic"]["score"]);
+    assert_eq!(flat["tags_topic_scores"], nested["tags"]["topic"]["scores"]);
+    assert_eq!(flat["tags_entities"], nested["tags"]["entities"]);
+    assert_eq!((&flat["id"], &flat["document"]), (&nested["id"], &nested["document"]));
+    assert_eq!(flat["source_offset"], nested["source"]["offset"]);
+    assert_eq!(flat["model_version"], nested["model"]["version"]);
+    for (name, part) in flat.as_object().unwrap() {
+        assert!(!part.is_object() || name == "document", "{name} is not flat");
+    }
+    let scores = nested["tags"]["topic"]["scores"].as_array().unwrap();
+    assert_eq!(scores[0]["score"], nested["tags"]["topic"]["score"]);
+    let sum: f64 = scores.iter().map(|score| score["score"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-3, "{sum}");
+    let two = &tagged(&["output.scores.top=2"], input)[0];
+    assert_eq!(two["tags"]["topic"]["scores"].as_array().unwrap()[..], scores[..2]);
+}
+
+#[test]
+fn labels_have_the_names_that_readers_know() {
+    let names = ["output.labels.spam.ham=OK", "output.labels.spam.spam=SPAM", "output.scores=all"];
+    let record = &tagged(&names, br#"{"text":"Shares in Microsoft fell."}"#)[0];
+    let label = |value: &Value| ["OK", "SPAM"].contains(&value["label"].as_str().unwrap());
+    let spam = &record["tags"]["spam"];
+    assert!(label(spam) && spam["scores"].as_array().unwrap().iter().all(label), "{spam}");
+    assert!(refused(&["output.labels.spam.eggs=OK"]).contains("`eggs`, which is none of its labels: "));
+    assert!(refused(&["output.labels.sapm.ham=OK"]).contains("no tag is called so, but topic, spam, entities"));
+    assert!(refused(&["output.shape=headers"]).contains("which lines have not"));
+}
+
+#[test]
+fn lines_of_text_in_any_charset_become_documents() {
+    let set = ["input.format=text", "input.charset=windows-1252"];
+    let records = tagged(&set, b"Zo\xeb met Tim Cook\n\xabso\xbb \"said\"\n");
+    assert_eq!(records[0]["document"], json!({ "text": "Zoë met Tim Cook" }));
+    assert_eq!(records[1]["document"], json!({ "text": "«so» \"said\"" }));
+}
+
+#[test]
+fn a_record_whose_tags_are_headers_stays_byte_for_byte_and_cannot_bring_them_itself() {
+    let line = Line::create("tags-as-headers", 1);
+    let bytes = b"\xef\xbb\xbf {\"body\" : \"Shares in Microsoft fell.\", \"n\":1.10 } ";
+    let brought = OwnedHeaders::new()
+        .insert(Header { key: "tagbert.spam", value: Some("mine") })
+        .insert(Header { key: "tagbert.spam.scores", value: Some("mine") })
+        .insert(Header { key: "mine", value: Some("1") });
+    let record = || BaseRecord::<[u8], [u8]>::to(&line.input).key(b"0").headers(brought.clone());
+    Kafka::shared().produce([record().payload(&bytes[..]), record().payload(b"no JSON")]);
+    line.worker().set("output.shape", "headers").run_to_the_end();
+
+    let tagged = line.tagged();
+    assert_eq!(tagged.len(), 1);
+    assert_eq!(tagged[0].payload(), Some(&bytes[..]));
+    let of = |name: &str| header(&tagged[0], name);
+    assert!(["ham", "spam"].contains(&of("tagbert.spam").unwrap().as_str()));
+    assert!(of("tagbert.spam.score").unwrap().parse::<f32>().unwrap() >= 0.5);
+    assert_eq!((of("tagbert.spam.scores"), of("mine").as_deref()), (None, Some("1")));
+    assert!(of("tagbert.topic").is_some() && of("tagbert.record.id").is_some());
+    let entities: Value = serde_json::from_str(&of("tagbert.entities").unwrap()).unwrap();
+    assert!(entities.is_array());
+    // A dead letter has no tags, and its own headers.
+    let dead = line.dead();
+    assert_eq!((dead[0].payload(), header(&dead[0], "mine").as_deref()), (Some(&b"no JSON"[..]), Some("1")));
+}
+
+#[test]
+fn texts_that_are_no_texts_are_dead_letters_as_they_were() {
+    let line = Line::create("text-values", 1);
+    line.produce([&b"Zo\xc3\xab met Tim Cook"[..], b"Zo\xeb met Tim Cook", b""]);
+    line.worker().set("input.format", "text").run_to_the_end();
+    assert_eq!(value(&line.tagged()[0])["document"], json!({ "text": "Zoë met Tim Cook" }));
+    let dead = line.dead();
+    let class = |place: usize| header(&dead[place], "__connect.errors.exception.class.name").unwrap();
+    assert_eq!((class(0).as_str(), class(1).as_str()), ("NotText", "TextEmpty"));
+    assert_eq!(dead[0].payload(), Some(&b"Zo\xeb met Tim Cook"[..]));
+}
