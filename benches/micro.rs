@@ -3,6 +3,7 @@
 //! Each stage has the same 200 documents of the corpus, cut to about 1 KB and whole; `item/s` are documents a second and
 //! core. Stages run one after the other in one process, so compare them within a run.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -19,6 +20,7 @@ use tagbert::record::document::Document;
 use tagbert::record::envelope::{Envelope, Lease, Origin, Record};
 use tagbert::record::headers;
 use tagbert::record::trace::RecordSpan;
+use tagbert::route::Router;
 use tagbert::tagger::batch::{Batcher, Next};
 use tagbert::tagger::taggers::{Taggers, Work};
 use tikv_jemallocator::Jemalloc;
@@ -202,6 +204,27 @@ fn encode(bencher: Bencher, size: Size) {
     bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
         for (answer, envelope) in &answered {
             black_box(assembler.assemble(envelope, answer));
+        }
+    });
+}
+
+/// Rules of `routes`: one on a tag alone, one that goes through all entities, one that reads the document. The first is to take
+/// 2 µs a document at most.
+const RULES: [&str; 3] = [
+    "tags.spam.label == 'spam' && tags.spam.score > 0.9",
+    "tags.entities.exists(entity, entity.type == 'PER' && entity.score > 0.5)",
+    "document.id == 7",
+];
+
+#[divan::bench(args = RULES)]
+fn route(bencher: Bencher, rule: &str) {
+    let yaml = format!("routes: [{{when: \"{rule}\", to: another}}]");
+    let config = Config::parse(&yaml, HashMap::new(), &[]).expect("a configuration");
+    let router = Router::new(&config, &TAGGERS.kinds()).expect("a rule");
+    let answered: Vec<_> = tagged(OneKilobyte).into_iter().map(|envelope| (envelope.body.answer(), envelope)).collect();
+    bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
+        for (answer, envelope) in &answered {
+            let _ = black_box(router.decide(&answer.tags, &envelope.body.document, &envelope.record, &envelope.origin));
         }
     });
 }

@@ -42,6 +42,7 @@ pub mod lake;
 pub mod model;
 pub mod pipeline;
 pub mod record;
+pub mod route;
 pub mod tagger;
 pub mod telemetry;
 pub mod worker;

@@ -18,13 +18,13 @@ const FLOORS: [&[&str]; 8] = [
     &["kafka", "lake"],
     &["pipeline"],
     &["tagger", "codec"],
-    &["model"],
+    &["model", "route"],
     &["telemetry"],
     &["record", "config"],
 ];
 
 /// So many entries of `src/` can be taken in at a glance.
-const ENTRIES: usize = 13;
+const ENTRIES: usize = 14;
 
 /// A module: its names from the crate's root down.
 type Module = Vec<String>;

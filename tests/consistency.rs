@@ -44,7 +44,7 @@ struct Collect(Sender<(i64, Value)>);
 impl Sink for Collect {
     fn deliver(&mut self, outcome: Outcome) -> Result<()> {
         let Outcome::Enriched(envelope) = outcome else { panic!("not tagged: {outcome:?}") };
-        let record: Value = serde_json::from_slice(&envelope.body.value)?;
+        let record: Value = serde_json::from_slice(&envelope.body.enriched.value)?;
         Ok(self.0.send((envelope.origin.offset, record["tags"].clone()))?)
     }
 }

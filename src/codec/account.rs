@@ -26,6 +26,12 @@ pub struct Account {
     pub dead_letters: u64,
     /// Records of which nothing was written (`dead_letters.policy: skip`).
     pub skipped: u64,
+    /// Records of which nothing was written, as a route says.
+    #[serde(default)]
+    pub filtered: u64,
+    /// How many results went to each topic; with `routes`, one may go to several.
+    #[serde(default)]
+    pub topics: BTreeMap<String, u64>,
     /// How often each label was given, by tag; of entities, each type. No label (below its threshold) is `null`.
     pub labels: BTreeMap<String, BTreeMap<String, u64>>,
     /// The sum, modulo 2^128, of a hash of each result: of its record's id and its tags, or of that and what else became of
@@ -109,6 +115,19 @@ impl Account {
     pub fn skipped(&mut self) {
         self.skipped += 1;
         self.input += 1;
+    }
+
+    /// Nothing was written of a record, as a route says.
+    pub fn filtered(&mut self) {
+        self.filtered += 1;
+        self.input += 1;
+    }
+
+    /// A result went to these topics.
+    pub fn went<'t>(&mut self, topics: impl IntoIterator<Item = &'t str>) {
+        for topic in topics {
+            *self.topics.entry(topic.to_owned()).or_default() += 1;
+        }
     }
 
     fn add(&mut self, id: &str, what: &str, tags: &str) {

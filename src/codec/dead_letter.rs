@@ -26,7 +26,7 @@ pub struct DeadLetterHeaders {
     /// Who refused it: `tagbert`.
     #[serde(rename = "__connect.errors.connector.name")]
     connector: String,
-    /// The stage that refused it: decode, tokenize, infer or sink.
+    /// The stage that refused it: decode, tokenize, infer, route or sink.
     #[serde(rename = "__connect.errors.stage")]
     stage: String,
     /// The class of the error, such as `NotJson` or `TextMissing`.

@@ -9,6 +9,7 @@ use super::cli::ConfigArgs;
 use super::output;
 use crate::kafka::clients;
 use crate::model::vet;
+use crate::route::Router;
 use crate::tagger::shadow;
 use crate::tagger::taggers::Taggers;
 
@@ -20,6 +21,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     for model in taggers.models() {
         output::say(format_args!("model: {model}"));
     }
+    Router::new(&config, &taggers.kinds())?;
     if let Some(of_shadow) = config.of_shadow() {
         shadow::vet(&of_shadow)?;
         for model in shadow::load(&of_shadow, &taggers)?.models() {

@@ -52,9 +52,9 @@ pub(super) fn group(args: &Run, config: &Config) -> String {
     if args.group.is_some() || args.from.is_none() && args.to.is_none() {
         return group.clone();
     }
-    let Config { input, output, model, taggers, .. } = config;
+    let Config { input, output, model, taggers, routes, .. } = config;
     let edges = [args.from, args.to].map(|edge| edge.map(|edge| edge.to_string()));
-    let job = serde_json::json!([input, output, [model.path, model.variant], taggers, edges]);
+    let job = serde_json::json!([input, output, routes, [model.path, model.variant], taggers, edges]);
     format!("{group}-job-{}", hex::encode(&Sha256::digest(job.to_string())[..BYTES]))
 }
 

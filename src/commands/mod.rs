@@ -54,10 +54,14 @@ pub fn run(cli: Cli) -> ExitCode {
         // As for grep and its like: `tagbert tag | head`.
         Err(error) if error.is::<Unread>() => ExitCode::SUCCESS,
         Err(error) => {
-            // ONNX Runtime's own errors may have several lines.
-            let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            output::say(format_args!("tagbert: {}", plain(line.trim_end())));
-            ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
+            let is_of_config = error.is::<ConfigError>();
+            let mut said = format!("{error:#}");
+            // ONNX Runtime's own errors may have several lines; those of the configuration show where.
+            if !is_of_config {
+                said = said.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            }
+            output::say(format_args!("tagbert: {}", plain(said.trim_end())));
+            ExitCode::from(if is_of_config { 2 } else { 1 })
         }
     }
 }

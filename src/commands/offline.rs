@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::cli::{ConfigArgs, OfflineArgs};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Otherwise};
 
 /// Where documents have their text, if no configuration says so.
 const USUAL: &str = "input: {text: [/text]}";
@@ -17,6 +17,8 @@ pub(super) fn configured(args: &OfflineArgs) -> Result<Config> {
         Some(file) => super::config(&ConfigArgs { config: file.clone(), set: args.set.clone() })?,
         None => without_kafka(&args.set)?,
     };
+    // They have one output: no rule says where to.
+    (config.routes, config.output.otherwise) = (Vec::new(), Otherwise::Default);
     if let Some(model) = &args.model {
         (config.model.path, config.model.variant) = (model.clone(), None);
     }

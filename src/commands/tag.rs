@@ -133,14 +133,15 @@ impl Sink for Lines {
     fn deliver(&mut self, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Enriched(envelope) => {
-                let written = self.output.write_all(&envelope.body.value).and_then(|()| self.output.write_all(b"\n"));
+                let written =
+                    self.output.write_all(&envelope.body.enriched.value).and_then(|()| self.output.write_all(b"\n"));
                 written.map_err(output::unwritten)?;
             }
             Outcome::DeadLetter(envelope) => {
                 self.refused.store(true, Ordering::Relaxed);
                 output::say(format_args!("line {}: {}", envelope.origin.offset + 1, envelope.body.message));
             }
-            Outcome::Tombstone(_) => bail!("a line is never a tombstone"),
+            Outcome::Tombstone(_) | Outcome::Filtered(_) => bail!("a line is never a tombstone, nor filtered"),
         }
         Ok(())
     }

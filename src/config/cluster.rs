@@ -142,8 +142,7 @@ impl Config {
             if topic.is_empty() {
                 return refuse(key, "is empty");
             }
-            let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            if !topic.chars().all(is_known) || topic.len() > 249 || [".", ".."].contains(&topic.as_str()) {
+            if !is_topic(topic) {
                 let is_pattern = topic.contains(['^', '*', '$', '[', '(', '|', '?', '+', '\\']);
                 let what = if is_pattern { "a pattern: each topic is named" } else { "no topic's name" };
                 let why = format!(
@@ -167,6 +166,12 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Whether Kafka takes it as a topic's name.
+pub(super) fn is_topic(name: &str) -> bool {
+    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && name.chars().all(is_known) && name.len() <= 249 && ![".", ".."].contains(&name)
 }
 
 fn refuse_property<T>(name: &str, why: impl Into<String>) -> Result<T, ConfigError> {

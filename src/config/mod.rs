@@ -13,6 +13,7 @@ mod layers;
 pub mod location;
 pub mod mark;
 mod near;
+mod routes;
 mod secrets;
 mod settings;
 mod taggers;
@@ -36,6 +37,7 @@ use self::error::refuse;
 pub use self::formats::{Charset, Format, Offsets, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
+pub use self::routes::{OnRouteError, Otherwise, Route};
 pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
 pub use self::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub input: Input,
     /// Where enriched records and dead letters go.
     pub output: Output,
+    /// Where tagged documents go, if not to `output.topic`: rules, of which the first one that holds counts.
+    pub routes: Vec<Route>,
     /// The model that tags.
     pub model: Model,
     /// Several taggers; without them, `model` is the only one, and its tags have its heads' names.
@@ -160,6 +164,10 @@ pub struct Output {
     /// Other names for labels and entity types, by tag.
     #[schemars(example = serde_json::json!({"spam": {"ham": "OK", "spam": "SPAM"}}))]
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// What takes documents that none of `routes` takes: `output.topic`, or nothing.
+    pub otherwise: Otherwise,
+    /// What becomes of a document on which an expression of a route fails.
+    pub on_route_error: OnRouteError,
 }
 
 impl Default for Output {
@@ -172,6 +180,8 @@ impl Default for Output {
             offsets: Offsets::default(),
             scores: Scores::default(),
             labels: BTreeMap::new(),
+            otherwise: Otherwise::default(),
+            on_route_error: OnRouteError::default(),
         }
     }
 }
@@ -302,6 +312,7 @@ impl Config {
         self.validate_formats()?;
         self.validate_taggers()?;
         self.validate_shadow()?;
+        self.validate_routes()?;
         self.validate_delivery()?;
         if self.batch.tokens == 0 {
             return refuse("batch.tokens", "must be 1 or more");

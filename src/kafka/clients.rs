@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 
-use crate::config::{Config, ConfigError, Delivery};
+use crate::config::{Config, ConfigError, Delivery, Route};
 use crate::record::partition::TopicPartition;
 
 /// How long any one request to the cluster may take before the worker gives up at its start.
@@ -149,8 +149,10 @@ pub fn check_topics(config: &Config) -> Result<usize> {
     let metadata = metadata(config)?;
     let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
     let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
-    let outputs = [("output.topic", &config.output.topic), ("output.dead_letters", &config.output.dead_letters)];
-    for (key, topic) in inputs.chain(outputs) {
+    let usual = config.takes_the_rest().then_some(("output.topic", &config.output.topic));
+    let outputs = usual.into_iter().chain([("output.dead_letters", &config.output.dead_letters)]);
+    let routed = config.routes.iter().flat_map(Route::targets).map(|topic| ("routes", topic));
+    for (key, topic) in inputs.chain(outputs).chain(routed) {
         if !present.contains(topic.as_str()) {
             bail!("{key}: there is no topic `{topic}` on {brokers} (or this user may not see it); create it first");
         }

@@ -128,11 +128,11 @@ impl Sink for Files {
         self.advance();
         let Some(waiting) = &mut self.state.waiting else { bail!("an outcome of no row; this is a bug in tagbert") };
         waiting.came.push(match outcome {
-            Outcome::Enriched(envelope) => Ok(Came::Tagged(envelope.body.value)),
+            Outcome::Enriched(envelope) => Ok(Came::Tagged(envelope.body.enriched.value)),
             Outcome::DeadLetter(envelope) if envelope.body.class == "TextMissing" => Ok(Came::NoColumn),
             Outcome::DeadLetter(envelope) if envelope.body.class == "TextEmpty" => Ok(Came::NoText),
             Outcome::DeadLetter(envelope) => Err(envelope.body),
-            Outcome::Tombstone(_) => bail!("a row is never a tombstone"),
+            Outcome::Tombstone(_) | Outcome::Filtered(_) => bail!("a row is never a tombstone, nor filtered"),
         });
         self.out.fetch_add(1, Ordering::Release);
         Ok(())

@@ -1,8 +1,8 @@
 //! A document's journey, from fetched to delivered. Here the stages are joined, and nowhere else.
 //!
 //! ```text
-//! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ assemble ─▶ reorder ─▶ sink
-//!           └── a pool of threads ┘└─ a thread  ──┘└────── one thread ───────┘
+//! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ route ─▶ assemble ─▶ reorder ─▶ sink
+//!           └── a pool of threads ┘└─ a thread  ──┘└────────── one thread ───────────┘
 //!                                    for each session
 //! ```
 //!
@@ -34,9 +34,10 @@ use crate::model::session::runtime::cores;
 use crate::record::answer::Answer;
 use crate::record::document::Document;
 use crate::record::envelope::Envelope;
-use crate::record::outcome::Outcome;
+use crate::record::outcome::{Outcome, Routed};
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
+use crate::route::{Decision, Router};
 use crate::tagger::cache::{Cache, Found};
 use crate::tagger::feed::{Fed, Feed};
 use crate::tagger::finished::Finished;
@@ -68,7 +69,7 @@ impl Pipeline {
     /// Starts the threads. A sink that fails stops the worker through `stop`. The shadow is shown what is tagged.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// When a route can't be used with these taggers, or the system refuses a thread.
     pub fn start<S: Sink>(
         config: &Config,
         live: &Arc<Live>,
@@ -77,6 +78,7 @@ impl Pipeline {
         metrics: &Arc<Metrics>,
         stop: &Arc<Stop>,
     ) -> Result<Self> {
+        let router = Arc::new(Router::new(config, &live.current().kinds())?);
         let (to_prepare, to_decode) = unbounded();
         let (to_infer, mut documents) = unbounded();
         let (to_deliver, finished) = unbounded();
@@ -101,6 +103,7 @@ impl Pipeline {
             let prepare = Prepare {
                 decoder: Decoder::new(config),
                 live: Arc::clone(live),
+                router: Arc::clone(&router),
                 cache: cache.clone(),
                 upstream: Arc::clone(&upstream),
                 metrics: Arc::clone(metrics),
@@ -136,7 +139,7 @@ impl Pipeline {
         drop(to_deliver);
 
         let assembler = Assembler::new(&config.output);
-        let deliver = Deliver { assembler, shadow, metrics: Arc::clone(metrics) };
+        let deliver = Deliver { assembler, router, shadow, metrics: Arc::clone(metrics) };
         let stops = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stops)))?;
 
@@ -167,6 +170,7 @@ impl Pipeline {
 struct Prepare {
     decoder: Decoder,
     live: Arc<Live>,
+    router: Arc<Router>,
     cache: Option<Arc<Cache>>,
     upstream: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
@@ -198,7 +202,7 @@ impl Prepare {
     fn prepare(&self, Fed { envelope, alone, feed }: Fed) -> Option<Result<Envelope<Work>, Finished>> {
         let document = match self.decoder.decode(&envelope.record) {
             Ok(Decoded::Document(document)) => envelope.map(|()| document),
-            Ok(Decoded::Tombstone) => return Some(Err(Finished::Outcome(Outcome::Tombstone(envelope)))),
+            Ok(Decoded::Tombstone) => return Some(Err(Finished::Outcome(self.tombstone(envelope)))),
             Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
         };
         let taggers = self.live.current();
@@ -221,6 +225,13 @@ impl Prepare {
             ready
         }))
     }
+
+    fn tombstone(&self, envelope: Envelope<()>) -> Outcome {
+        match self.router.of_tombstone() {
+            Some(to) => Outcome::Tombstone(envelope.map(|()| to.clone())),
+            None => Outcome::Filtered(envelope),
+        }
+    }
 }
 
 fn refused(mut letter: Envelope<Rejection>) -> Finished {
@@ -228,9 +239,10 @@ fn refused(mut letter: Envelope<Rejection>) -> Finished {
     Finished::Outcome(Outcome::DeadLetter(letter))
 }
 
-/// The last stages, in order: assemble, reorder, deliver.
+/// The last stages, in order: route, assemble, reorder, deliver.
 struct Deliver {
     assembler: Assembler,
+    router: Arc<Router>,
     shadow: Option<Arc<Shadow>>,
     metrics: Arc<Metrics>,
 }
@@ -268,28 +280,35 @@ impl Deliver {
         let since = Instant::now();
         match finished {
             Finished::Outcome(outcome) => vec![outcome],
-            Finished::Known(document, answer) => vec![self.enriched(document, &answer, since)],
+            Finished::Known(document, answer) => vec![self.result(document, &answer, since)],
             Finished::Tagged(mut tagged) => {
                 let answer = Arc::new(tagged.body.answer());
                 let claim = tagged.body.claim.take();
-                let mut outcomes = vec![self.enriched(tagged.map(|work| work.document), &answer, since)];
+                let mut outcomes = vec![self.result(tagged.map(|work| work.document), &answer, since)];
                 let waited = claim.map(|claim| claim.fulfil(&answer)).unwrap_or_default();
-                outcomes.extend(waited.into_iter().map(|document| self.enriched(document, &answer, Instant::now())));
+                outcomes.extend(waited.into_iter().map(|document| self.result(document, &answer, Instant::now())));
                 outcomes
             }
         }
     }
 
-    fn enriched(&self, document: Envelope<Document>, answer: &Answer, since: Instant) -> Outcome {
-        let made = self.assembler.assemble(&document, answer);
-        self.metrics.took("assemble", since);
+    fn result(&self, document: Envelope<Document>, answer: &Answer, since: Instant) -> Outcome {
+        // Whatever becomes of it, the shadow sees what was tagged.
         if let Some(shadow) = &self.shadow {
             shadow.offer(&document.origin, &document.body, answer);
         }
-        let mut enriched = document.map(|_| made);
-        // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment.
-        enriched.permit.grow(enriched.body.size());
-        Outcome::Enriched(enriched)
+        let to = match self.router.decide(&answer.tags, &document.body, &document.record, &document.origin) {
+            Ok(Decision::To(to)) => to,
+            Ok(Decision::Drop) => return Outcome::Filtered(document.map(|_| ())),
+            Err(rejection) => return Outcome::DeadLetter(document.map(|_| rejection)),
+        };
+        let enriched = self.assembler.assemble(&document, answer);
+        self.metrics.took("assemble", since);
+        let mut routed = document.map(|_| Routed { enriched, to });
+        // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment. The client
+        // library keeps a copy for each topic.
+        routed.permit.grow(routed.body.enriched.size() * routed.body.to.count());
+        Outcome::Enriched(routed)
     }
 }
 

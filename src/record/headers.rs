@@ -31,7 +31,7 @@ pub fn first_name_not_utf8(headers: &OwnedHeaders) -> Option<&[u8]> {
 /// The headers with `name` set to `value` and at its end, whatever it was before (nothing, too), and the others as they
 /// were.
 #[must_use]
-pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &str) -> OwnedHeaders {
+pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &[u8]) -> OwnedHeaders {
     without(headers.unwrap_or_default(), |other| other == name.as_bytes())
         .insert(Header { key: name, value: Some(value) })
 }
@@ -44,7 +44,7 @@ pub const RECORD_ID: &str = "tagbert.record.id";
 #[must_use]
 pub fn with_record_id(headers: Option<OwnedHeaders>, id: &str) -> OwnedHeaders {
     // What is here may have come through tagbert before.
-    replace(headers, RECORD_ID, id)
+    replace(headers, RECORD_ID, id.as_bytes())
 }
 
 /// The headers without those whose names are unwanted, the others as they were, in whatever bytes.
@@ -99,7 +99,7 @@ mod tests {
     fn replacing_keeps_the_others_in_order() {
         let headers = ["a", "b", "c"].map(|key| Header { key, value: Some("1") });
         let headers = headers.into_iter().fold(OwnedHeaders::new(), OwnedHeaders::insert);
-        let replaced = replace(Some(headers), "b", "2");
+        let replaced = replace(Some(headers), "b", b"2");
         let all: Vec<_> = iter(&replaced).filter_map(|(name, value)| Some((name[0], value?[0]))).collect();
         assert_eq!(all, [(b'a', b'1'), (b'c', b'1'), (b'b', b'2')]);
     }
@@ -111,7 +111,7 @@ mod tests {
             .insert(Header { key: "a", value: Some("1") })
             .insert(Header { key: "traceparent", value: Some("2") })
             .insert(Header::<&str> { key: "traceparent", value: None });
-        let replaced = replace(Some(headers), "traceparent", "3");
+        let replaced = replace(Some(headers), "traceparent", b"3");
         let all: Vec<_> = iter(&replaced).collect();
         assert_eq!(all, [(&b"a"[..], Some(&b"1"[..])), (b"traceparent", Some(b"3"))]);
     }

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod budget;
+pub mod destination;
 pub mod document;
 pub mod enriched;
 pub mod envelope;

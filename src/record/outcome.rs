@@ -1,18 +1,30 @@
 //! How a record's journey ends.
 
+use super::destination::Destinations;
 use super::enriched::Enriched;
 use super::envelope::{Envelope, Origin};
 use super::rejection::Rejection;
 
-/// How a record's journey ends: there is no fourth way (G-34).
+/// How a record's journey ends: there is no fifth way (G-34).
 #[derive(Debug)]
 pub enum Outcome {
-    /// Tagged; the body is what is written of it.
-    Enriched(Envelope<Enriched>),
+    /// Tagged; the body is what is written of it, and where to.
+    Enriched(Envelope<Routed>),
     /// A null value, passed on as such.
-    Tombstone(Envelope<()>),
+    Tombstone(Envelope<Destinations>),
+    /// Nothing is written of it, because a route says so.
+    Filtered(Envelope<()>),
     /// Refused, with the reason.
     DeadLetter(Envelope<Rejection>),
+}
+
+/// What is written of a tagged document, and where to.
+#[derive(Debug)]
+pub struct Routed {
+    /// What is written.
+    pub enriched: Enriched,
+    /// Where to.
+    pub to: Destinations,
 }
 
 impl Outcome {
@@ -22,6 +34,7 @@ impl Outcome {
         match self {
             Self::Enriched(envelope) => &envelope.origin,
             Self::Tombstone(envelope) => &envelope.origin,
+            Self::Filtered(envelope) => &envelope.origin,
             Self::DeadLetter(envelope) => &envelope.origin,
         }
     }

@@ -31,13 +31,15 @@ pub enum Stage {
     Tokenize,
     /// Token ids to logits.
     Infer,
+    /// Tags to topics.
+    Route,
     /// The output topic refused the enriched record.
     Sink,
 }
 
 impl Stage {
     /// All stages, in the order of the journey.
-    pub const ALL: [Self; 4] = [Self::Decode, Self::Tokenize, Self::Infer, Self::Sink];
+    pub const ALL: [Self; 5] = [Self::Decode, Self::Tokenize, Self::Infer, Self::Route, Self::Sink];
 
     /// Its name in headers and metrics.
     #[must_use]
@@ -46,6 +48,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Tokenize => "tokenize",
             Self::Infer => "infer",
+            Self::Route => "route",
             Self::Sink => "sink",
         }
     }

@@ -61,3 +61,16 @@ pub enum Tag {
     /// Which names are in it, in the order of the text.
     Entities(Vec<Entity>),
 }
+
+/// What a tag can say, whatever the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagKind {
+    /// One of these labels, or none.
+    Class(Vec<Arc<str>>),
+    /// Any number of these labels.
+    Labels(Vec<Arc<str>>),
+    /// A number.
+    Number,
+    /// Entities of these types.
+    Entities(Vec<Arc<str>>),
+}

@@ -47,7 +47,7 @@ impl RecordSpan {
         let mut traceparent = Traceparent(None);
         TraceContextPropagator::new().inject_context(&context, &mut traceparent);
         match traceparent.0 {
-            Some(value) => Some(headers::replace(headers, TRACEPARENT, &value)),
+            Some(value) => Some(headers::replace(headers, TRACEPARENT, value.as_bytes())),
             None => headers,
         }
     }

@@ -23,6 +23,7 @@ use super::watch::{Watch, local_files};
 use crate::config::Config;
 use crate::model::vet;
 use crate::record::answer::Identity;
+use crate::route::Router;
 
 /// So many reloads may wait for the one that is being done. Each sees all that changed before it began.
 const WAITING: usize = 4;
@@ -225,7 +226,10 @@ impl Reloader {
 /// The same of files that came while the worker runs: they must not end it.
 fn load_vetted(config: &Config) -> Result<Arc<Taggers>> {
     vet::all(config)?;
-    probe::load(config)
+    let taggers = probe::load(config)?;
+    // A label that a route asks for may be gone.
+    Router::new(config, &taggers.kinds())?;
+    Ok(taggers)
 }
 
 /// Puts new models in the place of the current ones, if they can be had and are others.

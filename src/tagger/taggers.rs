@@ -22,7 +22,7 @@ use crate::model::vocabulary::check;
 use crate::record::answer::{Answer, Given, Identity};
 use crate::record::document::Document;
 use crate::record::rejection::Rejection;
-use crate::record::tag::Tag;
+use crate::record::tag::{Tag, TagKind};
 
 /// All that is needed to tag. A reload makes a new one; documents keep to the one that they began with.
 #[derive(Debug)]
@@ -224,6 +224,13 @@ impl Taggers {
 
     fn head(&self, tag: &TagOf) -> &Head {
         &self.lanes[tag.lane].model.manifest.heads[tag.head]
+    }
+
+    /// The tags by name, and what each can say, in the order of the configuration.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<(Arc<str>, TagKind)> {
+        let kind = |tag: &TagOf| tag.reading.kind(&self.lanes[tag.lane].model.manifest.heads[tag.head]);
+        self.tags.iter().map(|tag| (Arc::clone(&tag.reading.name), kind(tag))).collect()
     }
 
     /// The models, in the order of the configuration.

@@ -10,7 +10,7 @@ use super::spans;
 use crate::config::{Aggregation, Scores, TaggerSettings, WindowScores};
 use crate::model::files::manifest::{Head, Task};
 use crate::model::tokenize::Encoded;
-use crate::record::tag::{Class, Label, Number, Tag};
+use crate::record::tag::{Class, Label, Number, Tag, TagKind};
 
 /// How a head's logits become a tag.
 #[derive(Clone, Debug)]
@@ -72,6 +72,22 @@ impl Reading {
                 });
                 Tag::Entities(entities)
             }
+        }
+    }
+
+    /// What it can say of a head of its model.
+    #[must_use]
+    pub fn kind(&self, head: &Head) -> TagKind {
+        let kept = |labels: Vec<&Arc<str>>| labels.into_iter().filter(|label| self.keeps(label)).cloned().collect();
+        match &head.task {
+            Task::SingleLabel => TagKind::Class(kept(head.names())),
+            Task::MultiLabel => TagKind::Labels(kept(head.names())),
+            Task::Regression => TagKind::Number,
+            Task::Tokens(_) if self.aggregation == Aggregation::None => {
+                let is_kept = |label: &&Arc<str>| head.entity_type(label).is_some_and(|kind| self.keeps(kind));
+                TagKind::Entities(head.labels.iter().filter(is_kept).cloned().collect())
+            }
+            Task::Tokens(_) => TagKind::Entities(kept(head.names())),
         }
     }
 

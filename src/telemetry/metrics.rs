@@ -42,6 +42,8 @@ pub struct Metrics {
     pub tombstones: Count,
     /// Records that could not be tagged and were passed over, as `dead_letters.policy` says.
     pub skipped: Count,
+    /// Records of which nothing was written, as a route says.
+    pub filtered: Count,
     /// Transactions committed.
     pub transactions: Count,
     /// Deliveries that failed and were tried again.
@@ -80,6 +82,7 @@ impl Metrics {
             enriched: Count::default(),
             tombstones: Count::default(),
             skipped: Count::default(),
+            filtered: Count::default(),
             transactions: Count::default(),
             retries: Count::default(),
             cache_hits: Count::default(),
@@ -111,11 +114,12 @@ impl Metrics {
 
     fn observe(self: &Arc<Self>, meter: &Meter, budget: &Budget) {
         type Read = fn(&Metrics) -> u64;
-        let counters: [(&'static str, &'static str, Read); 12] = [
+        let counters: [(&'static str, &'static str, Read); 13] = [
             ("tagbert.records.in", "Records fetched", Metrics::fetched),
             ("tagbert.records.out", "Enriched records acknowledged", |m| m.enriched.get()),
             ("tagbert.tombstones", "Tombstones passed on and acknowledged", |m| m.tombstones.get()),
             ("tagbert.skipped", "Records that could not be tagged and were passed over", |m| m.skipped.get()),
+            ("tagbert.filtered", "Records of which nothing was written, as a route says", |m| m.filtered.get()),
             ("tagbert.transactions", "Transactions committed", |m| m.transactions.get()),
             ("tagbert.delivery.retries", "Deliveries that failed and were tried again", |m| m.retries.get()),
             ("tagbert.cache.hits", "Documents answered from the cache", |m| m.cache_hits.get()),
@@ -251,7 +255,7 @@ impl Metrics {
     /// Records acknowledged, whatever became of them.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.enriched.get() + self.tombstones.get() + self.dead_letters() + self.skipped.get()
+        self.enriched.get() + self.tombstones.get() + self.dead_letters() + self.skipped.get() + self.filtered.get()
     }
 
     /// The lag of each partition that this worker has; the others' are forgotten.

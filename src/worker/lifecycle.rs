@@ -19,6 +19,7 @@ use crate::pipeline::Pipeline;
 use crate::record::answer::Identity;
 use crate::record::budget::Budget;
 use crate::record::stop::Stop;
+use crate::route::Router;
 use crate::tagger::live::Live;
 use crate::tagger::reload::{self, Reloader};
 use crate::tagger::shadow::Shadow;
@@ -78,6 +79,7 @@ impl Worker {
 
         let started = Instant::now();
         let live = Live::load(config)?;
+        Router::new(config, &live.current().kinds())?;
         let took = started.elapsed();
         for identity in live.current().models() {
             tracing::info!("model: {identity}");

@@ -42,6 +42,9 @@ pub struct Manifest {
     pub delivery: Delivery,
     /// Where results went.
     pub output: String,
+    /// Where they went if there were `routes`: all topics that they could go to.
+    #[serde(default)]
+    pub routes: Vec<String>,
     /// Where dead letters went.
     pub dead_letters: String,
     /// The hash (SHA-256) of the configuration as `tagbert check` prints it, secrets masked.
@@ -92,7 +95,19 @@ pub struct Software {
     pub onnxruntime: String,
 }
 
+/// The topics that results may go to, where not all go to `output.topic`.
+fn routes(config: &Config) -> Vec<String> {
+    let all = if config.routes.is_empty() { Vec::new() } else { config.output_topics() };
+    all.into_iter().map(ToOwned::to_owned).collect()
+}
+
 impl Manifest {
+    /// The topics that results may have gone to.
+    #[must_use]
+    pub fn outputs(&self) -> &[String] {
+        if self.routes.is_empty() { std::slice::from_ref(&self.output) } else { &self.routes }
+    }
+
     /// Of a run that begins now.
     #[must_use]
     pub fn begin(config: &Config, models: Vec<Identity>, range: Range, job: Vec<Part>) -> Self {
@@ -111,6 +126,7 @@ impl Manifest {
             group: config.kafka.group.clone(),
             delivery: config.delivery,
             output: config.output.topic.clone(),
+            routes: routes(config),
             dead_letters: config.output.dead_letters.clone(),
             configuration: hex::encode(Sha256::digest(config.masked())),
             models,

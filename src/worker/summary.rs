@@ -18,6 +18,8 @@ pub struct Summary {
     pub dead_letters: u64,
     /// Records that could not be tagged and were passed over.
     pub skipped: u64,
+    /// Records of which nothing was written, as a route says.
+    pub filtered: u64,
     /// From the first record fetched to the last acknowledged.
     pub elapsed: Duration,
     /// Documents answered from the cache, and with another in flight that has their text.
@@ -40,6 +42,7 @@ impl Summary {
             tombstones: metrics.tombstones.get(),
             dead_letters: metrics.dead_letters(),
             skipped: metrics.skipped.get(),
+            filtered: metrics.filtered.get(),
             elapsed: metrics.busy(),
             cached: (metrics.cache_hits.get(), metrics.cache_joined.get()),
             batches: metrics.batches.get(),
@@ -54,13 +57,13 @@ impl Summary {
     /// Documents a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        (self.enriched + self.dead_letters) as f64 / self.elapsed.as_secs_f64().max(1e-9)
+        (self.enriched + self.filtered + self.dead_letters) as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 
     /// Records that were fetched and not acknowledged: a stop gave them up, and they will be read again (G-3).
     #[must_use]
     pub fn given_up(&self) -> u64 {
-        self.fetched - (self.enriched + self.tombstones + self.dead_letters + self.skipped)
+        self.fetched - (self.enriched + self.tombstones + self.dead_letters + self.skipped + self.filtered)
     }
 }
 
@@ -71,6 +74,9 @@ impl fmt::Display for Summary {
         write!(f, "records    {fetched} in = {enriched} out + {dead_letters} dead letters")?;
         if *tombstones > 0 {
             write!(f, " + {tombstones} tombstones")?;
+        }
+        if self.filtered > 0 {
+            write!(f, " + {} filtered", self.filtered)?;
         }
         if self.skipped > 0 {
             write!(f, " + {} skipped", self.skipped)?;

@@ -91,7 +91,11 @@ struct Counting(Arc<Counts>);
 
 impl Sink for Counting {
     fn deliver(&mut self, outcome: Outcome) -> Result<()> {
-        let count = if matches!(outcome, Outcome::Enriched(_)) { &self.0.tagged } else { &self.0.failed };
+        let count = if matches!(outcome, Outcome::Enriched(_) | Outcome::Filtered(_)) {
+            &self.0.tagged
+        } else {
+            &self.0.failed
+        };
         count.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }

@@ -28,8 +28,8 @@ pub(super) trait Brokers: Send + 'static {
     /// Sends a parcel; its receipt will tell what came of it.
     fn send(&mut self, parcel: &mut Parcel);
 
-    /// The topic that a parcel goes to.
-    fn destination(&self, parcel: &Parcel) -> &str;
+    /// The topics that a parcel goes to.
+    fn destination(&self, parcel: &Parcel) -> String;
 
     /// True once a message was refused or given up.
     fn has_failed(&self) -> bool;

@@ -120,8 +120,8 @@ impl Brokers for Client {
         self.producer.send(parcel, &self.stop);
     }
 
-    fn destination(&self, parcel: &Parcel) -> &str {
-        self.producer.destination(parcel)
+    fn destination(&self, parcel: &Parcel) -> String {
+        parcel.destination(&self.output.dead_letters)
     }
 
     fn has_failed(&self) -> bool {

@@ -16,14 +16,14 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::brokers::Brokers;
 use super::flood::Flood;
 use super::pace::Pace;
-use super::parcel::{Kind, Parcel, is_refusal};
+use super::parcel::{Kind, Parcel, is_echo};
 use super::transaction::{self, Transactions, Trouble};
 use crate::config::{Config, Delivery, Policy, Retries};
 use crate::kafka::ledger::Ledger;
 use crate::kafka::tally::Tally;
 use crate::pipeline::sink::Sink;
 use crate::record::envelope::Origin;
-use crate::record::outcome::Outcome;
+use crate::record::outcome::{Outcome, Routed};
 use crate::record::partition::TopicPartition;
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
@@ -130,7 +130,7 @@ impl<B: Brokers> Deliveries<B> {
     /// for first.
     fn collect_acknowledged(&mut self) -> Result<(), Trouble> {
         let before = self.sent;
-        while self.sent > 0 && self.pending[0].receipt.get() == Some(&Ok(())) {
+        while self.sent > 0 && self.pending[0].answer() == Some(Ok(())) {
             self.let_go(0)?;
             self.sent -= 1;
         }
@@ -139,7 +139,7 @@ impl<B: Brokers> Deliveries<B> {
                 self.pace.went_well();
             }
         } else if self.brokers.has_failed()
-            && self.pending.iter().take(self.sent).all(|parcel| parcel.receipt.get().is_some())
+            && self.pending.iter().take(self.sent).all(|parcel| parcel.answer().is_some())
         {
             return Err(Trouble::Aborted("a message was not acknowledged".into()));
         }
@@ -205,7 +205,7 @@ impl<B: Brokers> Deliveries<B> {
         let mut failed = sent;
         if self.transactions.is_none() {
             for index in (0..sent).rev() {
-                if self.pending[index].receipt.get() == Some(&Ok(())) {
+                if self.pending[index].answer() == Some(Ok(())) {
                     if let Err(flood) = self.let_go(index) {
                         return self.recover(flood);
                     }
@@ -213,10 +213,11 @@ impl<B: Brokers> Deliveries<B> {
                 }
             }
         }
-        let receipts = self.pending.iter().take(failed).map(|parcel| parcel.receipt.get()).enumerate();
-        let codes = receipts.filter_map(|(index, receipt)| Some((index, receipt?.err()?)));
+        let answers = self.pending.iter().take(failed).map(Parcel::answer).enumerate();
+        let codes = answers.filter_map(|(index, answer)| Some((index, answer?.err()?)));
         let codes: Vec<_> = codes.filter(|(_, code)| !is_echo(*code)).collect();
-        let refused: Vec<_> = codes.iter().filter(|(_, code)| is_refusal(*code)).copied().collect();
+        let is_refused = |&&(index, code): &&(usize, _)| self.pending[index].is_refused(code);
+        let refused: Vec<_> = codes.iter().filter(is_refused).copied().collect();
         match *refused {
             [(culprit, code)] => return self.change(culprit, code),
             [] => {}
@@ -297,7 +298,8 @@ impl Books {
     fn safe(&self, parcel: &Parcel) {
         match &parcel.kind {
             Kind::Enriched(_) => &self.metrics.enriched,
-            Kind::Tombstone => &self.metrics.tombstones,
+            Kind::Tombstone(_) => &self.metrics.tombstones,
+            Kind::Filtered => &self.metrics.filtered,
             Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) => {
                 self.metrics.dead_letters_of(rejection.stage)
             }
@@ -307,17 +309,19 @@ impl Books {
         self.metrics.acknowledged(parcel.fetched);
         let Some(tally) = &self.tally else { return };
         tally.count(&parcel.origin, |account, id| match &parcel.kind {
-            Kind::Enriched(enriched) => account.enriched(id, &enriched.value),
-            Kind::Tombstone => account.tombstone(id),
+            Kind::Enriched(Routed { enriched, to }) => {
+                account.enriched(id, &enriched.value);
+                account.went(to.all().map(|to| &*to.topic));
+            }
+            Kind::Tombstone(to) => {
+                account.tombstone(id);
+                account.went(to.all().map(|to| &*to.topic));
+            }
+            Kind::Filtered => account.filtered(),
             Kind::DeadLetter(_) | Kind::BareDeadLetter(_) => account.dead_letter(id),
             Kind::Skipped(_) => account.skipped(),
         });
     }
-}
-
-/// Errors that messages share because another message, or the transaction, has failed.
-fn is_echo(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::State)
 }
 
 /// Errors that stay, however often it is tried; some are believed only after a while, since topics and brokers come and

@@ -9,10 +9,10 @@ use rdkafka::message::OwnedHeaders;
 use crate::codec::dead_letter;
 use crate::config::Policy;
 use crate::record::budget::Permit;
-use crate::record::enriched::Enriched;
+use crate::record::destination::{Destination, Destinations, Key};
 use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::headers;
-use crate::record::outcome::Outcome;
+use crate::record::outcome::{Outcome, Routed};
 use crate::record::rejection::{Rejection, Stage};
 use crate::record::trace::RecordSpan;
 
@@ -25,8 +25,8 @@ pub(super) struct Parcel {
     pub origin: Origin,
     pub kind: Kind,
     pub fetched: Instant,
-    /// Of the latest attempt.
-    pub receipt: Receipt,
+    /// Of the latest attempt, one for each message.
+    pub receipts: Vec<Receipt>,
     record: Record,
     timestamp: Option<i64>,
     span: RecordSpan,
@@ -35,24 +35,27 @@ pub(super) struct Parcel {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Enriched(Enriched),
-    Tombstone,
+    Enriched(Routed),
+    Tombstone(Destinations),
     DeadLetter(Rejection),
     /// A dead letter without the record's key, value and headers, since with them it was refused as well.
     BareDeadLetter(Rejection),
-    /// Nothing is sent.
+    /// Nothing is sent, since it could not be tagged.
     Skipped(Rejection),
+    /// Nothing is sent, as a route says.
+    Filtered,
 }
 
 /// Which topic a message is for.
-pub(super) enum To {
-    Output,
+#[derive(Clone, Copy)]
+pub(super) enum To<'a> {
+    Topic(&'a Destination),
     DeadLetters,
 }
 
-/// What is sent for a parcel.
+/// A message that is sent for a parcel.
 pub(super) struct Contents<'a> {
-    pub to: To,
+    pub to: To<'a>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub headers: OwnedHeaders,
@@ -67,7 +70,8 @@ impl Parcel {
     pub fn of(outcome: Outcome, policy: Policy) -> Result<Self, Rejection> {
         match outcome {
             Outcome::Enriched(envelope) => Ok(Self::with(envelope, Kind::Enriched)),
-            Outcome::Tombstone(envelope) => Ok(Self::with(envelope, |()| Kind::Tombstone)),
+            Outcome::Tombstone(envelope) => Ok(Self::with(envelope, Kind::Tombstone)),
+            Outcome::Filtered(envelope) => Ok(Self::with(envelope, |()| Kind::Filtered)),
             Outcome::DeadLetter(mut envelope) => {
                 envelope.span.reject(&envelope.body);
                 let kind = rejected(envelope.body.clone(), policy)?;
@@ -78,46 +82,123 @@ impl Parcel {
 
     fn with<T>(envelope: Envelope<T>, kind: impl FnOnce(T) -> Kind) -> Self {
         let Envelope { origin, record, body, fetched, span, permit } = envelope;
-        let (timestamp, receipt) = (record.timestamp, Receipt::default());
-        Self { origin, kind: kind(body), fetched, receipt, record, timestamp, span, _permit: permit }
+        // Until it is sent, there is one that nobody will set.
+        let (timestamp, receipts) = (record.timestamp, vec![Receipt::default()]);
+        Self { origin, kind: kind(body), fetched, receipts, record, timestamp, span, _permit: permit }
     }
 
     /// Why it could not be tagged or delivered.
     pub fn rejection(&self) -> Option<&Rejection> {
         match &self.kind {
             Kind::DeadLetter(rejection) | Kind::BareDeadLetter(rejection) | Kind::Skipped(rejection) => Some(rejection),
-            Kind::Enriched(_) | Kind::Tombstone => None,
+            Kind::Enriched(_) | Kind::Tombstone(_) | Kind::Filtered => None,
         }
     }
 
-    /// About the size of the message, in bytes.
+    /// About the size of its messages, in bytes.
     pub fn size(&self) -> usize {
-        let own = if let Kind::Enriched(enriched) = &self.kind { enriched.size() } else { 0 };
-        own + self.record.size()
+        match &self.kind {
+            Kind::Enriched(Routed { enriched, to }) => to.count() * (enriched.size() + self.record.size()),
+            Kind::Tombstone(to) => to.count() * self.record.size(),
+            _ => self.record.size(),
+        }
     }
 
-    /// The message; none for what is skipped.
-    pub fn contents(&self) -> Option<Contents<'_>> {
+    /// What came of its latest messages, once that is known of all of them: their first failure, if one has failed.
+    pub fn answer(&self) -> Option<Result<(), RDKafkaErrorCode>> {
+        let mut answer = Ok(());
+        for receipt in &self.receipts {
+            match (receipt.get()?, answer) {
+                (Err(code), Ok(())) => answer = Err(*code),
+                // The echo of a failure says less than that one.
+                (Err(code), Err(known)) if is_echo(known) => answer = Err(*code),
+                _ => {}
+            }
+        }
+        Some(answer)
+    }
+
+    /// The topics that it goes to.
+    pub fn destination(&self, dead_letters: &str) -> String {
+        let name = |to: To<'_>| match to {
+            To::Topic(destination) => destination.topic.to_string(),
+            To::DeadLetters => dead_letters.to_owned(),
+        };
+        self.contents().into_iter().map(|message| name(message.to)).collect::<Vec<_>>().join("`, `")
+    }
+
+    /// Whether what came of it is a refusal of what it is. A partition that a route chose may not be there.
+    pub fn is_refused(&self, error: RDKafkaErrorCode) -> bool {
+        let chosen =
+            || matches!(&self.kind, Kind::Enriched(Routed { to, .. }) if to.all().any(|one| one.partition.is_some()));
+        is_refusal(error) || error == RDKafkaErrorCode::UnknownPartition && chosen()
+    }
+
+    /// The messages; none for what is skipped or filtered.
+    pub fn contents(&self) -> Vec<Contents<'_>> {
         let Record { key, value, headers: own, .. } = &self.record;
         let (key, value) = (key.as_deref(), value.as_deref());
-        let (to, key, value, headers) = match &self.kind {
-            Kind::Enriched(enriched) => {
+        match &self.kind {
+            Kind::Enriched(Routed { enriched, to }) => {
                 let headers = self.span.propagate(enriched.head(own.clone()));
-                (To::Output, key, Some(enriched.value.as_slice()), headers)
+                to.all().map(|to| self.message(to, Some(enriched.value.as_slice()), headers.clone())).collect()
             }
-            Kind::Tombstone => (To::Output, key, None, self.span.propagate(own.clone())),
-            Kind::DeadLetter(rejection) => (To::DeadLetters, key, value, Some(self.explain(own.clone(), rejection))),
-            Kind::BareDeadLetter(rejection) => (To::DeadLetters, None, None, Some(self.explain(None, rejection))),
-            Kind::Skipped(_) => return None,
+            Kind::Tombstone(to) => {
+                let headers = self.span.propagate(own.clone());
+                to.all().map(|to| self.message(to, None, headers.clone())).collect()
+            }
+            Kind::DeadLetter(rejection) => vec![self.letter(key, value, self.explain(own.clone(), rejection))],
+            Kind::BareDeadLetter(rejection) => vec![self.letter(None, None, self.explain(None, rejection))],
+            Kind::Skipped(_) | Kind::Filtered => Vec::new(),
+        }
+    }
+
+    fn message<'a>(
+        &'a self,
+        to: &'a Destination,
+        value: Option<&'a [u8]>,
+        mut headers: Option<OwnedHeaders>,
+    ) -> Contents<'a> {
+        let key = match &to.key {
+            Key::Kept => self.record.key.as_deref(),
+            Key::Own(key) => key.as_deref(),
         };
+        for (name, value) in &to.headers {
+            headers = Some(headers::replace(headers, name, value));
+        }
+        self.content(To::Topic(to), key, value, headers)
+    }
+
+    fn letter<'a>(&'a self, key: Option<&'a [u8]>, value: Option<&'a [u8]>, headers: OwnedHeaders) -> Contents<'a> {
+        self.content(To::DeadLetters, key, value, Some(headers))
+    }
+
+    fn content<'a>(
+        &'a self,
+        to: To<'a>,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: Option<OwnedHeaders>,
+    ) -> Contents<'a> {
         let headers = headers::with_record_id(headers, &self.origin.record_id());
-        Some(Contents { to, key, value, headers, timestamp: self.timestamp })
+        Contents { to, key, value, headers, timestamp: self.timestamp }
     }
 
     /// The headers of a dead letter. The record's timestamp is one of them, if it can't be the dead letter's.
     fn explain(&self, own: Option<OwnedHeaders>, rejection: &Rejection) -> OwnedHeaders {
         let refused = self.record.timestamp.filter(|_| self.timestamp.is_none());
         dead_letter::headers(own, &self.origin, rejection, refused)
+    }
+
+    /// Of several topics, the one that has refused its message.
+    fn refused_by(&self) -> Option<Arc<str>> {
+        let to = match &self.kind {
+            Kind::Enriched(Routed { to, .. }) | Kind::Tombstone(to) if to.count() > 1 => to,
+            _ => return None,
+        };
+        let refused = |receipt: &Receipt| receipt.get().is_some_and(|it| it.is_err_and(|code| !is_echo(code)));
+        let (refused, _) = to.all().zip(&self.receipts).find(|(_, receipt)| refused(receipt))?;
+        Some(Arc::clone(&refused.topic))
     }
 
     /// Makes something else of it, after the broker refused it for what it is: it would do so again and again (G-17).
@@ -128,8 +209,9 @@ impl Parcel {
         let class = if is_size(error) { "RecordTooLarge" } else { "RecordRefused" };
         let timestamp = if error == RDKafkaErrorCode::InvalidTimestamp { self.timestamp.take() } else { None };
         self.kind = match &self.kind {
-            Kind::Enriched(_) | Kind::Tombstone => {
-                let message = format!("the output topic refused the result: {error}");
+            Kind::Enriched(_) | Kind::Tombstone(_) => {
+                let topic = self.refused_by().map(|topic| format!(" `{topic}`")).unwrap_or_default();
+                let message = format!("the output topic{topic} refused the result: {error}");
                 let rejection = Rejection::new(Stage::Sink, class, message);
                 self.span.reject(&rejection);
                 // Its timestamp may be what the dead-letter topic accepts.
@@ -152,9 +234,15 @@ impl Parcel {
                 return Err(Rejection { message, ..rejection.clone() });
             }
             Kind::Skipped(rejection) => Kind::Skipped(rejection.clone()),
+            Kind::Filtered => Kind::Filtered,
         };
         Ok(())
     }
+}
+
+/// Errors that messages share because another message, or the transaction, has failed.
+pub(super) fn is_echo(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight | RDKafkaErrorCode::State)
 }
 
 fn rejected(rejection: Rejection, policy: Policy) -> Result<Kind, Rejection> {

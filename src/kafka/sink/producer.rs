@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
-use super::parcel::{Parcel, Receipt, To};
+use super::parcel::{Contents, Parcel, Receipt, To};
 use crate::config::Output;
 use crate::kafka::clients;
 use crate::record::stop::Stop;
@@ -26,7 +26,7 @@ const LONG_TURN: Duration = Duration::from_millis(100);
 /// How long it is waited for that it has been heard.
 const HEARING: Duration = Duration::from_secs(1);
 
-/// A producer and the topics that it writes to.
+/// A producer.
 ///
 /// Its thread does what `rdkafka`'s `ThreadedProducer` does; but of this one it can be known that it has passed on all
 /// that has happened.
@@ -34,7 +34,6 @@ pub(super) struct Producer {
     pub inner: Arc<BaseProducer<Reports>>,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
-    output: String,
     dead_letters: String,
 }
 
@@ -111,22 +110,26 @@ impl Producer {
             inner,
             state,
             thread: Some(thread.context("a thread can't be started")?),
-            output: output.topic.clone(),
             dead_letters: output.dead_letters.clone(),
         })
     }
 
-    /// Sends a parcel; its receipt will tell what came of it. While the producer's queue is full, it waits, and by that
+    /// Sends a parcel; its receipts will tell what came of it. While the producer's queue is full, it waits, and by that
     /// slows down all that comes before.
     pub fn send(&self, parcel: &mut Parcel, stop: &Stop) {
-        parcel.receipt = Receipt::default();
-        let receipt = Arc::clone(&parcel.receipt);
-        let Some(contents) = parcel.contents() else { return self.state.report(&receipt, Ok(())) };
-        let topic = match contents.to {
-            To::Output => &self.output,
-            To::DeadLetters => &self.dead_letters,
+        let messages = parcel.contents();
+        let receipts: Vec<_> = messages.iter().map(|_| Receipt::default()).collect();
+        messages.into_iter().zip(&receipts).for_each(|(message, receipt)| self.send_one(message, receipt, stop));
+        parcel.receipts = receipts;
+    }
+
+    fn send_one(&self, contents: Contents<'_>, receipt: &Receipt, stop: &Stop) {
+        let (topic, partition) = match contents.to {
+            To::Topic(destination) => (&*destination.topic, destination.partition),
+            To::DeadLetters => (self.dead_letters.as_str(), None),
         };
-        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Arc::clone(&receipt));
+        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Arc::clone(receipt));
+        message.partition = partition;
         message.key = contents.key;
         message.payload = contents.value;
         message.timestamp = contents.timestamp;
@@ -134,16 +137,11 @@ impl Producer {
         while let Err((error, back)) = self.inner.send(message) {
             let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
             if !full || stop.is_abandoned() || self.broken().is_some() {
-                return self.state.report(&receipt, Err(&error));
+                return self.state.report(receipt, Err(&error));
             }
             message = back;
             thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// The topic that a parcel goes to.
-    pub fn destination(&self, parcel: &Parcel) -> &str {
-        if parcel.rejection().is_some() { &self.dead_letters } else { &self.output }
     }
 
     /// True once a message was refused or given up.

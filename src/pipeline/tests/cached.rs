@@ -12,7 +12,7 @@ fn cached() -> Config {
 /// What of a record does not belong to its document, as it is written.
 fn shared(outcome: &Outcome) -> [String; 2] {
     let Outcome::Enriched(envelope) = outcome else { panic!("{outcome:?}") };
-    let text = std::str::from_utf8(&envelope.body.value).unwrap();
+    let text = std::str::from_utf8(&envelope.body.enriched.value).unwrap();
     let part = |from: &str, to: &str| text[text.find(from).unwrap()..text.rfind(to).unwrap()].to_owned();
     [part(",\"tags\":", ",\"document\":"), part(",\"model\":", ",\"tagged_at\":")]
 }
@@ -20,7 +20,7 @@ fn shared(outcome: &Outcome) -> [String; 2] {
 /// The record without them, and without the time.
 fn own(outcome: &Outcome) -> Value {
     let Outcome::Enriched(envelope) = outcome else { panic!("{outcome:?}") };
-    let record: Value = serde_json::from_slice(&envelope.body.value).unwrap();
+    let record: Value = serde_json::from_slice(&envelope.body.enriched.value).unwrap();
     json!([record["id"], record["document"]["id"], record["source"]["partition"], record["source"]["offset"]])
 }
 

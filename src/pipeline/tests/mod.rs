@@ -258,7 +258,7 @@ fn dead_letters(run: &Run) -> usize {
 /// The enriched records as JSON.
 fn records(run: &Run) -> Vec<Value> {
     let enriched = run.delivered.iter().map(|outcome| match outcome {
-        Outcome::Enriched(envelope) => serde_json::from_slice(&envelope.body.value).unwrap(),
+        Outcome::Enriched(envelope) => serde_json::from_slice(&envelope.body.enriched.value).unwrap(),
         other => panic!("{other:?}"),
     });
     enriched.collect()

@@ -25,8 +25,13 @@ pub enum Harm {
     Unnoticed,
 }
 
-/// A result: partition and offset of its record.
+/// A result: partition and offset of its record. Those of the second topic are numbered on.
 type Written = (i32, i64);
+
+/// Whether a record's result goes to a second topic, too.
+pub fn has_copy(offset: i64) -> bool {
+    offset % 2 == 1
+}
 
 #[derive(Clone, Debug)]
 enum Request {
@@ -57,6 +62,8 @@ struct State {
     broken: bool,
     /// A record was refused for what it is.
     refused: bool,
+    /// Records that became dead letters, of which there is one.
+    dead: HashSet<Written>,
     /// At-least-once: sent, and not acknowledged yet.
     waiting: Vec<(Receipt, Written)>,
     violation: Option<String>,
@@ -77,6 +84,12 @@ pub fn key(partition: i32) -> TopicPartition {
 }
 
 impl State {
+    /// Whether a record's results are there, on all topics that they are for.
+    fn has_all(&self, is_there: impl Fn(&Written) -> bool, partition: i32, offset: i64) -> bool {
+        let copies = has_copy(offset) && !self.dead.contains(&(partition, offset));
+        is_there(&(partition, offset)) && (!copies || is_there(&(partition + PARTITIONS, offset)))
+    }
+
     /// What goes wrong, of so many things; 0 is nothing.
     fn fault(&mut self, of: u8) -> u8 {
         self.at += 1;
@@ -256,7 +269,8 @@ impl World {
         let mut state = self.state();
         for (_, partition, offset) in due {
             let safe: HashSet<_> = state.visible.iter().collect();
-            if let Some(lost) = (0..*offset).find(|offset| !safe.contains(&(*partition, *offset))) {
+            let is_lost = |offset: &i64| !state.has_all(|one| safe.contains(one), *partition, *offset);
+            if let Some(lost) = (0..*offset).find(is_lost) {
                 state.violation = Some(format!("{offset} of {partition} is committed, and {lost} is not there"));
             }
             state.committed.insert(*partition, *offset);
@@ -275,7 +289,8 @@ impl World {
             if committed != Some(&RECORDS) {
                 return Err(format!("committed in {partition}: {committed:?} of {RECORDS}"));
             }
-            if let Some(lost) = (0..RECORDS).find(|offset| !state.visible.contains(&(partition, *offset))) {
+            let is_lost = |offset: &i64| !state.has_all(|one| state.visible.contains(one), partition, *offset);
+            if let Some(lost) = (0..RECORDS).find(is_lost) {
                 return Err(format!("{lost} of {partition} is lost"));
             }
         }
@@ -288,6 +303,12 @@ impl World {
             let seen: Vec<_> = state.visible.iter().filter(|(of, _)| *of == partition).map(|(_, at)| *at).collect();
             if seen != (0..RECORDS).collect::<Vec<_>>() {
                 return Err(format!("partition {partition}: {seen:?}"));
+            }
+            let copies = state.visible.iter().filter(|(of, _)| *of == partition + PARTITIONS).map(|(_, at)| *at);
+            let has_copy = |offset: &i64| has_copy(*offset) && !state.dead.contains(&(partition, *offset));
+            let (seen, due): (Vec<_>, Vec<_>) = (copies.collect(), (0..RECORDS).filter(has_copy).collect());
+            if seen != due {
+                return Err(format!("copies of partition {partition}: {seen:?}, and {due:?} are due"));
             }
         }
         Ok(())
@@ -309,6 +330,39 @@ impl World {
         }
         Ok(())
     }
+
+    fn send_one(&self, state: &mut State, written: Written, may_be_refused: bool) -> Receipt {
+        let receipt = Receipt::default();
+        let fault = state.fault(16);
+        let failure = match fault {
+            1 if may_be_refused => {
+                state.refused = true;
+                Some(Code::MessageSizeTooLarge)
+            }
+            2 => Some(Code::MessageTimedOut),
+            3 => {
+                state.broken = true;
+                Some(Code::Fatal)
+            }
+            _ => None,
+        };
+        match (failure, self.delivery) {
+            (Some(code), _) => {
+                state.failed = true;
+                receipt.set(Err(code)).unwrap();
+                // It keeps the order: what is behind one that it gave up fails with it.
+                if code != Code::MessageSizeTooLarge {
+                    state.give_up(Code::PurgeQueue);
+                }
+            }
+            (None, Delivery::ExactlyOnce) => {
+                state.open.push(written);
+                receipt.set(Ok(())).unwrap();
+            }
+            (None, Delivery::AtLeastOnce) => state.waiting.push((Arc::clone(&receipt), written)),
+        }
+        receipt
+    }
 }
 
 /// A new producer: what its predecessor has open is aborted, and what comes late of it is refused.
@@ -325,40 +379,20 @@ impl Brokers for World {
         let mut state = self.state();
         state.arrive();
         state.needs_a_transaction(self.delivery);
-        parcel.receipt = Receipt::default();
-        let written = (parcel.origin.partition, parcel.origin.offset);
-        let fault = state.fault(16);
-        let failure = match fault {
-            1 if parcel.rejection().is_none() => {
-                state.refused = true;
-                Some(Code::MessageSizeTooLarge)
-            }
-            2 => Some(Code::MessageTimedOut),
-            3 => {
-                state.broken = true;
-                Some(Code::Fatal)
-            }
-            _ => None,
-        };
-        match (failure, self.delivery) {
-            (Some(code), _) => {
-                state.failed = true;
-                parcel.receipt.set(Err(code)).unwrap();
-                // It keeps the order: what is behind one that it gave up fails with it.
-                if code != Code::MessageSizeTooLarge {
-                    state.give_up(Code::PurgeQueue);
-                }
-            }
-            (None, Delivery::ExactlyOnce) => {
-                state.open.push(written);
-                parcel.receipt.set(Ok(())).unwrap();
-            }
-            (None, Delivery::AtLeastOnce) => state.waiting.push((Arc::clone(&parcel.receipt), written)),
+        let messages = parcel.contents().len() as i32;
+        let (partition, offset) = (parcel.origin.partition, parcel.origin.offset);
+        if parcel.rejection().is_some() {
+            state.dead.insert((partition, offset));
+        } else {
+            // Another worker may have better luck with it.
+            state.dead.remove(&(partition, offset));
         }
+        let send = |n| self.send_one(&mut state, (partition + n * PARTITIONS, offset), parcel.rejection().is_none());
+        parcel.receipts = (0..messages).map(send).collect();
     }
 
-    fn destination(&self, _: &Parcel) -> &'static str {
-        "out"
+    fn destination(&self, _: &Parcel) -> String {
+        "out".into()
     }
 
     fn has_failed(&self) -> bool {
