@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak bench bench-micro bench-variants scale tables model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak bench bench-micro bench-variants scale tables wheel wheel-test model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -90,6 +90,15 @@ scale:  ## a thousand workers, simulated, into benches/SCALE.md (SEED=1; a minut
 tables: build  ## the output topic into Delta, Parquet, Iceberg and files, by Spark and Kafka Connect, which are killed (docs/TABLES.md)
 	@scripts/setup.sh tables
 	@.cache/tables-venv/bin/python -m unittest discover --verbose --start-directory tests/tables
+
+# From build: it is the worker's library with an interface.
+wheel: build  ## the Python package for Spark, Ray, Polars and DuckDB, as target/wheels/tagbert-….whl (docs/PYTHON.md)
+	@scripts/setup.sh wheel
+	@scripts/wheel.sh build --release
+
+wheel-test: wheel  ## the Python package in a new environment: alone, and in PySpark, Ray Data, Polars and DuckDB
+	@scripts/setup.sh engines
+	@scripts/wheel.sh test
 
 model: build  ## train both models anew (five hours); DATA=folder with the public sets
 	@$(data) models/recipe/make-model.sh

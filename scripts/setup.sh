@@ -17,6 +17,8 @@
 #   tables   Spark, Kafka Connect, DuckDB       -> .cache/tables-venv/, .cache/tables/
 #   dist     what builds and checks a release   -> .cache/dist-venv/, .cache/dist/
 #   roots    bare systems to try a release on   -> .cache/roots/
+#   wheel    maturin                            -> .cache/wheel-venv/
+#   engines  Spark, Ray, Polars, DuckDB         -> .cache/engines-venv/
 #
 #   demo     build runtime corpus
 #   test     build to tools
@@ -448,6 +450,26 @@ install_roots() {
     done
 }
 
+# --- wheel -------------------------------------------------------------------
+
+readonly WHEEL=(scripts/wheel-requirements.txt "$cache/wheel-venv")
+
+packages_wheel() { has_venv "${WHEEL[@]}" || want_python; }
+
+install_wheel() { install_venv "maturin" "${WHEEL[@]}" "make wheel"; }
+
+# --- engines -----------------------------------------------------------------
+
+readonly ENGINES=(python/tests/requirements.txt "$cache/engines-venv")
+
+packages_engines() {
+    # Spark runs on Java 17 or later.
+    want default-jdk-headless java --version
+    want_python
+}
+
+install_engines() { install_venv "Spark, Ray, Polars and DuckDB (900 MB)" "${ENGINES[@]}" "make wheel-test"; }
+
 # --- Debian packages ---------------------------------------------------------
 
 missing=()
@@ -489,13 +511,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch | tables | dist | roots) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch | tables | wheel | engines | dist | roots) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch tables dist roots, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch tables wheel engines dist roots, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

@@ -11,12 +11,15 @@ use super::cli::Enrich;
 use super::progress::Bar;
 use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
-use crate::config::{Config, Format, Shape};
+use crate::config::{Format, Shape};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
 
 pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
-    let config = configured(args)?;
+    let mut config = offline::configured(&args.offline)?;
+    offline::read(&mut config, &args.text);
+    // Rows become documents, and columns tags, whatever records are on topics.
+    (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
     let order = Order {
         inputs: args.input.clone(),
         output: args.output.clone(),
@@ -60,27 +63,6 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The configuration of the file, the environment and the command line.
-fn configured(args: &Enrich) -> Result<Config> {
-    let mut config = offline::configured(&args.offline)?;
-    if !args.text.is_empty() {
-        config.input.text = args.text.iter().map(|column| pointer(column)).collect();
-        config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
-    }
-    // Rows become documents, and columns tags, whatever records are on topics.
-    (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
-    Ok(config)
-}
-
-/// A column by its name, or a pointer as it is.
-fn pointer(column: &str) -> String {
-    if column.starts_with('/') {
-        column.to_owned()
-    } else {
-        format!("/{}", column.replace('~', "~0").replace('/', "~1"))
-    }
-}
-
 /// Nothing that is not whole counts, so a stop need not wait.
 fn stop_on_signals(stop: &Arc<Stop>) -> Result<()> {
     let stop = Arc::clone(stop);
@@ -97,16 +79,4 @@ fn stop_on_signals(stop: &Arc<Stop>) -> Result<()> {
     };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).context("signals")?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_column_is_a_name_or_a_pointer() {
-        for (column, expected) in [("body", "/body"), ("/message/body", "/message/body"), ("a/b~c", "/a~1b~0c")] {
-            assert_eq!(pointer(column), expected);
-        }
-    }
 }

@@ -14,7 +14,7 @@ mod keeper;
 mod man;
 mod manifest;
 mod model;
-mod offline;
+pub mod offline;
 mod output;
 mod plan;
 mod progress;

@@ -1,5 +1,7 @@
 //! Where rows have the texts that are tagged: columns by name, nested ones by pointer. A row becomes a document with these alone.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray as _, LargeStringArray, RecordBatch};
 use arrow::compute::cast;
@@ -30,6 +32,13 @@ impl Columns {
         Self(pointers.iter().map(parts).collect())
     }
 
+    /// The names of a table's own columns that they are, or are in; each once.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let names: BTreeSet<_> = self.0.iter().map(|path| path[0].as_str()).collect();
+        names.into_iter().collect()
+    }
+
     /// Checks that a table has them, and that they are text.
     ///
     /// # Errors
@@ -41,7 +50,7 @@ impl Columns {
                 let Some((_, field)) = here.find(name) else {
                     let known: Vec<_> = here.iter().map(|field| field.name().as_str()).collect();
                     bail!(
-                        "there is no column `{}`, but {} (`--text` names those with text)",
+                        "there is no column `{}`, but {} (`text` names those with text)",
                         path[..=depth].join("."),
                         known.join(", ")
                     );
@@ -51,7 +60,7 @@ impl Columns {
                 kind = Some(field);
             }
             if let Some(kind) = kind.filter(|kind| !is_text(kind)) {
-                bail!("column `{}` is {kind}, and no text (`--text` names another)", path.join("."));
+                bail!("column `{}` is {kind}, and no text (`text` names another)", path.join("."));
             }
         }
         Ok(())

@@ -4,6 +4,8 @@
 //! place ─▶ format (read) ─▶ columns ─▶ pipeline ─▶ sink ─▶ tags ─▶ format (write) ─▶ place
 //! ```
 //!
+//! Engines that read and write by themselves hand their rows over as tables (`tables`); from `columns` to `tags` it is the same.
+//!
 //! A file is written whole or not at all. Who works on which file is settled by `claims`, and what is done stands in
 //! `book`: both are files beside the results, so that processes need nothing else to share a job.
 
@@ -16,5 +18,6 @@ mod look;
 mod output;
 pub mod place;
 mod sink;
-mod tags;
+pub mod tables;
+pub mod tags;
 mod target;

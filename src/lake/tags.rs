@@ -51,16 +51,21 @@ impl Schema {
     /// # Errors
     /// When a record is none.
     pub fn add(&self, rows: &RecordBatch, enriched: &[Option<Vec<u8>>], schema: &SchemaRef) -> Result<RecordBatch> {
-        let tags = self.read(enriched)?;
-        let mut columns = rows.columns().to_vec();
-        if self.flat {
-            for (array, field) in tags.columns().iter().zip(&self.tags) {
-                columns.extend(flattened(array, field, tags.nulls()));
-            }
-        } else {
-            columns.push(Arc::new(tags));
-        }
+        let columns = [rows.columns(), &self.columns(enriched)?].concat();
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+    }
+
+    /// The columns of the tags alone, as [`fields`](Self::fields) describes them. Null where there is no enriched record.
+    ///
+    /// # Errors
+    /// When a record is none.
+    pub fn columns(&self, enriched: &[Option<Vec<u8>>]) -> Result<Vec<ArrayRef>> {
+        let tags = self.read(enriched)?;
+        if !self.flat {
+            return Ok(vec![Arc::new(tags)]);
+        }
+        let of_each = tags.columns().iter().zip(&self.tags);
+        Ok(of_each.flat_map(|(array, field)| flattened(array, field, tags.nulls())).collect())
     }
 
     /// The tags of enriched records. Numbers are read as exactly those that were written.
@@ -83,7 +88,9 @@ impl Schema {
         Ok(tags)
     }
 
-    fn fields(&self) -> Vec<Field> {
+    /// What the columns of the tags are called, and what is in them.
+    #[must_use]
+    pub fn fields(&self) -> Vec<Field> {
         if !self.flat {
             return vec![Field::new(&self.name, DataType::Struct(self.tags.clone()), true)];
         }

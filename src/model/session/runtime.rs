@@ -10,6 +10,14 @@ use ort::session::builder::SessionBuilder;
 
 const LIBRARY: &str = "libonnxruntime.so";
 
+/// Where a program that is no executable of ours has it.
+static BROUGHT: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where the library is that came with us, if that is not beside the executable. It is of use before the first model.
+pub fn brought(library: PathBuf) {
+    let _ = BROUGHT.set(library);
+}
+
 /// The process' ONNX Runtime environment.
 ///
 /// # Errors
@@ -26,10 +34,13 @@ pub fn environment() -> Result<&'static Environment> {
     })
 }
 
-/// `ORT_DYLIB_PATH`, or the library beside the executable, or whatever the system's loader finds.
+/// `ORT_DYLIB_PATH`, or the library that came with us, or the one beside the executable, or whatever the system's loader finds.
 fn library() -> PathBuf {
     if let Some(path) = std::env::var_os("ORT_DYLIB_PATH") {
         return path.into();
+    }
+    if let Some(brought) = BROUGHT.get() {
+        return brought.clone();
     }
     let beside = std::env::current_exe().ok().and_then(|executable| Some(executable.parent()?.join(LIBRARY)));
     beside.filter(|path| path.exists()).unwrap_or_else(|| LIBRARY.into())

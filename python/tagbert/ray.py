@@ -1,0 +1,70 @@
+"""Ray Data: the tags of a Dataset.
+
+>>> import tagbert.ray
+>>> tagged = tagbert.ray.tag(ray.data.read_parquet("mails"), "models/tagbert-small", text="body", actors=4)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, Dataset
+
+from tagbert._tagger import Tagger
+
+
+class Tag:
+    """What ``map_batches`` takes, with ``batch_format="pyarrow"``: an actor, which loads the model once.
+
+    It has as many sessions as the actor has CPUs (``num_cpus``), unless ``settings`` say otherwise.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        settings: Mapping[str, object] | None = None,
+        **options: Any,
+    ) -> None:
+        cores = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+        usual = {"model.sessions": max(1, int(cores)), "model.threads": 1}
+        self.tagger = Tagger(model, settings={**usual, **(settings or {})}, **options).load()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return self.tagger.tag(batch)
+
+
+def tag(
+    dataset: Dataset,
+    model: str | os.PathLike[str] | None = None,
+    *,
+    actors: int | tuple[int, int] = (1, 8),
+    cpus: float = 1,
+    gpus: float = 0,
+    batch_size: int = 4096,
+    **options: Any,
+) -> Dataset:
+    """The rows of a Dataset with their tags. Options are those of `tagbert.Tagger`.
+
+    There are so many ``actors`` (or from, to), with ``cpus`` and ``gpus`` each, and each has the model in memory. All nodes
+    need the package, and the model at the same place.
+    """
+    least, most = (actors, actors) if isinstance(actors, int) else actors
+    # Ray's actors may run elsewhere than here.
+    if model is not None and ":" not in os.fspath(model):
+        model = os.path.abspath(model)
+    return dataset.map_batches(
+        Tag,
+        fn_constructor_args=(model,),
+        fn_constructor_kwargs=options,
+        batch_format="pyarrow",
+        batch_size=batch_size,
+        zero_copy_batch=True,
+        compute=ActorPoolStrategy(min_size=least, max_size=most),
+        num_cpus=cpus,
+        num_gpus=gpus or None,
+    )
