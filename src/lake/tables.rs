@@ -257,8 +257,13 @@ mod tests {
         RecordBatch::try_from_iter([("text", Arc::new(StringArray::from(texts)) as ArrayRef)]).unwrap()
     }
 
-    fn text(number: usize) -> Option<String> {
-        Some(format!("Text {number} of Berlin and of many more words than that.").repeat(1 + number % 7))
+    fn text(number: usize) -> String {
+        format!("Text {number} of Berlin and of many more words than that.").repeat(1 + number % 7)
+    }
+
+    /// A table of so many texts, from a number on.
+    fn texts(from: usize, count: usize) -> RecordBatch {
+        table((from..from + count).map(|number| Some(text(number))).collect())
     }
 
     fn why(tagged: &RecordBatch) -> &StringArray {
@@ -268,7 +273,7 @@ mod tests {
     #[test]
     fn a_row_that_cannot_be_tagged_says_why_and_takes_no_other_along() {
         let tables = tables("limits: {document: 1KiB}");
-        let texts = vec![text(1), Some("x".repeat(2000)), None, Some("  ".into()), text(2)];
+        let texts = vec![Some(text(1)), Some("x".repeat(2000)), None, Some("  ".into()), Some(text(2))];
         let tagged = tables.tag(&table(texts), "tags", false, || Ok(())).unwrap();
         let tags = tagged.column_by_name("tags").unwrap();
         assert_eq!((0..5).map(|row| tags.is_valid(row)).collect::<Vec<_>>(), [true, false, false, false, true]);
@@ -282,16 +287,13 @@ mod tests {
     fn tables_of_many_threads_get_their_own_tags_whatever_the_budget() {
         // Each a batch of its own: so the scores are the same to the last bit.
         let tables = tables("limits: {in_flight: 64KiB, document: 64KiB}\ncache: {size: 0}\nbatch: {tokens: 1}");
-        let alone: Vec<_> = (0..3)
-            .map(|of| tables.tag(&table((0..50).map(|n| text(of * 50 + n)).collect()), "t", true, || Ok(())).unwrap())
-            .collect();
+        let alone: Vec<_> = (0..3).map(|of| tables.tag(&texts(of * 50, 50), "t", true, || Ok(())).unwrap()).collect();
         thread::scope(|scope| {
             for (of, alone) in alone.iter().enumerate() {
                 let tables = &tables;
                 scope.spawn(move || {
                     for _ in 0..3 {
-                        let texts = (0..50).map(|n| text(of * 50 + n)).collect();
-                        assert_eq!(&tables.tag(&table(texts), "t", true, || Ok(())).unwrap(), alone);
+                        assert_eq!(&tables.tag(&texts(of * 50, 50), "t", true, || Ok(())).unwrap(), alone);
                     }
                 });
             }
@@ -302,10 +304,10 @@ mod tests {
     #[test]
     fn a_call_that_is_given_up_leaves_nothing_behind() {
         let tables = tables("cache: {size: 0}");
-        let many = table((0..20_000).map(text).collect());
+        let many = texts(0, 20_000);
         let error = tables.tag(&many, "tags", false, || bail!("given up")).unwrap_err();
         assert_eq!(error.to_string(), "given up");
-        let tagged = tables.tag(&table(vec![text(1)]), "tags", false, || Ok(())).unwrap();
+        let tagged = tables.tag(&texts(1, 1), "tags", false, || Ok(())).unwrap();
         assert!(why(&tagged).is_null(0));
         assert!(tables.calls.lock().is_empty());
         drop(many);
