@@ -56,3 +56,8 @@ def enriched(count=300, *options):
 def tags(of, column="tags"):
     """The tags by id, as Python has them."""
     return dict(zip(of.column("id").to_pylist(), of.column(column).to_pylist()))
+
+
+def nameless(tag):
+    """The same without the column that its entities are in, which may be called otherwise."""
+    return tag and {**tag, "entities": [{**entity, "field": None} for entity in tag["entities"]]}
