@@ -95,7 +95,7 @@ fn records(size: Size) -> Vec<Record> {
 }
 
 fn documents(size: Size) -> Vec<Document> {
-    let decoder = Decoder::new(&Config::default());
+    let decoder = Decoder::new(&Config::default()).expect("a decoder");
     let document = |record: &Record| match decoder.decode(record) {
         Ok(Decoded::Document(document)) => document,
         other => panic!("{other:?}"),
@@ -136,7 +136,7 @@ fn tagged(size: Size) -> Vec<Envelope<Work>> {
 
 #[divan::bench(args = [OneKilobyte, Whole])]
 fn decode(bencher: Bencher, size: Size) {
-    let (records, decoder) = (records(size), Decoder::new(&Config::default()));
+    let (records, decoder) = (records(size), Decoder::new(&Config::default()).expect("a decoder"));
     bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
         for record in &records {
             let _ = black_box(decoder.decode(record));

@@ -60,7 +60,7 @@ pub fn record(input: &[u8]) {
                     taggers: [{name: one}, {name: two, text: [/title, /a~1b/c~0d]}]";
         Config::parse(yaml, HashMap::new(), &[]).expect("a configuration")
     });
-    static DECODER: LazyLock<Decoder> = LazyLock::new(|| Decoder::new(&CONFIG));
+    static DECODER: LazyLock<Decoder> = LazyLock::new(|| Decoder::new(&CONFIG).expect("a decoder"));
     let separator = SEPARATOR.as_bytes();
     let at = input.windows(separator.len()).position(|part| part == separator);
     let (value, lines) = at.map_or((input, None), |at| (&input[..at], Some(&input[at + separator.len()..])));
@@ -73,6 +73,7 @@ pub fn record(input: &[u8]) {
     match DECODER.decode(&record) {
         Ok(Decoded::Document(document)) => enriched(&CONFIG, origin, record, document),
         Ok(Decoded::Tombstone) => unreachable!("it has a value"),
+        Ok(Decoded::Unreadable(error)) => unreachable!("nobody is asked: {error:#}"),
         Err(rejection) => {
             let back = dead_letter(&origin, &record, &rejection);
             let again = DECODER.decode(&Record { headers: Some(back), ..record });
@@ -200,7 +201,7 @@ pub fn configuration(input: &[u8]) {
 fn configured(mut config: Config) {
     assert!(!config.taggers().is_empty());
     assert!(config.texts().iter().flatten().all(|pointer| pointer.contains('/')));
-    let _ = (Decoder::new(&config), config.of_shadow());
+    let _ = (Decoder::new(&config).is_ok(), config.of_shadow());
     let _ = (tagbert::kafka::clients::producer(&config), tagbert::kafka::clients::consumer(&config, 1));
     // What `check` prints is a configuration: the same, but for its secrets.
     let masked = config.masked();

@@ -9,6 +9,7 @@
 #   corpus   the documents of the demo          -> .cache/corpus/
 #   kafka    Apache Kafka, for the tests        -> .cache/kafka/
 #   toxiproxy  a network that can be made bad   -> .cache/toxiproxy/
+#   registry  a schema registry, for the tests  -> .cache/registry/, .cache/registry-venv/
 #   tools    the checkers that tests use        -> .cache/tools-venv/
 #   helm     Helm 3 and 4, kubectl, kubeconform, the schema of compose -> .cache/kubernetes/
 #   apiserver  Kubernetes' API server, and etcd -> .cache/kubernetes/
@@ -214,6 +215,36 @@ install_toxiproxy() {
     rm -rf "$cache/toxiproxy"
     install -D "$tmp/go/server" "$cache/toxiproxy/server"
     echo "$TOXIPROXY_SUM" >"$cache/toxiproxy/sum"
+}
+
+# --- registry ----------------------------------------------------------------
+
+readonly REGISTRY_VERSION=3.3.3
+readonly REGISTRY_SUM=8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63
+readonly REGISTRY_VENV=(scripts/registry/requirements.txt "$cache/registry-venv")
+
+# The hash of the archive, written last, tells that it is whole.
+has_registry() { [[ $(cat "$cache/registry/sum" 2>/dev/null) == "$REGISTRY_SUM" ]]; }
+
+packages_registry() {
+    has_registry || want maven mvn --version
+    has_venv "${REGISTRY_VENV[@]}" || want_python
+}
+
+install_registry() {
+    install_venv "serializers" "${REGISTRY_VENV[@]}" "the tests"
+    has_registry && return
+    say "Apicurio Registry $REGISTRY_VERSION (158 MB)"
+    quietly mvn --batch-mode dependency:copy -DoutputDirectory="$tmp/registry" \
+        -Dartifact="io.apicurio:apicurio-registry-app:$REGISTRY_VERSION:tar.gz:all" ||
+        die "Maven did not give Apicurio Registry, see .cache/setup.log (needed for the tests)"
+    local archive=$tmp/registry/apicurio-registry-app-$REGISTRY_VERSION-all.tar.gz
+    sha256sum --check --status <<<"$REGISTRY_SUM  $archive" ||
+        die "Apicurio Registry $REGISTRY_VERSION has another checksum (needed for the tests)"
+    rm -rf "$cache/registry"
+    mkdir -p "$cache/registry"
+    tar -xzf "$archive" -C "$cache/registry"
+    echo "$REGISTRY_SUM" >"$cache/registry/sum"
 }
 
 # --- tools -------------------------------------------------------------------
@@ -511,13 +542,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | tools | helm | apiserver | peers | peers-torch | tables | wheel | engines | dist | roots) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | registry | tools | helm | apiserver | peers | peers-torch | tables | wheel | engines | dist | roots) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
-    test) parts+=(build runtime corpus kafka toxiproxy tools) ;;
+    test) parts+=(build runtime corpus kafka toxiproxy registry tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy tools helm apiserver peers peers-torch tables wheel engines dist roots, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy registry tools helm apiserver peers peers-torch tables wheel engines dist roots, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

@@ -42,7 +42,7 @@ fn a_flood_says_what_it_is_made_of() {
     assert_eq!(worker.wait().code(), Some(1));
     let log = worker.log();
     let last = log.lines().last().unwrap();
-    assert!(last.contains("19 of 20 are SchemaRegistry") && last.contains("schema id 42"), "{log}");
+    assert!(last.contains("19 of 20 are SchemaRegistry") && last.contains("header (schema 42)"), "{log}");
     assert!(!log.contains("secret"), "{log}");
 
     let line = Line::create("registered", 1);
@@ -55,7 +55,7 @@ fn a_flood_says_what_it_is_made_of() {
     assert_eq!(texts, ["two", "three"], "a byte order mark before JSON is passed over");
     let said =
         tagbert::record::headers::last(dead[0].headers().unwrap(), "__connect.errors.exception.message").unwrap();
-    assert!(String::from_utf8_lossy(said).contains("schema registry's five bytes (schema id 42)"));
+    assert!(String::from_utf8_lossy(said).contains("schema registry's header (schema 42)"));
 }
 
 #[test]

@@ -44,7 +44,7 @@ static KINDS: LazyLock<Vec<Arc<Taggers>>> = LazyLock::new(|| {
 /// Takes a record's value through all stages; gives the tags' entities with the text, or `None` for a dead letter.
 fn tag(value: Vec<u8>) -> Option<(String, Vec<Entity>)> {
     let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
-    let Decoded::Document(document) = Decoder::new(&CONFIG).decode(&record).ok()? else { return None };
+    let Decoded::Document(document) = Decoder::new(&CONFIG).unwrap().decode(&record).ok()? else { return None };
     let text = document.texts[0].as_ref()?.as_str().to_owned();
     let mut work = TAGGERS.encode(document).ok()?;
     run_alone(&mut work).unwrap();

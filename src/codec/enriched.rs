@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::avro::write::{self, Original};
 pub use super::nested::EnrichedRecord;
 use super::nested::{Source, Tags, bytes};
 use super::shape;
@@ -9,9 +10,12 @@ use super::tags::{Style, WrittenTag};
 use crate::config::mark::without_mark;
 use crate::config::{KeepDocument, Output, Shape};
 use crate::record::answer::Answer;
-use crate::record::document::Document;
+use crate::record::document::{AvroTarget, Document};
 use crate::record::enriched::Enriched;
 use crate::record::envelope::Envelope;
+
+/// Bytes before a datum: a zero, and the schema's number.
+const HEADER: usize = 5;
 
 /// Makes enriched records of what the models gave.
 #[derive(Clone, Debug)]
@@ -37,7 +41,10 @@ impl Assembler {
         let tags: Vec<_> = tags.collect();
         let about = envelope.record.value.as_ref().map_or(0, Vec::len) + 512;
         match self.shape {
-            Shape::Nested => Enriched::of(bytes(&self.record(envelope, answer, &tags), about)),
+            Shape::Nested => Enriched::of(match document.avro {
+                Some(target) => self.avro(target, envelope, answer, &tags),
+                None => bytes(&self.record(envelope, answer, &tags), about),
+            }),
             Shape::Flat => Enriched::of(bytes(&shape::Flat(&self.record(envelope, answer, &tags)), about)),
             Shape::TagsOnly => Enriched::of(bytes(&Tags(&tags), 512)),
             Shape::Headers => Enriched {
@@ -45,6 +52,23 @@ impl Assembler {
                 headers: shape::headers(&tags, &answer.absent),
             },
         }
+    }
+
+    fn avro(
+        &self,
+        target: AvroTarget,
+        envelope: &Envelope<Document>,
+        answer: &Answer,
+        tags: &[(&str, WrittenTag)],
+    ) -> Vec<u8> {
+        let record = self.record(envelope, answer, tags);
+        let value = envelope.record.value.as_deref().unwrap_or_default();
+        let original = match (record.document, value.get(HEADER..)) {
+            (None, _) => Original::None,
+            (Some(_), Some(datum)) if target.has_datum => Original::Datum(datum),
+            (Some(json), _) => Original::Json(json),
+        };
+        write::record(target.schema, &record, original)
     }
 
     fn record<'a>(

@@ -1,10 +1,12 @@
 //! Bytes to documents, and answers to bytes. This wing knows records and their formats, and nothing of models.
 
 pub mod account;
+pub mod avro;
 pub mod dead_letter;
 pub mod decode;
 pub mod enriched;
 mod nested;
+pub mod registry;
 mod ruler;
 mod shape;
 mod tags;

@@ -7,6 +7,7 @@ use rdkafka::producer::BaseProducer;
 
 use super::cli::ConfigArgs;
 use super::output;
+use crate::codec::registry::Registry;
 use crate::kafka::clients;
 use crate::model::vet;
 use crate::route::Router;
@@ -27,6 +28,10 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         for model in shadow::load(&of_shadow, &taggers)?.models() {
             output::say(format_args!("shadow: {model}"));
         }
+    }
+    if let Some(registry) = Registry::new(&config.registry)? {
+        registry.probe()?;
+        output::say("registry: it answers");
     }
     if config.kafka.brokers == "embedded" {
         output::say("brokers: embedded, so there are no topics to look for");

@@ -11,7 +11,7 @@ use super::cli::Enrich;
 use super::progress::Bar;
 use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
-use crate::config::{Format, Shape};
+use crate::config::{Format, OutputFormat, Shape};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
 
@@ -20,6 +20,7 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     offline::read(&mut config, &args.text);
     // Rows become documents, and columns tags, whatever records are on topics.
     (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
+    config.output.format = OutputFormat::Json;
     let order = Order {
         inputs: args.input.clone(),
         output: args.output.clone(),

@@ -9,7 +9,7 @@ use super::cli::Run;
 use super::keeper::Keeper;
 use super::progress::Following;
 use super::{dead, job, output};
-use crate::config::{ConfigError, Shape};
+use crate::config::{ConfigError, OutputFormat, Shape};
 use crate::kafka::tally::Tally;
 use crate::worker::lifecycle::Worker;
 use crate::worker::manifest::Manifest;
@@ -25,8 +25,9 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     }
     let bounds = job::bounds(args)?;
     config.kafka.group = job::group(args, &config);
-    if args.manifest.is_some() && config.output.shape != Shape::Nested {
-        let why = "must be `nested` with `--manifest`, which counts the tags of enriched records".into();
+    let is_countable = config.output.shape == Shape::Nested && config.output.format == OutputFormat::Json;
+    if args.manifest.is_some() && !is_countable {
+        let why = "must be `nested` and JSON with `--manifest`, which counts the tags of enriched records".into();
         return Err(ConfigError::Value { key: "output.shape".into(), why }.into());
     }
     let tally = args.manifest.is_some().then(Arc::<Tally>::default);

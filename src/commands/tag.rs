@@ -16,7 +16,7 @@ use serde_json::json;
 use super::cli::{Format, Tag};
 use super::{offline, output};
 use crate::config::mark::without_mark;
-use crate::config::{self, Config, ConfigError, Shape};
+use crate::config::{self, Config, ConfigError, OutputFormat, Shape};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -96,6 +96,10 @@ fn configured(args: &Tag) -> Result<Config> {
         (config.input.id, config.input.text) = ("/id".into(), vec!["/text".into()]);
         config.input.format = config::Format::Json;
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
+    }
+    if config.output.format != OutputFormat::Json {
+        let why = "must be `json` here: lines are text".into();
+        return Err(ConfigError::Value { key: "output.format".into(), why }.into());
     }
     if config.output.shape == Shape::Headers {
         let why = "is `headers`, which lines have not: `--set output.shape=nested`".into();

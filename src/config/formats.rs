@@ -16,8 +16,23 @@ pub enum Format {
     /// A JSON object.
     #[default]
     Json,
+    /// The same behind a schema registry's five bytes, as its serializers for JSON Schema write it.
+    JsonSchema,
+    /// Avro behind such bytes; `registry` has its schema.
+    Avro,
     /// The text itself, which stands at `/text` of the document that is made of it.
     Text,
+}
+
+/// What the values of enriched records are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// Avro behind a schema registry's header; an original in Avro stands within as what it is.
+    Avro,
 }
 
 /// How the enriched record is built.
@@ -143,7 +158,7 @@ impl Input {
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         match self.format {
-            Format::Json => self.text.clone(),
+            Format::Json | Format::JsonSchema | Format::Avro => self.text.clone(),
             Format::Text => vec!["/text".into()],
         }
     }
@@ -164,11 +179,14 @@ impl Config {
         if id.split('/').any(|name| name == "*") {
             return refuse("input.id", format!("`{id}` may name several values (`*`): an id is one"));
         }
+        if self.output.format == OutputFormat::Avro && self.output.shape != Shape::Nested {
+            return refuse("output.shape", "must be `nested` under `output.format: avro`");
+        }
         match format {
-            Format::Json if *charset != Charset::default() => {
-                refuse("input.charset", "is for `input.format: text` alone: JSON is UTF-8")
+            Format::Json | Format::JsonSchema | Format::Avro if *charset != Charset::default() => {
+                refuse("input.charset", "is for `input.format: text` alone: all others are UTF-8")
             }
-            Format::Text if *lenient => refuse("input.lenient", "is for `input.format: json` alone"),
+            Format::Text | Format::Avro if *lenient => refuse("input.lenient", "is for JSON alone"),
             Format::Text => {
                 let given = Some(("input.text", text)).filter(|_| *text != Input::default().text);
                 let given = given.into_iter().flat_map(|(key, all)| all.iter().map(move |text| (key, text)));
@@ -182,7 +200,7 @@ impl Config {
                     None => Ok(()),
                 }
             }
-            Format::Json => Ok(()),
+            Format::Json | Format::JsonSchema | Format::Avro => Ok(()),
         }
     }
 }

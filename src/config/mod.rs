@@ -13,6 +13,7 @@ mod layers;
 pub mod location;
 pub mod mark;
 mod near;
+mod registry;
 mod routes;
 mod secrets;
 mod settings;
@@ -34,9 +35,10 @@ pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
 pub use self::error::ConfigError;
 use self::error::refuse;
-pub use self::formats::{Charset, Format, Offsets, Scores, Shape};
+pub use self::formats::{Charset, Format, Offsets, OutputFormat, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
+pub use self::registry::{Registry, Subjects};
 pub use self::routes::{OnRouteError, Otherwise, Route};
 pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
 pub use self::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
@@ -49,6 +51,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// The documents to read.
     pub input: Input,
+    /// The schema registry, of `format: avro`.
+    pub registry: Registry,
     /// Where enriched records and dead letters go.
     pub output: Output,
     /// Where tagged documents go, if not to `output.topic`: rules, of which the first one that holds counts.
@@ -154,6 +158,8 @@ pub struct Output {
     pub dead_letters: String,
     /// Whether the enriched record holds the original document.
     pub document: KeepDocument,
+    /// What the values of enriched records are.
+    pub format: OutputFormat,
     /// How the enriched record is built.
     pub shape: Shape,
     /// What `start` and `end` of entities count.
@@ -176,6 +182,7 @@ impl Default for Output {
             topic: "documents.tagged".into(),
             dead_letters: "documents.dead".into(),
             document: KeepDocument::default(),
+            format: OutputFormat::default(),
             shape: Shape::default(),
             offsets: Offsets::default(),
             scores: Scores::default(),
@@ -310,6 +317,7 @@ impl Config {
             return refuse("http.token", "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one");
         }
         self.validate_formats()?;
+        self.validate_registry()?;
         self.validate_taggers()?;
         self.validate_shadow()?;
         self.validate_routes()?;

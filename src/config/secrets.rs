@@ -36,6 +36,17 @@ impl Config {
             }
             self.http.token = Some(read("http.token_file", path)?);
         }
+        let registry = &mut self.registry;
+        for (key, file, secret) in [
+            ("password", &registry.password_file, &mut registry.password),
+            ("token", &registry.token_file, &mut registry.token),
+        ] {
+            let Some(path) = file else { continue };
+            if secret.is_some() {
+                return Err(both(&format!("registry.{key}")));
+            }
+            *secret = Some(read(&format!("registry.{key}_file"), path)?);
+        }
         Ok(())
     }
 
@@ -57,6 +68,12 @@ impl Config {
         }
         let from_file = masked.http.token_file.is_some();
         masked.http.token = masked.http.token.filter(|_| !from_file).map(|_| MASK.into());
+        let registry = &mut masked.registry;
+        for (file, secret) in
+            [(&registry.password_file, &mut registry.password), (&registry.token_file, &mut registry.token)]
+        {
+            *secret = secret.take().filter(|_| file.is_none()).map(|_| MASK.into());
+        }
         // As it is shown, a location has no password; a path is shown as it is.
         let shown = |path: &Location| Location::Directory(path.to_string().into());
         masked.model.path = shown(&masked.model.path);

@@ -14,7 +14,7 @@ use opentelemetry::metrics::noop::NoopMeterProvider;
 
 use super::columns::Columns;
 use super::tags::Schema;
-use crate::config::{Config, Format, KeepDocument, Shape};
+use crate::config::{Config, Format, KeepDocument, OutputFormat, Shape};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -69,6 +69,7 @@ impl Tables {
         let mut config = config.clone();
         // Rows become documents, and columns tags, whatever records are on topics; and the rows themselves stay where they are.
         (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
+        config.output.format = OutputFormat::Json;
         config.output.document = KeepDocument::Drop;
         let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
         let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);

@@ -99,9 +99,10 @@ impl Pipeline {
 
         let size = usize::try_from(config.cache.size.as_u64()).context("cache.size")?;
         let cache = (size > 0).then(|| Cache::new(size, metrics));
+        let decoder = Decoder::new(config)?;
         for _ in 0..cores() {
             let prepare = Prepare {
-                decoder: Decoder::new(config),
+                decoder: decoder.clone(),
                 live: Arc::clone(live),
                 router: Arc::clone(&router),
                 cache: cache.clone(),
@@ -203,6 +204,11 @@ impl Prepare {
         let document = match self.decoder.decode(&envelope.record) {
             Ok(Decoded::Document(document)) => envelope.map(|()| document),
             Ok(Decoded::Tombstone) => return Some(Err(Finished::Outcome(self.tombstone(envelope)))),
+            // Whoever comes next may be able to: it stays uncommitted.
+            Ok(Decoded::Unreadable(error)) => {
+                self.stop.fail(anyhow!("{error:#}"));
+                return None;
+            }
             Err(rejection) => return Some(Err(refused(envelope.map(|()| rejection)))),
         };
         let taggers = self.live.current();

@@ -14,13 +14,24 @@ pub struct Document {
     pub texts: Vec<Option<Text>>,
     /// The document as JSON, where the record's value is something else.
     pub json: Option<Box<RawValue>>,
+    /// What its enriched record is written by, if that is Avro.
+    pub avro: Option<AvroTarget>,
+}
+
+/// What an enriched record in Avro is written by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AvroTarget {
+    /// The number of its schema.
+    pub schema: u32,
+    /// Whether the document stands within as the datum that the record has behind its header.
+    pub has_datum: bool,
 }
 
 impl Document {
     /// One without an id, for what comes from no record.
     #[must_use]
     pub fn unnamed(texts: Vec<Option<Text>>) -> Self {
-        Self { id: RawValue::NULL.to_owned(), texts, json: None }
+        Self { id: RawValue::NULL.to_owned(), texts, json: None, avro: None }
     }
 
     /// Bytes of what was made for it beside the texts' own.

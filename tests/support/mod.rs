@@ -16,6 +16,7 @@ pub mod onnx;
 pub mod pki;
 pub mod process;
 pub mod records;
+pub mod registry;
 pub mod tagbert;
 pub mod toxiproxy;
 

@@ -6,20 +6,24 @@ pub(super) fn format(bytes: &[u8]) -> Option<(&'static str, String)> {
     let registry = |id: String, body: &[u8]| {
         // What is behind the id tells how to get rid of it: a producer's serializer, or another format altogether.
         let what = match body.first() {
-            Some(b'{' | b'[' | b'"') => "JSON comes behind it: let the producer write JSON without a schema's id",
-            _ => "what comes behind it is Avro or Protobuf, as it seems, which tagbert does not read",
+            Some(b'{' | b'[' | b'"') => "set `input.format: json-schema`",
+            _ => "set `input.format: avro`, if that is what comes behind it",
         };
-        ("SchemaRegistry", format!("it begins with a schema registry's {id}; {what}"))
+        ("SchemaRegistry", format!("it starts with a schema registry's {id}: {what}"))
+    };
+    let unread = |by: &str| {
+        let what = "tagbert reads the five bytes of Confluent's: let the serializer write those";
+        ("SchemaRegistry", format!("it starts with {by}, and {what}"))
     };
     Some(match bytes {
         // First, since its zeros could be those of an id.
         [0xfe, 0xff, ..] | [0, b'{', 0, ..] => ("NotUtf8", utf_16("big")),
         [0, a, b, c, d, body @ ..] => {
-            registry(format!("five bytes (schema id {})", u32::from_be_bytes([*a, *b, *c, *d])), body)
+            registry(format!("header (schema {})", u32::from_be_bytes([*a, *b, *c, *d])), body)
         }
         // A GUID in the place of the id, as newer serializers of Confluent write it; AWS Glue has a version before it.
-        [1, rest @ ..] if rest.len() > 16 => registry("17 bytes (a schema's GUID)".into(), &rest[16..]),
-        [3, 0 | 5, rest @ ..] if rest.len() > 16 => registry("18 bytes (AWS Glue)".into(), &rest[16..]),
+        [1, rest @ ..] if rest.len() > 16 => unread("a schema's GUID in place of its number"),
+        [3, 0 | 5, rest @ ..] if rest.len() > 16 => unread("the 18 bytes of AWS Glue's schema registry"),
         [0x1f, 0x8b, ..] => compressed("gzip"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => compressed("zstd"),
         [0xff, 0xfe, ..] | [b'{', 0, ..] => ("NotUtf8", utf_16("little")),
@@ -56,8 +60,8 @@ mod tests {
     fn formats_that_look_like_broken_json_are_told_by_their_names() {
         let json = b"{\"body\":\"x\"}";
         let cases: [(&[u8], &str, &str); 10] = [
-            (&[0, 0, 0, 0, 0x2a], "SchemaRegistry", "schema id 42"),
-            (&[0, 0, 1, 0, 0], "SchemaRegistry", "schema id 65536"),
+            (&[0, 0, 0, 0, 0x2a], "SchemaRegistry", "header (schema 42)"),
+            (&[0, 0, 1, 0, 0], "SchemaRegistry", "schema 65536"),
             (&[1; 17], "SchemaRegistry", "GUID"),
             (&[3, 0, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9], "SchemaRegistry", "Glue"),
             (&[0x1f, 0x8b, 8], "Compressed", "gzip"),
@@ -71,8 +75,8 @@ mod tests {
             let (found, what) = format(&[head, json].concat()).unwrap();
             assert!(found == class && what.contains(expected), "{head:?}: {found}: {what}");
         }
-        assert!(format(&[&[0, 0, 0, 0, 7], &json[..]].concat()).unwrap().1.contains("let the producer write JSON"));
-        assert!(format(b"\0\0\0\0\x07\x02\x0ahello").unwrap().1.contains("Avro or Protobuf"));
+        assert!(format(&[&[0, 0, 0, 0, 7], &json[..]].concat()).unwrap().1.contains("input.format: json-schema"));
+        assert!(format(b"\0\0\0\0\x07\x02\x0ahello").unwrap().1.contains("input.format: avro"));
         assert_eq!(format(json), None);
         assert_eq!(format(b""), None);
         assert_eq!(format(b"\0\0"), None);

@@ -5,14 +5,20 @@ mod lenient;
 mod pointers;
 mod texts;
 
+use std::sync::Arc;
+
+use anyhow::Result;
 use encoding_rs::Encoding;
 use serde_json::value::RawValue;
 
 use self::pointers::{Found, NotFound, Pointers};
 use self::texts::{Made, Source};
+use super::avro;
+use super::avro::output::Outputs;
+use super::registry::{Missing, Registry};
 use crate::config::mark::without_mark;
-use crate::config::{Charset, Config, Format, Input, KeepDocument};
-use crate::record::document::Document;
+use crate::config::{Charset, Config, Format, Input, KeepDocument, OutputFormat};
+use crate::record::document::{AvroTarget, Document};
 use crate::record::envelope::Record;
 use crate::record::rejection::{Rejection, Stage};
 use crate::record::text::Text;
@@ -24,6 +30,8 @@ pub enum Decoded {
     Document(Document),
     /// A null value: on a compacted topic, the key is deleted.
     Tombstone,
+    /// Nobody can tell now what it is: it is to be read again.
+    Unreadable(Arc<anyhow::Error>),
 }
 
 /// What documents are, where they have their id and their texts, and how large they may be.
@@ -32,6 +40,9 @@ pub struct Decoder {
     format: Format,
     charset: Charset,
     lenient: bool,
+    registry: Option<Arc<Registry>>,
+    /// The schemas of enriched records, if they are Avro.
+    outputs: Option<Arc<Outputs>>,
     /// Whether the document is wanted once its texts are known.
     keep: bool,
     /// Which of the pointers is the id's.
@@ -43,15 +54,20 @@ pub struct Decoder {
 
 impl Decoder {
     /// A decoder for the documents that the configuration describes.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// When the schema registry can't be spoken to as it says.
+    pub fn new(config: &Config) -> Result<Self> {
         let limit = config.limits.document.as_u64() as usize;
         let mut pointers = Pointers::default();
         let texts = config.texts().iter().map(|entries| Source::new(entries, &mut pointers)).collect();
         let id = pointers.add(&config.input.id);
         let Input { format, charset, lenient, .. } = config.input;
         let keep = config.output.document == KeepDocument::Keep;
-        Self { format, charset, lenient, keep, id, texts, pointers, limit }
+        let registry = Registry::new(&config.registry)?.map(Arc::new);
+        let outputs = registry.clone().filter(|_| config.output.format == OutputFormat::Avro);
+        let outputs = outputs.map(|registry| Arc::new(Outputs::new(config, registry)));
+        Ok(Self { format, charset, lenient, registry, outputs, keep, id, texts, pointers, limit })
     }
 
     /// Decodes a record.
@@ -68,11 +84,37 @@ impl Decoder {
             let (size, limit) = (bytes.len(), self.limit);
             return Err(reject("DocumentTooLarge", format!("{size} bytes are over limits.document, {limit} bytes")));
         }
-        match self.format {
-            Format::Json => self.of_json(without_mark(bytes)),
-            Format::Text => self.of_text(bytes),
+        match self.read(bytes) {
+            Ok(document) => Ok(Decoded::Document(document)),
+            Err(Wrong::Rejected(rejection)) => Err(rejection),
+            Err(Wrong::Unanswered(error)) => Ok(Decoded::Unreadable(Arc::new(error))),
         }
-        .map(Decoded::Document)
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<Document, Wrong> {
+        let mut writer = None;
+        let mut document = match self.format {
+            Format::Json => self.of_json(without_mark(bytes))?,
+            Format::Text => self.of_text(bytes)?,
+            Format::JsonSchema => {
+                let (_, json) = framed(bytes)?;
+                self.with_json(self.of_json(json)?, json)
+            }
+            Format::Avro => {
+                let (id, datum) = framed(bytes)?;
+                let registry = self.registry.as_ref();
+                let registry = registry.ok_or_else(|| reject("SchemaMissing", "there is no registry".into()))?;
+                let (_, fetched) = writer.insert((id, registry.schema(id)?));
+                let json = avro::read::to_json(&fetched.schema, datum);
+                let misfit = |why: String| reject("NotAvro", format!("the value does not fit its schema, {id}: {why}"));
+                self.made(json.map_err(misfit)?)?
+            }
+        };
+        if let Some(outputs) = &self.outputs {
+            let writer = writer.as_ref().map(|(id, fetched)| (*id, &**fetched));
+            document.avro = Some(AvroTarget { schema: outputs.schema(writer)?, has_datum: writer.is_some() });
+        }
+        Ok(document)
     }
 
     fn of_json(&self, bytes: &[u8]) -> Result<Document, Rejection> {
@@ -102,6 +144,14 @@ impl Decoder {
         self.made(serde_json::json!({ "text": text }).to_string())
     }
 
+    /// The document with the JSON that it is, unless that is known already.
+    fn with_json(&self, mut document: Document, json: &[u8]) -> Document {
+        if self.keep && document.json.is_none() {
+            document.json = serde_json::from_slice(json).ok();
+        }
+        document
+    }
+
     /// The document that was made JSON.
     fn made(&self, json: String) -> Result<Document, Rejection> {
         let mut document = self.document(&json)?;
@@ -119,7 +169,7 @@ impl Decoder {
         })?;
         let texts = self.texts(&found)?;
         let id = found[self.id].first().map_or(RawValue::NULL, |found| found.value).to_owned();
-        Ok(Document { id, texts, json: None })
+        Ok(Document { id, texts, json: None, avro: None })
     }
 
     fn texts(&self, found: &[Vec<Found>]) -> Result<Vec<Option<Text>>, Rejection> {
@@ -145,6 +195,38 @@ fn without_text(error: &serde_json::Error) -> String {
         _ => "syntax error",
     };
     format!("{what} at line {} column {}", error.line(), error.column())
+}
+
+/// Why there is no document.
+enum Wrong {
+    Rejected(Rejection),
+    Unanswered(anyhow::Error),
+}
+
+impl From<Rejection> for Wrong {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<Missing> for Wrong {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Nothing(why) => Self::Rejected(reject("SchemaMissing", why)),
+            Missing::Unanswered(error) => Self::Unanswered(error),
+        }
+    }
+}
+
+/// The number of a value's schema, and what is behind it.
+fn framed(bytes: &[u8]) -> Result<(u32, &[u8]), Rejection> {
+    match bytes {
+        [0, a, b, c, d, rest @ ..] => Ok((u32::from_be_bytes([*a, *b, *c, *d]), rest)),
+        _ => Err(reject(
+            "NotFramed",
+            "the value does not begin with a schema registry's header (a zero byte and the schema's number)".into(),
+        )),
+    }
 }
 
 fn reject(class: &'static str, message: String) -> Rejection {

@@ -5,7 +5,7 @@ use crate::config;
 
 fn decoder(limit: u64) -> Decoder {
     let limits = config::Limits { document: bytesize::ByteSize(limit), ..config::Limits::default() };
-    Decoder::new(&Config { limits, ..Config::default() })
+    Decoder::new(&Config { limits, ..Config::default() }).unwrap()
 }
 
 fn decode(value: impl Into<Vec<u8>>) -> Result<Decoded, Rejection> {
@@ -43,9 +43,9 @@ fn texts_are_joined_by_a_newline() {
 fn decoded(settings: &str, value: &[u8]) -> Result<Document, Rejection> {
     let config = Config::parse(settings, std::collections::HashMap::new(), &[]).unwrap();
     let record = Record { key: None, value: Some(value.into()), headers: None, timestamp: None };
-    match Decoder::new(&config).decode(&record)? {
+    match Decoder::new(&config).unwrap().decode(&record)? {
         Decoded::Document(document) => Ok(document),
-        Decoded::Tombstone => panic!("a tombstone"),
+        other => panic!("{other:?}"),
     }
 }
 

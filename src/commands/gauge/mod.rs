@@ -19,7 +19,7 @@ use crate::codec::decode::{Decoded, Decoder};
 use crate::config::Config;
 use crate::record::budget::Budget;
 use crate::record::envelope::{Envelope, Lease, Origin, Record};
-use crate::record::rejection::Rejection;
+use crate::record::rejection::{Rejection, Stage};
 use crate::record::trace::RecordSpan;
 use crate::tagger::taggers::{Lane, Taggers, Work};
 
@@ -40,7 +40,7 @@ impl Documents {
     /// # Errors
     /// When none is left.
     pub fn prepare(config: &Config, taggers: &Arc<Taggers>, values: Vec<Vec<u8>>) -> Result<Self> {
-        let (decoder, total) = (Decoder::new(config), values.len());
+        let (decoder, total) = (Decoder::new(config)?, values.len());
         let mut documents = Self { values: Vec::with_capacity(total), works: Vec::new(), refused: BTreeMap::new() };
         let mut first = None;
         for value in values {
@@ -104,6 +104,7 @@ fn encode(decoder: &Decoder, taggers: &Arc<Taggers>, record: &Record) -> Result<
     match decoder.decode(record)? {
         Decoded::Document(document) => taggers.encode(document),
         Decoded::Tombstone => unreachable!("a sample has values alone"),
+        Decoded::Unreadable(error) => Err(Rejection::new(Stage::Decode, "Unreadable", format!("{error:#}"))),
     }
 }
 

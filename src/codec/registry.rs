@@ -1,0 +1,303 @@
+//! A schema registry, asked for the schemas that records name by their numbers. What it has said is known from then on: a
+//! number's schema never changes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Read as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use hashlink::LinkedHashMap;
+use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::{Certificate, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use url::Url;
+
+use super::avro::schema::Schema;
+use crate::config::Registry as Settings;
+
+/// So many schemas are known at once: far more than topics have.
+const KNOWN: usize = 1000;
+
+/// How long nobody asks again for a number that the registry did not know.
+const UNKNOWN: Duration = Duration::from_secs(30);
+
+/// How often it is asked before it counts as gone, and how long it may rest after the first time; each time twice as long.
+const TRIES: u32 = 5;
+const REST: Duration = Duration::from_millis(100);
+
+/// No schema is larger, in bytes, nor refers to more others.
+const LARGEST: u64 = 8 << 20;
+const REFERENCES: usize = 200;
+
+/// The registry.
+#[derive(Debug)]
+pub struct Registry {
+    client: Client,
+    settings: Settings,
+    url: Url,
+    known: Mutex<LinkedHashMap<u32, Known>>,
+}
+
+#[derive(Clone, Debug)]
+enum Known {
+    Schema(Arc<Fetched>),
+    /// Why there is none, and since when.
+    Nothing(String, Instant),
+}
+
+/// Why a schema can't be had.
+#[derive(Debug)]
+pub enum Missing {
+    /// There is none of this number, or none that can be read: it is the record that is wrong.
+    Nothing(String),
+    /// Nobody can tell: the registry does not answer, or not to us.
+    Unanswered(anyhow::Error),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    schema: String,
+    /// Avro, if it says nothing.
+    schema_type: Option<String>,
+    #[serde(default)]
+    references: Vec<Reference>,
+}
+
+/// A schema of the registry's.
+#[derive(Debug)]
+pub struct Fetched {
+    /// As it was registered.
+    pub text: String,
+    /// The others that it refers to.
+    pub references: Vec<Reference>,
+    /// Ready to be read by.
+    pub schema: Schema,
+}
+
+/// Another schema that one refers to.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
+pub struct Reference {
+    name: String,
+    subject: String,
+    version: i64,
+}
+
+impl Registry {
+    /// The registry that the settings name, if they name one. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When its certificates can't be used.
+    pub fn new(settings: &Settings) -> Result<Option<Self>> {
+        let Some(url) = settings.url.clone() else { return Ok(None) };
+        let mut client =
+            Client::builder().user_agent(concat!("tagbert/", env!("CARGO_PKG_VERSION"))).timeout(settings.timeout);
+        if let Some(path) = &settings.ca {
+            let about = || format!("registry.ca: {}", path.display());
+            let pem = fs::read(path).with_context(about)?;
+            for certificate in Certificate::from_pem_bundle(&pem).with_context(about)? {
+                client = client.add_root_certificate(certificate);
+            }
+        }
+        let client = client.build().context("registry")?;
+        Ok(Some(Self { client, settings: settings.clone(), url, known: Mutex::default() }))
+    }
+
+    /// The Avro schema of a number. Blocks until the registry has answered, or has had its tries.
+    ///
+    /// # Errors
+    /// When there is none, or nobody can tell.
+    pub fn schema(&self, id: u32) -> Result<Arc<Fetched>, Missing> {
+        match self.known().to_back(&id).cloned() {
+            Some(Known::Schema(schema)) => return Ok(schema),
+            Some(Known::Nothing(why, since)) if since.elapsed() < UNKNOWN => return Err(Missing::Nothing(why)),
+            _ => {}
+        }
+        let asked = self.ask_for(id);
+        let known = match &asked {
+            Ok(schema) => Known::Schema(Arc::clone(schema)),
+            Err(Missing::Nothing(why)) => Known::Nothing(why.clone(), Instant::now()),
+            Err(Missing::Unanswered(_)) => return asked,
+        };
+        let mut all = self.known();
+        all.insert(id, known);
+        if all.len() > KNOWN {
+            all.pop_front();
+        }
+        asked
+    }
+
+    /// The number of a schema under a subject; it is registered there, unless that is for others to do. Blocks.
+    ///
+    /// # Errors
+    /// When it is not there, or does not go with those before it, or nobody can tell.
+    pub fn register(&self, subject: &str, schema: &str, references: &[Reference]) -> Result<u32, Missing> {
+        #[derive(Deserialize)]
+        struct Registered {
+            id: u32,
+        }
+        let body = json!({ "schemaType": "AVRO", "schema": schema, "references": references });
+        let mut path = vec!["subjects", subject];
+        if self.settings.auto_register {
+            path.push("versions");
+        }
+        let url = self.at(&path);
+        let asked = self.ask(&url, || self.client.post(url.clone()).json(&body));
+        let registered: Registered = asked.map_err(|missing| match missing {
+            Missing::Nothing(_) => Missing::Unanswered(anyhow!(
+                "the schema of enriched records is not registered under subject `{subject}`, and `registry.auto_register` is false"
+            )),
+            Missing::Unanswered(error) => Missing::Unanswered(error.context(format!("subject `{subject}`"))),
+        })?;
+        Ok(registered.id)
+    }
+
+    /// Asks whether it is there, and speaks to us.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn probe(&self) -> Result<()> {
+        let types: Result<Vec<String>, Missing> = self.get(&["schemas", "types"]);
+        match types {
+            Ok(_) => Ok(()),
+            Err(Missing::Nothing(_)) => bail!("{} is no schema registry: is something missing behind it?", self.url),
+            Err(Missing::Unanswered(error)) => Err(error),
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, LinkedHashMap<u32, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask_for(&self, id: u32) -> Result<Arc<Fetched>, Missing> {
+        let nothing = |why: String| Missing::Nothing(format!("schema {id} of the registry {why}"));
+        let number = id.to_string();
+        let answer: Answer = self.get(&["schemas", "ids", &number]).map_err(|missing| match missing {
+            Missing::Nothing(_) => nothing("is not there".into()),
+            unanswered @ Missing::Unanswered(_) => unanswered,
+        })?;
+        let kind = answer.schema_type.as_deref().unwrap_or("AVRO");
+        if kind != "AVRO" {
+            return Err(nothing(format!("is of type {kind}, and `input.format` is avro")));
+        }
+        let mut references = Vec::new();
+        self.add_references(&answer.references, &mut HashSet::new(), &mut references)?;
+        let schema = Schema::parse(&answer.schema, &references);
+        let schema = schema.map_err(|why| nothing(format!("can't be read: {why}")))?;
+        Ok(Arc::new(Fetched { text: answer.schema, references: answer.references, schema }))
+    }
+
+    /// The texts of others that a schema refers to, those first that others refer to.
+    fn add_references(
+        &self,
+        references: &[Reference],
+        seen: &mut HashSet<Reference>,
+        texts: &mut Vec<String>,
+    ) -> Result<(), Missing> {
+        for reference in references {
+            if !seen.insert(reference.clone()) {
+                continue;
+            }
+            let Reference { subject, version, .. } = reference;
+            if seen.len() > REFERENCES {
+                return Err(Missing::Nothing(format!(
+                    "a schema of the registry refers to more than {REFERENCES} others"
+                )));
+            }
+            let answer: Answer = self.get(&["subjects", subject, "versions", &version.to_string()])?;
+            self.add_references(&answer.references, seen, texts)?;
+            texts.push(answer.schema);
+        }
+        Ok(())
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Missing> {
+        let url = self.at(path);
+        self.ask(&url, || self.client.get(url.clone()))
+    }
+
+    fn at(&self, path: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn ask<T: DeserializeOwned>(&self, url: &Url, request: impl Fn() -> RequestBuilder) -> Result<T, Missing> {
+        let mut rest = REST;
+        for tries in 1.. {
+            match self.try_once(request(), url) {
+                Tried::Answer(answer) => return Ok(answer),
+                Tried::Nothing => return Err(Missing::Nothing(format!("the registry has no {}", url.path()))),
+                Tried::Refused(error) => return Err(Missing::Unanswered(error)),
+                Tried::Later(error) if tries == TRIES => {
+                    return Err(Missing::Unanswered(
+                        error.context(format!("the schema registry, asked {TRIES} times")),
+                    ));
+                }
+                Tried::Later(error) => tracing::debug!("the schema registry will be asked again: {error:#}"),
+            }
+            thread::sleep(rest);
+            rest *= 2;
+        }
+        unreachable!("the last try returns")
+    }
+
+    fn try_once<T: DeserializeOwned>(&self, mut request: RequestBuilder, url: &Url) -> Tried<T> {
+        let Settings { username, password, token, .. } = &self.settings;
+        if let Some(username) = username {
+            request = request.basic_auth(username, password.as_ref());
+        }
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = match request.send() {
+            Ok(answer) => answer,
+            Err(error) => return Tried::Later(error.into()),
+        };
+        let status = answer.status();
+        let mut body = Vec::new();
+        match status {
+            StatusCode::NOT_FOUND => return Tried::Nothing,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                return Tried::Later(anyhow!("{url}: {status}"));
+            }
+            _ if status.is_server_error() => return Tried::Later(anyhow!("{url}: {status}")),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let why = "see `registry.username`, `registry.password_file` and `registry.token_file`";
+                return Tried::Refused(anyhow!("the schema registry answers {status} to {url}: {why}"));
+            }
+            StatusCode::CONFLICT => {
+                return Tried::Refused(anyhow!(
+                    "the schema does not go with those registered before it (compatibility), says {url}"
+                ));
+            }
+            _ if !status.is_success() => {
+                return Tried::Refused(anyhow!("the schema registry answers {status} to {url}"));
+            }
+            _ => {}
+        }
+        if let Err(error) = answer.take(LARGEST).read_to_end(&mut body) {
+            return Tried::Later(error.into());
+        }
+        match serde_json::from_slice(&body) {
+            Ok(answer) => Tried::Answer(answer),
+            Err(_) => Tried::Refused(anyhow!("{url} does not answer as a schema registry does: see `registry.url`")),
+        }
+    }
+}
+
+/// What came of a question.
+enum Tried<T> {
+    Answer(T),
+    Nothing,
+    /// To ask again would change nothing.
+    Refused(anyhow::Error),
+    Later(anyhow::Error),
+}

@@ -1,0 +1,22 @@
+"""Reads enriched records in Avro by a deserializer that is not tagbert's, and prints each as JSON, a line each.
+
+    read_avro.py REGISTRY TOPIC FILE
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+url, topic, file = sys.argv[1:]
+deserialize = AvroDeserializer(SchemaRegistryClient({"url": url}))
+for line in Path(file).read_text().splitlines():
+    record = deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))
+    if isinstance(record["document"], str):
+        record["document"] = json.loads(record["document"])
+    # JSON has no NaN.
+    print(json.dumps(json.loads(json.dumps(record, default=str), parse_constant=str)))
