@@ -184,7 +184,7 @@ fn dead_letter(origin: &Origin, record: &Record, rejection: &Rejection) -> Owned
 pub fn configuration(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     // Not to read files by chance names.
-    if text.to_ascii_lowercase().contains("_file") {
+    if text.to_ascii_lowercase().contains("_file") || text.contains("file:") {
         return;
     }
     let mut parts = text.split(SEPARATOR);

@@ -52,6 +52,12 @@ def text(*objects):
     return HEADER + yaml.safe_dump_all(objects, sort_keys=False, width=120)
 
 
+def configuration():
+    """The production configuration, without the line that tells editors where its schema is: a copy is not edited."""
+    lines = (ROOT / "configs/production.yaml").read_text().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("# yaml-language-server:"))
+
+
 def files():
     """What is to be written, by its path."""
     kinds = {each["kind"]: kustomized(each) for each in render()}
@@ -61,7 +67,7 @@ def files():
     yield BASE / "worker.yaml", text(*(kinds[kind] for kind in order))
     job = next(each for each in render("--set", "kind=Job") if each["kind"] == "Job")
     yield OVERLAYS / "job/job.yaml", text(kustomized(job, "tagbert"))
-    production = (ROOT / "configs/production.yaml").read_text()
+    production = configuration()
     yield BASE / "config.yaml", production
     yield CHART / "files/config.yaml", production
 
@@ -70,7 +76,7 @@ def main():
     check = sys.argv[1:] == ["--check"]
     # The chart renders its configuration, and so that comes first.
     if not check:
-        (CHART / "files/config.yaml").write_text((ROOT / "configs/production.yaml").read_text())
+        (CHART / "files/config.yaml").write_text(configuration())
     stale = [path for path, wanted in files() if not path.exists() or path.read_text() != wanted]
     if check:
         for path in stale:

@@ -47,9 +47,38 @@ fn manifests_are_valid_kubernetes() {
 }
 
 #[test]
+fn configurations_are_what_the_schema_says_that_editors_read() {
+    let script = "import json, sys, yaml, jsonschema
+schema = json.load(open('schemas/config.json'))
+jsonschema.Draft202012Validator.check_schema(schema)
+validator = jsonschema.Draft202012Validator(schema)
+bad = [f'{path}: {error.message}' for path in sys.argv[1:] for error in validator.iter_errors(yaml.safe_load(open(path)))]
+wrong = list(validator.iter_errors({'batch': {'tokns': 1}, 'tests': [{'name': 'a'}]}))
+print(len(wrong), *bad)";
+    let copies = ["deploy/kustomize/base/config.yaml", "deploy/helm/tagbert/files/config.yaml"].map(ToOwned::to_owned);
+    let mut files = copies.to_vec();
+    for (folder, schema) in [("configs", "../schemas"), ("configs/examples", "../../schemas")] {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        for file in entries.filter(|path| path.is_file()) {
+            let name = format!("{folder}/{}", file.file_name().unwrap().to_str().unwrap());
+            let line = format!("# yaml-language-server: $schema={schema}/config.json\n");
+            assert!(read(&name).starts_with(&line), "{name}");
+            files.push(name);
+        }
+    }
+    let args: Vec<_> = ["-c", script].into_iter().chain(files.iter().map(String::as_str)).collect();
+    if let Some(printed) = tool("configurations_are_what_the_schema_says_that_editors_read", "python", &args) {
+        // An unknown key, and a case without an input and without an expectation, are mistakes to it.
+        assert_eq!(printed.trim(), "3", "{printed}");
+    }
+}
+
+#[test]
 fn manifests_and_chart_hold_the_production_configuration() {
+    let production = read("configs/production.yaml");
+    let (_, without_schema) = production.split_once('\n').unwrap();
     for copy in ["deploy/kustomize/base/config.yaml", "deploy/helm/tagbert/files/config.yaml"] {
-        let same = read(copy) == read("configs/production.yaml");
+        let same = read(copy) == without_schema;
         assert!(same, "{copy}: configs/production.yaml has changed: run scripts/manifests.py");
     }
 }

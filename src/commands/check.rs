@@ -8,6 +8,7 @@ use rdkafka::producer::BaseProducer;
 use super::cli::ConfigArgs;
 use super::output;
 use crate::codec::registry::Registry;
+use crate::config::Inputs;
 use crate::kafka::clients;
 use crate::model::vet;
 use crate::route::Router;
@@ -38,7 +39,11 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let _: BaseProducer = clients::producer(&config).create().map_err(clients::refused)?;
-    clients::check_topics(&config)?;
+    let (topics, _) = clients::check_topics(&config)?;
     output::say(format_args!("topics: all there on {}", config.kafka.brokers));
+    if Inputs::of(&config).has_patterns() {
+        let topics = if topics.is_empty() { "none yet".into() } else { topics.join(", ") };
+        output::say(format_args!("topics that are read now: {topics}"));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,11 +22,12 @@ mod run;
 mod sample;
 mod schema;
 mod tag;
+mod test;
 mod version;
 
 use std::process::ExitCode;
 
-use self::cli::{Cli, Command};
+use self::cli::{Cli, Command, ConfigArgs, ConfigCommand};
 use self::output::Unread;
 use crate::config::{Config, ConfigError};
 
@@ -42,6 +43,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Test(args)) => test::run(&args),
+        Some(Command::Config(ConfigCommand::Print(args))) => print(&args),
         Some(Command::DeadLetters(args)) => dead_letters::run(&args),
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Manifest(command)) => manifest::run(&command),
@@ -54,14 +57,12 @@ pub fn run(cli: Cli) -> ExitCode {
         // As for grep and its like: `tagbert tag | head`.
         Err(error) if error.is::<Unread>() => ExitCode::SUCCESS,
         Err(error) => {
-            let is_of_config = error.is::<ConfigError>();
-            let mut said = format!("{error:#}");
+            let mistake = error.downcast_ref::<ConfigError>();
+            let report = mistake.filter(|_| error.chain().count() == 1).map(ConfigError::report);
             // ONNX Runtime's own errors may have several lines; those of the configuration show where.
-            if !is_of_config {
-                said = said.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            }
-            output::say(format_args!("tagbert: {}", plain(said.trim_end())));
-            ExitCode::from(if is_of_config { 2 } else { 1 })
+            let in_line = || format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            output::say(format_args!("tagbert: {}", plain(report.unwrap_or_else(in_line).trim_end())));
+            ExitCode::from(if mistake.is_some() { 2 } else { 1 })
         }
     }
 }
@@ -73,7 +74,15 @@ fn plain(text: &str) -> String {
 }
 
 /// Reads the configuration that the command line names.
-fn config(args: &crate::commands::cli::ConfigArgs) -> anyhow::Result<Config> {
+fn config(args: &ConfigArgs) -> anyhow::Result<Config> {
     let config = Config::load(&args.config, &args.set);
     Ok(config.map_err(|error| error.in_file(&args.config.display().to_string()))?)
+}
+
+/// `tagbert config print`.
+fn print(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    let explained = Config::explained(&args.config, &args.set);
+    let explained = explained.map_err(|error| error.in_file(&args.config.display().to_string()))?;
+    output::print(explained.trim_end())?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::cli::SampleArgs;
 use crate::config::mark::without_mark;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Inputs};
 use crate::kafka::clients::{self, Log};
 
 /// How long the brokers may take for the next record.
@@ -43,7 +43,13 @@ impl Sample {
             Some(name) if name.contains('/') => bail!("--documents: there is no file {name}"),
             Some(name) => Self::of_topic(config, name, limit)
                 .with_context(|| format!("--documents: there is no file {name}, so it is taken for a topic"))?,
-            None => Self::of_topic(config, &config.input.topics[0], limit)?,
+            None => {
+                let named = Inputs::of(config);
+                let Some(topic) = named.names().first() else {
+                    bail!("input.topics has patterns only: --documents names a topic or a file to measure with")
+                };
+                Self::of_topic(config, topic, limit)?
+            }
         };
         ensure!(!sample.values.is_empty(), "{} has no documents to measure with", sample.source);
         Ok(sample)

@@ -1,8 +1,7 @@
 //! What can be known to be wrong with the way to the cluster before anything is asked of it.
 
-use std::collections::HashSet;
-
 use super::error::refuse;
+use super::mistakes::Mistakes;
 use super::{Config, ConfigError, near};
 
 /// Properties that would break a promise, or that tagbert sets by another name (G-11).
@@ -36,38 +35,45 @@ impl Config {
         self.kafka.properties.get("session.timeout.ms")?.parse().ok()
     }
 
-    pub(super) fn validate_cluster(&self) -> Result<(), ConfigError> {
+    pub(super) fn validate_cluster(&self, mistakes: &mut Mistakes) {
         let properties = &self.kafka.properties;
-        for (key, why) in REFUSED {
-            if properties.contains_key(key) {
-                return refuse(&format!("kafka.properties.{key}"), format!("can't be set: {why}"));
-            }
+        for (key, why) in REFUSED.iter().filter(|(key, _)| properties.contains_key(*key)) {
+            let key = format!("kafka.properties.{key}");
+            mistakes.check(&[&key], refuse(&key, format!("can't be set: {why}")));
         }
-        if let Some((key, _)) = properties.iter().find(|(key, value)| key.contains('\0') || value.contains('\0')) {
-            return refuse(&format!("kafka.properties.{}", key.escape_default()), "has a NUL byte");
+        for (key, _) in properties.iter().filter(|(key, value)| key.contains('\0') || value.contains('\0')) {
+            let key = format!("kafka.properties.{}", key.escape_default());
+            mistakes.check(&[&key], refuse(&key, "has a NUL byte"));
         }
         if self.kafka.brokers.trim().is_empty() {
-            return refuse("kafka.brokers", "is empty");
+            mistakes.check(&["kafka.brokers"], refuse("kafka.brokers", "is empty"));
         }
         if self.kafka.group.is_empty() {
-            return refuse("kafka.group", "is empty");
+            mistakes.check(&["kafka.group"], refuse("kafka.group", "is empty"));
         }
-        if let Some(reset) = properties.get("auto.offset.reset").filter(|reset| !RESETS.contains(&reset.as_str())) {
-            let meant = near::meant(near::word(reset, &RESETS).map(ToOwned::to_owned));
-            return refuse_property(
-                "auto.offset.reset",
-                format!("is `{reset}`: {meant}must be earliest, latest or error"),
-            );
-        }
-        let heartbeat = properties.get("heartbeat.interval.ms").and_then(|millis| millis.parse::<u64>().ok());
+        let heartbeats = ["kafka.properties.heartbeat.interval.ms", "kafka.properties.session.timeout.ms"];
+        mistakes.check(&heartbeats, self.validate_heartbeat());
+        mistakes.check(&["kafka.properties.auto.offset.reset"], self.validate_reset());
+        mistakes.check(&["kafka.properties"], self.validate_security());
+    }
+
+    fn validate_reset(&self) -> Result<(), ConfigError> {
+        let reset = self.kafka.properties.get("auto.offset.reset");
+        let Some(reset) = reset.filter(|reset| !RESETS.contains(&reset.as_str())) else { return Ok(()) };
+        let meant = near::meant(near::word(reset, &RESETS).map(ToOwned::to_owned));
+        refuse_property("auto.offset.reset", format!("is `{reset}`: {meant}must be earliest, latest or error"))
+    }
+
+    fn validate_heartbeat(&self) -> Result<(), ConfigError> {
+        let heartbeat = self.kafka.properties.get("heartbeat.interval.ms");
+        let heartbeat = heartbeat.and_then(|millis| millis.parse::<u64>().ok());
         if let (Some(heartbeat), Some(session)) = (heartbeat, self.session_timeout())
             && heartbeat >= session
         {
             let why = format!("must be less than session.timeout.ms, which is {session}: a third of it or less");
             return refuse_property("heartbeat.interval.ms", why);
         }
-        self.validate_security()?;
-        self.validate_topics()
+        Ok(())
     }
 
     /// The library says "recompile librdkafka", or nothing until nobody answers.
@@ -131,47 +137,6 @@ impl Config {
             None => Ok(()),
         }
     }
-
-    fn validate_topics(&self) -> Result<(), ConfigError> {
-        if self.input.topics.is_empty() || self.input.topics.iter().any(String::is_empty) {
-            return refuse("input.topics", "names no topic");
-        }
-        let outputs = [("output.topic", &self.output.topic), ("output.dead_letters", &self.output.dead_letters)];
-        let inputs = self.input.topics.iter().map(|topic| ("input.topics", topic));
-        for (key, topic) in inputs.chain(outputs) {
-            if topic.is_empty() {
-                return refuse(key, "is empty");
-            }
-            if !is_topic(topic) {
-                let is_pattern = topic.contains(['^', '*', '$', '[', '(', '|', '?', '+', '\\']);
-                let what = if is_pattern { "a pattern: each topic is named" } else { "no topic's name" };
-                let why = format!(
-                    "has `{}`, {what}; up to 249 letters, digits, `.`, `_` and `-` make a name, such as `documents`",
-                    topic.escape_debug()
-                );
-                return refuse(key, why);
-            }
-        }
-        let mut topics = HashSet::new();
-        if let Some(twice) = self.input.topics.iter().find(|topic| !topics.insert(*topic)) {
-            return refuse("input.topics", format!("names `{twice}` twice"));
-        }
-        for (key, topic) in outputs {
-            if self.input.topics.contains(topic) {
-                return refuse(key, format!("`{topic}` is an input topic too: its records would go round for ever"));
-            }
-        }
-        if self.output.topic == self.output.dead_letters {
-            return refuse("output.dead_letters", "must not be `output.topic`");
-        }
-        Ok(())
-    }
-}
-
-/// Whether Kafka takes it as a topic's name.
-pub(super) fn is_topic(name: &str) -> bool {
-    let is_known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !name.is_empty() && name.chars().all(is_known) && name.len() <= 249 && ![".", ".."].contains(&name)
 }
 
 fn refuse_property<T>(name: &str, why: impl Into<String>) -> Result<T, ConfigError> {

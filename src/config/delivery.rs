@@ -6,9 +6,10 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Config;
 use super::error::refuse;
 use super::kinds::{Size, Time};
-use super::{Config, ConfigError};
+use super::mistakes::Mistakes;
 
 /// What readers of the output may count on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -119,24 +120,30 @@ impl Config {
         given.map_or(TRANSACTION_TIMEOUT, Duration::from_millis)
     }
 
-    pub(super) fn validate_delivery(&self) -> Result<(), ConfigError> {
+    pub(super) fn validate_delivery(&self, mistakes: &mut Mistakes) {
         let timeout = self.transaction_timeout();
         if self.transaction.interval > timeout / 2 {
+            let keys = ["transaction.interval", "kafka.properties.transaction.timeout.ms"];
             let why = format!("must be at most half of transaction.timeout.ms, which is {} ms", timeout.as_millis());
-            return refuse("transaction.interval", why);
+            mistakes.check(&keys, refuse("transaction.interval", why));
         }
-        if self.transaction.records == 0 {
-            return refuse("transaction.records", "must be 1 or more");
-        }
-        if self.retries.backoff.is_zero() || self.retries.max_backoff < self.retries.backoff {
-            return refuse("retries.max_backoff", "must be `retries.backoff` or more, and that must not be 0");
-        }
-        if self.dead_letters.max_consecutive == Some(0) {
-            return refuse("dead_letters.max_consecutive", "must be 1 or more; null turns it off");
-        }
-        if self.dead_letters.max_ratio.is_some_and(|ratio| !(0.0..=1.0).contains(&ratio)) {
-            return refuse("dead_letters.max_ratio", "must be between 0 and 1; null turns it off");
-        }
-        Ok(())
+        let mut check = |is_wrong: bool, reads: &str, key: &str, why: &str| {
+            if is_wrong {
+                mistakes.check(&[reads], refuse(key, why));
+            }
+        };
+        let (retries, dead_letters) = (&self.retries, &self.dead_letters);
+        check(self.transaction.records == 0, "transaction.records", "transaction.records", "must be 1 or more");
+        check(
+            retries.backoff.is_zero() || retries.max_backoff < retries.backoff,
+            "retries",
+            "retries.max_backoff",
+            "must be `retries.backoff` or more, and that must not be 0",
+        );
+        let key = "dead_letters.max_consecutive";
+        check(dead_letters.max_consecutive == Some(0), key, key, "must be 1 or more; null turns it off");
+        let key = "dead_letters.max_ratio";
+        let is_ratio = |ratio| (0.0..=1.0).contains(&ratio);
+        check(!dead_letters.max_ratio.is_none_or(is_ratio), key, key, "must be between 0 and 1; null turns it off");
     }
 }

@@ -1,5 +1,7 @@
 //! What is said of a configuration that can't be used.
 
+use super::place::Place;
+
 /// Why a configuration can't be used. Every one of these ends in exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -36,8 +38,8 @@ pub enum ConfigError {
     /// Any of these, with the line, the variable or the option where it stands.
     #[error("{place}: {error}")]
     Placed {
-        /// `line 3`, `TAGBERT__BATCH__WAIT` or `--set`.
-        place: String,
+        /// Where.
+        place: Place,
         /// What is wrong.
         error: Box<ConfigError>,
     },
@@ -52,6 +54,9 @@ pub enum ConfigError {
     /// A `--set` that is not KEY=VALUE. What it is instead may be a secret, so it is not shown.
     #[error("--set: expected KEY=VALUE, KEY being a dotted name such as batch.tokens")]
     Set,
+    /// All that is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    All(Vec<ConfigError>),
 }
 
 /// Refuses the value of a key.
@@ -64,9 +69,32 @@ impl ConfigError {
     #[must_use]
     pub fn in_file(self, file: &str) -> Self {
         match self {
-            Self::Placed { ref place, .. } if !place.starts_with("line ") => self,
+            Self::Placed { place, error } => Self::Placed { place: place.in_file(file), error },
+            Self::All(errors) => Self::All(errors.into_iter().map(|error| error.in_file(file)).collect()),
             Self::File { .. } | Self::Set => self,
             error => Self::In { file: file.into(), error: Box::new(error) },
+        }
+    }
+
+    /// For people: each mistake, with the line that it is in.
+    #[must_use]
+    pub fn report(&self) -> String {
+        match self {
+            Self::All(errors) => {
+                let all: Vec<_> = errors.iter().map(Self::report).collect();
+                format!("{} mistakes in the configuration\n{}", errors.len(), all.join("\n"))
+            }
+            Self::Placed { place, .. } => format!("{self}{}", place.excerpt()),
+            error => error.to_string(),
+        }
+    }
+
+    /// What it is about, if that is a key.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Value { key, .. } | Self::UnknownKey { key, .. } => Some(key),
+            Self::Placed { error, .. } | Self::In { error, .. } => error.key(),
+            _ => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::refuse;
+use super::mistakes::Mistakes;
 use super::{Config, ConfigError, Input, template};
 
 /// What the values of records are.
@@ -165,20 +166,31 @@ impl Input {
 }
 
 impl Config {
-    pub(super) fn validate_formats(&self) -> Result<(), ConfigError> {
-        let Input { id, text, format, charset, lenient, .. } = &self.input;
+    pub(super) fn validate_texts(&self, mistakes: &mut Mistakes) {
+        let Input { id, text, .. } = &self.input;
         if text.is_empty() {
-            return refuse("input.text", "names no field");
+            mistakes.check(&["input.text"], refuse("input.text", "names no field"));
         }
+        for text in text {
+            mistakes.check(&["input.text"], validate_text("input.text", text));
+        }
+        for (n, tagger) in self.taggers.iter().enumerate() {
+            for text in tagger.text.iter().flatten() {
+                mistakes.check(&["taggers"], validate_text(&format!("taggers[{n}].text"), text));
+            }
+        }
+        let found = template::pointer(id).map(drop).or_else(|why| refuse("input.id", why));
+        mistakes.check(&["input.id"], found);
+        if id.split('/').any(|name| name == "*") {
+            let why = format!("`{id}` may name several values (`*`): an id is one");
+            mistakes.check(&["input.id"], refuse("input.id", why));
+        }
+    }
+
+    pub(super) fn validate_formats(&self) -> Result<(), ConfigError> {
+        let Input { text, format, charset, lenient, .. } = &self.input;
         let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
         let own = own.map(|text| ("taggers", text));
-        for (key, text) in own.clone().chain(text.iter().map(|text| ("input.text", text))) {
-            template::pieces(text).or_else(|why| refuse(key, why))?;
-        }
-        template::pointer(id).or_else(|why| refuse("input.id", why))?;
-        if id.split('/').any(|name| name == "*") {
-            return refuse("input.id", format!("`{id}` may name several values (`*`): an id is one"));
-        }
         if self.output.format == OutputFormat::Avro && self.output.shape != Shape::Nested {
             return refuse("output.shape", "must be `nested` under `output.format: avro`");
         }
@@ -203,4 +215,8 @@ impl Config {
             Format::Json | Format::JsonSchema | Format::Avro => Ok(()),
         }
     }
+}
+
+fn validate_text(key: &str, text: &str) -> Result<(), ConfigError> {
+    template::pieces(text).map(drop).or_else(|why| refuse(key, why))
 }

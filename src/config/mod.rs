@@ -2,23 +2,31 @@
 //!
 //! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
 
+pub mod cases;
 mod cluster;
 mod delivery;
 mod device;
 mod error;
+mod expand;
 mod formats;
 pub mod installed;
 mod kinds;
 mod layers;
 pub mod location;
 pub mod mark;
+mod mistakes;
 mod near;
+mod place;
+mod print;
 mod registry;
 mod routes;
 mod secrets;
 mod settings;
+pub mod start;
 mod taggers;
 pub mod template;
+mod topics;
+mod tree;
 mod words;
 mod written;
 
@@ -38,10 +46,13 @@ use self::error::refuse;
 pub use self::formats::{Charset, Format, Offsets, OutputFormat, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
+use self::mistakes::Mistakes;
 pub use self::registry::{Registry, Subjects};
 pub use self::routes::{OnRouteError, Otherwise, Route};
 pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
+use self::start::Start;
 pub use self::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
+pub use self::topics::Inputs;
 
 /// The configuration of `tagbert run`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -81,6 +92,12 @@ pub struct Config {
     pub http: Http,
     /// How the worker stops.
     pub shutdown: Shutdown,
+    /// What it is tried with by `tagbert test`. They may also stand in a file beside it: `local.test.yaml` of `local.yaml`.
+    #[serde(skip_serializing)]
+    pub tests: Vec<cases::Case>,
+    /// What was written for the values that have a file's text in them (`${file:…}`), by their keys.
+    #[serde(skip)]
+    pub from_files: BTreeMap<String, String>,
 }
 
 /// The Kafka cluster.
@@ -117,9 +134,14 @@ impl Default for Kafka {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Input {
-    /// The topics.
+    /// The topics: names, and patterns, which begin with `^` and match topics that come later, too (`^logs\..*`). What the
+    /// worker writes to is never read.
     #[serde(deserialize_with = "layers::list")]
     pub topics: Vec<String>,
+    /// Where a group begins that has committed nothing yet: `earliest`, `latest`, a time, or so long ago. Partitions that
+    /// come later are read from their beginning.
+    #[schemars(with = "Option<String>", example = &"2h ago")]
+    pub start: Option<Start>,
     /// JSON pointer (RFC 6901) to the document's id.
     pub id: String,
     /// JSON pointers to the texts to tag, such as `/body` or `/comments/*/text`, or templates, such as `{/subject}: {/body}`;
@@ -139,6 +161,7 @@ impl Default for Input {
     fn default() -> Self {
         Self {
             topics: vec!["documents".into()],
+            start: None,
             id: "/id".into(),
             text: vec!["/subject".into(), "/body".into()],
             format: Format::default(),
@@ -305,40 +328,66 @@ impl Default for Shutdown {
 }
 
 impl Config {
-    /// What deserializing can't check.
-    fn validate(&self) -> Result<(), ConfigError> {
-        self.validate_cluster()?;
-        if self
-            .http
-            .token
-            .as_ref()
-            .is_some_and(|token| token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            return refuse("http.token", "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one");
+    /// What deserializing can't check. Each check names the keys that it looks at, and finds one mistake at most.
+    fn validate(&self, mistakes: &mut Mistakes) {
+        self.validate_cluster(mistakes);
+        self.validate_topics(mistakes);
+        self.validate_texts(mistakes);
+        self.validate_routes(mistakes);
+        self.validate_taggers(mistakes);
+        self.validate_delivery(mistakes);
+        self.validate_cases(mistakes);
+        mistakes.check(&["input.start", "kafka.properties.auto.offset.reset"], self.validate_start());
+        mistakes.check(&["shadow", "model", "taggers"], self.validate_shadow());
+        mistakes.check(&["input", "output", "taggers"], self.validate_formats());
+        mistakes.check(&["registry", "input.format", "output.format"], self.validate_registry());
+        mistakes.check(&["http.token"], self.validate_token());
+        mistakes.check(&["batch.tokens"], self.batch.validate_tokens());
+        mistakes.check(&["batch.wait"], self.batch.validate_wait());
+        mistakes.check(&["batch.latency_target"], self.batch.validate_latency_target());
+        mistakes.check(&["limits"], self.limits.validate());
+        mistakes.check(&["cache"], self.cache.validate());
+    }
+
+    fn validate_token(&self) -> Result<(), ConfigError> {
+        let is_visible = |token: &String| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        if self.http.token.as_ref().is_none_or(is_visible) {
+            return Ok(());
         }
-        self.validate_formats()?;
-        self.validate_registry()?;
-        self.validate_taggers()?;
-        self.validate_shadow()?;
-        self.validate_routes()?;
-        self.validate_delivery()?;
-        if self.batch.tokens == 0 {
-            return refuse("batch.tokens", "must be 1 or more");
-        }
-        if self.batch.wait > LONGEST_WAIT {
-            return refuse("batch.wait", "must be an hour or less");
-        }
-        if self.batch.latency_target.is_some_and(|target| target.is_zero() || target > LONGEST_WAIT) {
+        refuse("http.token", "must be visible ASCII, without blanks: `openssl rand -hex 32` makes one")
+    }
+}
+
+impl Batch {
+    fn validate_tokens(&self) -> Result<(), ConfigError> {
+        if self.tokens == 0 { refuse("batch.tokens", "must be 1 or more") } else { Ok(()) }
+    }
+
+    fn validate_wait(&self) -> Result<(), ConfigError> {
+        if self.wait > LONGEST_WAIT { refuse("batch.wait", "must be an hour or less") } else { Ok(()) }
+    }
+
+    fn validate_latency_target(&self) -> Result<(), ConfigError> {
+        if self.latency_target.is_some_and(|target| target.is_zero() || target > LONGEST_WAIT) {
             return refuse("batch.latency_target", "must be more than 0, and an hour or less");
         }
-        if self.limits.document.as_u64() == 0 || self.limits.in_flight < self.limits.document {
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.document.as_u64() == 0 || self.in_flight < self.document {
             return refuse("limits.in_flight", "must be `limits.document` or more, and that must not be 0");
         }
-        if self.cache.size.as_u64() != 0 && self.cache.size < LEAST_CACHE {
-            return refuse(
-                "cache.size",
-                format!("is {}: must be {LEAST_CACHE} or more, or 0 for none", self.cache.size),
-            );
+        Ok(())
+    }
+}
+
+impl Cache {
+    fn validate(&self) -> Result<(), ConfigError> {
+        if self.size.as_u64() != 0 && self.size < LEAST_CACHE {
+            return refuse("cache.size", format!("is {}: must be {LEAST_CACHE} or more, or 0 for none", self.size));
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::refuse;
+use super::mistakes::Mistakes;
+use super::topics::is_topic;
 use super::{Config, ConfigError, layers};
 
 /// A rule for tagged documents: the first one that holds says where a document goes.
@@ -90,58 +92,57 @@ impl Config {
         self.output.otherwise == Otherwise::Default && (may_fail || !self.routes.iter().any(takes_all))
     }
 
-    pub(super) fn validate_routes(&self) -> Result<(), ConfigError> {
+    pub(super) fn validate_routes(&self, mistakes: &mut Mistakes) {
         for (number, route) in self.routes.iter().enumerate() {
-            let at = |name: &str| format!("routes[{number}]{}{name}", if name.is_empty() { "" } else { "." });
-            match (&route.to, route.drop) {
-                (None, false) => return refuse(&at(""), "says not where to: it must have `to`, or `drop: true`"),
-                (Some(_), true) => return refuse(&at("drop"), "and `to` exclude each other"),
-                (None, true) if route.copy => return refuse(&at("copy"), "makes no sense with `drop`"),
-                (None, true) if !route.topics.is_empty() || has_own(route) => {
-                    return refuse(&at("drop"), "writes nothing: `topics`, `key`, `partition` and `headers` say how");
-                }
-                _ => {}
-            }
-            if let Some(to) = route.to.as_ref().filter(|to| route.topics.is_empty() && !super::cluster::is_topic(to)) {
-                let why = format!(
-                    "is `{}`, no topic's name; if it is an expression, `topics` must name all that it may give",
-                    to.escape_debug()
-                );
-                return refuse(&at("to"), why);
-            }
-            for topic in route.targets() {
-                let key = at(if route.topics.is_empty() { "to" } else { "topics" });
-                if !super::cluster::is_topic(topic) {
-                    return refuse(&key, format!("has `{}`, no topic's name", topic.escape_debug()));
-                }
-                if self.input.topics.contains(topic) {
-                    return refuse(
-                        &key,
-                        format!("`{topic}` is an input topic too: its records would go round for ever"),
-                    );
-                }
-                if *topic == self.output.dead_letters {
-                    return refuse(
-                        &key,
-                        format!("`{topic}` is `output.dead_letters`: who replays those takes them all"),
-                    );
-                }
-            }
-            if let Some(name) = route.headers.keys().find(|name| is_ours(name)) {
-                let why = "can't be set: names that begin so are tagbert's own, and its readers go by them";
-                return refuse(&at(&format!("headers.{}", name.escape_debug())), why);
-            }
-            if route.when.is_none() && !route.copy && number + 1 < self.routes.len() {
-                return refuse(&at(""), "takes every document, so that none comes to the routes behind it");
-            }
+            mistakes.check(&["routes", "input.topics", "output"], self.validate_route(number, route));
         }
         if self.routes.is_empty() && self.output.otherwise == Otherwise::Drop {
-            return refuse("output.otherwise", "drops every document, since there are no `routes`");
+            let why = "drops every document, since there are no `routes`";
+            mistakes.check(&["routes", "output"], refuse("output.otherwise", why));
         }
         if self.output.on_route_error == OnRouteError::Otherwise && self.output.otherwise == Otherwise::Drop {
             let why =
                 "can't be `otherwise` with `output.otherwise: drop`: a slip in an expression would lose documents";
-            return refuse("output.on_route_error", why);
+            mistakes.check(&["output"], refuse("output.on_route_error", why));
+        }
+    }
+
+    fn validate_route(&self, number: usize, route: &Route) -> Result<(), ConfigError> {
+        let at = |name: &str| format!("routes[{number}]{}{name}", if name.is_empty() { "" } else { "." });
+        match (&route.to, route.drop) {
+            (None, false) => return refuse(&at(""), "says not where to: it must have `to`, or `drop: true`"),
+            (Some(_), true) => return refuse(&at("drop"), "and `to` exclude each other"),
+            (None, true) if route.copy => return refuse(&at("copy"), "makes no sense with `drop`"),
+            (None, true) if !route.topics.is_empty() || has_own(route) => {
+                return refuse(&at("drop"), "writes nothing: `topics`, `key`, `partition` and `headers` say how");
+            }
+            _ => {}
+        }
+        if let Some(to) = route.to.as_ref().filter(|to| route.topics.is_empty() && !is_topic(to)) {
+            let why = format!(
+                "is `{}`, no topic's name; if it is an expression, `topics` must name all that it may give",
+                to.escape_debug()
+            );
+            return refuse(&at("to"), why);
+        }
+        for topic in route.targets() {
+            let key = at(if route.topics.is_empty() { "to" } else { "topics" });
+            if !is_topic(topic) {
+                return refuse(&key, format!("has `{}`, no topic's name", topic.escape_debug()));
+            }
+            if self.input.topics.contains(topic) {
+                return refuse(&key, format!("`{topic}` is an input topic too: its records would go round for ever"));
+            }
+            if *topic == self.output.dead_letters {
+                return refuse(&key, format!("`{topic}` is `output.dead_letters`: who replays those takes them all"));
+            }
+        }
+        if let Some(name) = route.headers.keys().find(|name| is_ours(name)) {
+            let why = "can't be set: names that begin so are tagbert's own, and its readers go by them";
+            return refuse(&at(&format!("headers.{}", name.escape_debug())), why);
+        }
+        if route.when.is_none() && !route.copy && number + 1 < self.routes.len() {
+            return refuse(&at(""), "takes every document, so that none comes to the routes behind it");
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::location::Location;
 use super::mark::text_without_mark;
+use super::mistakes::Mistakes;
 use super::{Config, ConfigError};
 
 /// `sasl.password_file` names the file that has `sasl.password`. No property of librdkafka ends like this.
@@ -14,27 +14,29 @@ const SUFFIX: &str = "_file";
 /// Far more than a chain of certificates has.
 const MOST: u64 = 1 << 20;
 
-const MASK: &str = "********";
+pub(super) const MASK: &str = "********";
 
 impl Config {
     /// Puts what the named files hold in its place.
-    pub(super) fn read_secrets(&mut self) -> Result<(), ConfigError> {
+    pub(super) fn read_secrets(&mut self, mistakes: &mut Mistakes) {
         let kafka = &mut self.kafka;
         let named = kafka.properties.keys().filter(|key| key.ends_with(SUFFIX)).cloned().collect::<Vec<_>>();
         for key in named {
             let name = key.trim_end_matches(SUFFIX);
-            if kafka.properties.contains_key(name) {
-                return Err(both(&format!("kafka.properties.{name}")));
-            }
             let path = PathBuf::from(kafka.properties.remove(&key).unwrap_or_default());
-            kafka.properties.insert(name.into(), read(&format!("kafka.properties.{key}"), &path)?);
+            let secret = if kafka.properties.contains_key(name) {
+                Err(both(&format!("kafka.properties.{name}")))
+            } else {
+                read(&format!("kafka.properties.{key}"), &path)
+            };
+            // Whatever it is, it is not missing.
+            kafka.properties.insert(name.into(), mistakes.take(secret).unwrap_or_else(|| MASK.into()));
             kafka.files.insert(key, path);
         }
         if let Some(path) = &self.http.token_file {
-            if self.http.token.is_some() {
-                return Err(both("http.token"));
-            }
-            self.http.token = Some(read("http.token_file", path)?);
+            let secret =
+                if self.http.token.is_some() { Err(both("http.token")) } else { read("http.token_file", path) };
+            self.http.token = mistakes.take(secret);
         }
         let registry = &mut self.registry;
         for (key, file, secret) in [
@@ -42,48 +44,11 @@ impl Config {
             ("token", &registry.token_file, &mut registry.token),
         ] {
             let Some(path) = file else { continue };
-            if secret.is_some() {
-                return Err(both(&format!("registry.{key}")));
-            }
-            *secret = Some(read(&format!("registry.{key}_file"), path)?);
+            let key = format!("registry.{key}");
+            let read = if secret.is_some() { Err(both(&key)) } else { read(&format!("{key}{SUFFIX}"), path) };
+            // Whatever it is, it is not missing.
+            *secret = Some(mistakes.take(read).unwrap_or_else(|| MASK.into()));
         }
-        Ok(())
-    }
-
-    /// The configuration as JSON (which is YAML, too), with every secret masked.
-    #[must_use]
-    pub fn masked(&self) -> String {
-        let mut masked = self.clone();
-        let properties = &mut masked.kafka.properties;
-        for (key, value) in &mut *properties {
-            let has_user = last(key) == "url" && value.contains('@');
-            if has_user || is_secret(key) {
-                *value = MASK.into();
-            }
-        }
-        // What came from a file may be a secret, whatever its name.
-        for (key, path) in &self.kafka.files {
-            properties.remove(key.trim_end_matches(SUFFIX));
-            properties.insert(key.clone(), path.display().to_string());
-        }
-        let from_file = masked.http.token_file.is_some();
-        masked.http.token = masked.http.token.filter(|_| !from_file).map(|_| MASK.into());
-        let registry = &mut masked.registry;
-        for (file, secret) in
-            [(&registry.password_file, &mut registry.password), (&registry.token_file, &mut registry.token)]
-        {
-            *secret = secret.take().filter(|_| file.is_none()).map(|_| MASK.into());
-        }
-        // As it is shown, a location has no password; a path is shown as it is.
-        let shown = |path: &Location| Location::Directory(path.to_string().into());
-        masked.model.path = shown(&masked.model.path);
-        for tagger in &mut masked.taggers {
-            tagger.model.path = tagger.model.path.as_ref().map(shown);
-        }
-        if let Some(shadow) = &mut masked.shadow {
-            shadow.path = shown(&shadow.path);
-        }
-        serde_json::to_string_pretty(&masked).unwrap_or_default()
     }
 }
 
@@ -92,7 +57,7 @@ fn both(key: &str) -> ConfigError {
 }
 
 /// A file's text, without the byte order mark that editors leave before it, and the newline at its end.
-fn read(key: &str, path: &Path) -> Result<String, ConfigError> {
+pub(super) fn read(key: &str, path: &Path) -> Result<String, ConfigError> {
     let refuse = |why: String| ConfigError::Value { key: key.into(), why: format!("names {}: {why}", path.display()) };
     let mut text = String::new();
     let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
@@ -107,13 +72,29 @@ fn read(key: &str, path: &Path) -> Result<String, ConfigError> {
     }
 }
 
+/// Whether a key is one of a secret: what is not librdkafka's says so by its name.
+pub(super) fn is_secret(key: &str) -> bool {
+    match key.strip_prefix("kafka.properties.") {
+        Some(property) => is_secret_property(property),
+        None => last(key).rsplit('_').next().is_some_and(|word| ["password", "secret", "token"].contains(&word)),
+    }
+}
+
 /// librdkafka's secret properties: passwords, keys in PEM form, client secrets, and anything that looks like one.
-fn is_secret(property: &str) -> bool {
+fn is_secret_property(property: &str) -> bool {
     // Java's `sasl.jaas.config` is none of librdkafka's; it has a password all the same.
     ["password", "passphrase", "secret", ".pem", "sasl.oauthbearer.config", "token", "jaas"]
         .iter()
         .any(|part| property.contains(part))
         && !matches!(last(property), "url" | "location")
+        && !property.ends_with(SUFFIX)
+}
+
+/// Whether a text has a secret in it, whatever its key: an address with a user or a signature, or what was meant for a map.
+pub(super) fn looks_secret(text: &str) -> bool {
+    let is_address = text.contains("://") && text.contains(['@', '?']);
+    let is_pair = |word: &str| text.split_once(word).is_some_and(|(_, rest)| rest.contains([':', '=']));
+    is_address || ["password", "secret", "token"].into_iter().any(is_pair)
 }
 
 /// The last part of a dotted name.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::error::refuse;
 use super::kinds::{Size, TimeOrOff};
 use super::location::Location;
-use super::{Config, ConfigError, Device, layers, template};
+use super::mistakes::Mistakes;
+use super::{Config, ConfigError, Device, TaggerSettings, layers, template};
 
 /// The model. With `taggers`, what all of them share.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -227,44 +228,57 @@ impl Config {
         Ok(())
     }
 
-    pub(super) fn validate_taggers(&self) -> Result<(), ConfigError> {
-        for (index, tagger) in self.taggers.iter().enumerate() {
-            let name = &tagger.name;
-            if name.is_empty() {
-                return refuse("taggers", "has a tagger with an empty name");
-            }
-            if self.taggers[..index].iter().any(|earlier| earlier.name == *name) {
-                return refuse("taggers", format!("has two taggers named `{name}`"));
-            }
-            if tagger.text.as_ref().is_some_and(Vec::is_empty) {
-                return refuse("taggers", format!("has `{name}`, whose `text` names no field"));
-            }
+    pub(super) fn validate_taggers(&self, mistakes: &mut Mistakes) {
+        for (n, tagger) in self.taggers.iter().enumerate() {
+            mistakes.check(&["taggers"], self.validate_tagger(n, tagger));
         }
         if !self.model.watch.is_zero() && self.model.watch < Duration::from_millis(100) {
-            return refuse("model.watch", "must be 100ms or more, or `off`");
+            mistakes.check(&["model.watch"], refuse("model.watch", "must be 100ms or more, or `off`"));
         }
         if self.model.gpu_memory.is_some_and(|memory| memory.as_u64() == 0) {
-            return refuse("model.gpu_memory", "must be more than 0; without it, there is no limit");
+            let why = "must be more than 0; without it, there is no limit";
+            mistakes.check(&["model.gpu_memory"], refuse("model.gpu_memory", why));
         }
-        for settings in self.taggers() {
-            let key = settings.name.as_ref().map_or("model", |_| "taggers");
-            let of = settings.name.as_ref().map(|name| format!(" (of `{name}`)")).unwrap_or_default();
-            let length = settings.windows.window.or(settings.model.max_tokens);
-            if length.is_some_and(|length| length.get() < 8) {
-                return refuse(key, format!("has a `window` or `max_tokens` under 8{of}"));
-            }
-            if let (Some(window), Some(most)) = (settings.windows.window, settings.model.max_tokens)
-                && window > most
-            {
-                return refuse(key, format!("has a `window` of {window}, longer than its `max_tokens`, {most}{of}"));
-            }
-            let wrong = settings.thresholds.iter().find(|(_, score)| !(0.0..=1.0).contains(*score));
-            if let Some((label, score)) = wrong {
-                return refuse(key, format!("has a threshold of {score} for `{label}`; scores are 0 to 1{of}"));
-            }
-            if settings.labels.as_ref().is_some_and(Vec::is_empty) {
-                return refuse(key, format!("has `labels` that keep nothing{of}"));
-            }
+        for (n, settings) in self.taggers().iter().enumerate() {
+            let key = settings.name.as_ref().map_or("model".into(), |_| format!("taggers[{n}]"));
+            mistakes.check(&["model", "taggers"], settings.validate(&key));
+        }
+    }
+
+    fn validate_tagger(&self, n: usize, tagger: &Tagger) -> Result<(), ConfigError> {
+        let name = &tagger.name;
+        if name.is_empty() {
+            return refuse(&format!("taggers[{n}].name"), "is empty");
+        }
+        if self.taggers[..n].iter().any(|earlier| earlier.name == *name) {
+            return refuse(&format!("taggers[{n}].name"), format!("is `{name}` again: no two taggers have one name"));
+        }
+        if tagger.text.as_ref().is_some_and(Vec::is_empty) {
+            return refuse(&format!("taggers[{n}].text"), "names no field");
+        }
+        Ok(())
+    }
+}
+
+impl TaggerSettings {
+    /// What is wrong with the settings of the tagger at this key.
+    fn validate(&self, key: &str) -> Result<(), ConfigError> {
+        let of = self.name.as_ref().map(|name| format!(" (of `{name}`)")).unwrap_or_default();
+        let length = self.windows.window.or(self.model.max_tokens);
+        if length.is_some_and(|length| length.get() < 8) {
+            return refuse(key, format!("has a `window` or `max_tokens` under 8{of}"));
+        }
+        if let (Some(window), Some(most)) = (self.windows.window, self.model.max_tokens)
+            && window > most
+        {
+            return refuse(key, format!("has a `window` of {window}, longer than its `max_tokens`, {most}{of}"));
+        }
+        let wrong = self.thresholds.iter().find(|(_, score)| !(0.0..=1.0).contains(*score));
+        if let Some((label, score)) = wrong {
+            return refuse(key, format!("has a threshold of {score} for `{label}`; scores are 0 to 1{of}"));
+        }
+        if self.labels.as_ref().is_some_and(Vec::is_empty) {
+            return refuse(key, format!("has `labels` that keep nothing{of}"));
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 mod mistakes;
+mod report;
 mod texts;
 
 use std::collections::HashMap;
 
 use super::*;
 
-fn parse(yaml: &str, environment: &[(&str, &str)], sets: &[&str]) -> Result<Config, String> {
+pub(super) fn parse(yaml: &str, environment: &[(&str, &str)], sets: &[&str]) -> Result<Config, String> {
     let environment: HashMap<_, _> = environment.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
     let sets: Vec<_> = sets.iter().map(|&set| set.to_owned()).collect();
     Config::parse(yaml, environment, &sets).map_err(|error| error.to_string())
@@ -87,11 +88,11 @@ fn a_cache_is_off_or_of_a_size_that_makes_sense() {
 fn an_unknown_key_names_the_nearest_one() {
     assert_eq!(
         parse("batch: {token: 1}", &[], &[]).unwrap_err(),
-        "line 1: unknown key `batch.token`: did you mean `batch.tokens`?"
+        "line 1:9: unknown key `batch.token`: did you mean `batch.tokens`?"
     );
     assert_eq!(
         parse("topics: [a]", &[], &[]).unwrap_err(),
-        "line 1: unknown key `topics`: did you mean `input.topics`?"
+        "line 1:1: unknown key `topics`: did you mean `input.topics`?"
     );
     assert!(parse("", &[("TAGBERT__BATCH__TOKNES", "1")], &[]).unwrap_err().contains("`batch.tokens`"));
     assert!(parse("", &[], &["zzzzzzzzzzzzzzzz=1"]).unwrap_err().contains("unknown key"));
@@ -293,8 +294,8 @@ fn taggers_that_make_no_sense_are_refused() {
         let error = parse(yaml, &[], &[]).unwrap_err();
         assert!(error.contains(expected), "{yaml}: {error}");
     };
-    refused("taggers: [{name: a}, {name: a}]", "two taggers named `a`");
-    refused("taggers: [{name: ''}]", "empty name");
+    refused("taggers: [{name: a}, {name: a}]", "`taggers[1].name` is `a` again");
+    refused("taggers: [{name: ''}]", "`taggers[0].name` is empty");
     refused("taggers: [{head: spam}]", "name");
     refused("taggers: [{name: a, hed: spam}]", "hed");
     refused("taggers: [{name: a, text: []}]", "names no field");

@@ -5,8 +5,8 @@ use config::{Value, ValueKind};
 use schemars::schema_for;
 use serde_json::Value as Json;
 
-use super::near;
-use super::{Config, ConfigError};
+use super::mistakes::Mistakes;
+use super::{Config, ConfigError, near};
 
 /// The schema of the configuration.
 pub(super) struct Words {
@@ -56,33 +56,36 @@ impl Words {
     }
 
     /// Looks for keys that are not there, and for values that can't be what their keys are.
-    pub fn check(&self, tree: &Value) -> Result<(), ConfigError> {
-        self.check_at(tree, &self.schema, "")
+    pub fn check(&self, tree: &Value, mistakes: &mut Mistakes) {
+        self.check_at(tree, &self.schema, "", mistakes);
     }
 
-    fn check_at(&self, value: &Value, schema: &Json, key: &str) -> Result<(), ConfigError> {
+    fn check_at(&self, value: &Value, schema: &Json, key: &str, mistakes: &mut Mistakes) {
         let kind = self.kind(schema);
         let within = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
         match &value.kind {
             // A section that is closed has no other keys; an open one has any.
-            ValueKind::Table(table) if is(kind, "object") => table.iter().try_for_each(|(name, value)| {
-                match (kind["properties"].get(name), kind.get("additionalProperties")) {
-                    (Some(below), _) | (None, Some(below @ Json::Object(_))) => {
-                        self.check_at(value, below, &within(name))
+            ValueKind::Table(table) if is(kind, "object") => {
+                for (name, value) in table {
+                    match (kind["properties"].get(name), kind.get("additionalProperties")) {
+                        (Some(below), _) | (None, Some(below @ Json::Object(_))) => {
+                            self.check_at(value, below, &within(name), mistakes);
+                        }
+                        (None, Some(Json::Bool(true))) => {}
+                        (None, _) => mistakes.note(self.unknown(within(name))),
                     }
-                    (None, Some(Json::Bool(true))) => Ok(()),
-                    (None, _) => Err(self.unknown(within(name))),
                 }
-            }),
-            ValueKind::Array(elements) if is(kind, "array") => elements
-                .iter()
-                .enumerate()
-                .try_for_each(|(n, element)| self.check_at(element, &kind["items"], &format!("{key}[{n}]"))),
+            }
+            ValueKind::Array(elements) if is(kind, "array") => {
+                for (n, element) in elements.iter().enumerate() {
+                    self.check_at(element, &kind["items"], &format!("{key}[{n}]"), mistakes);
+                }
+            }
             // A list of texts may be written in one.
-            ValueKind::String(_) if is(kind, "array") && is(&kind["items"], "string") => Ok(()),
-            ValueKind::Nil if is_optional(schema) || is_anything(kind) || key == "kafka.properties" => Ok(()),
-            ValueKind::String(text) if takes(kind, text) => Ok(()),
-            _ => Err(self.explain(key, value)),
+            ValueKind::String(_) if is(kind, "array") && is(&kind["items"], "string") => {}
+            ValueKind::Nil if is_optional(schema) || is_anything(kind) || key == "kafka.properties" => {}
+            ValueKind::String(text) if takes(kind, text) => {}
+            _ => mistakes.note(self.explain(key, value)),
         }
     }
 
@@ -250,7 +253,7 @@ fn sentence(description: &Json) -> String {
 }
 
 /// A text of unknown origin, so long that it can be told.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
     if text.chars().nth(40).is_some() { format!("{shown}…") } else { shown }
 }

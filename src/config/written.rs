@@ -7,7 +7,8 @@ use config::{Map, Value, ValueKind};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::ConfigError;
-use super::mark::text_without_mark;
+use super::mistakes::Mistakes;
+use super::place::{Lines, Mark, Origin};
 
 /// No configuration is deeper.
 const DEPTH: usize = 64;
@@ -15,13 +16,13 @@ const DEPTH: usize = 64;
 /// More than that is an alias of aliases gone wild.
 const NODES: usize = 100_000;
 
-/// The keys and values of a file, each with its line for an origin.
+/// The keys and values of a file, each with its [`Origin`].
 ///
 /// # Errors
 /// When it is no YAML, or none that a configuration can be.
-pub(super) fn read(yaml: &str) -> Result<Map<String, Value>, ConfigError> {
-    let yaml = text_without_mark(yaml);
-    let mut reader = Reader { events: Parser::new_from_str(yaml), anchors: HashMap::new(), nodes: 0, depth: 0 };
+pub(super) fn read(yaml: &str, mistakes: &mut Mistakes) -> Result<Map<String, Value>, ConfigError> {
+    let anchors = HashMap::new();
+    let mut reader = Reader { yaml, events: Parser::new_from_str(yaml), anchors, nodes: 0, depth: 0, mistakes };
     let root = reader.documents()?;
     match root.kind {
         ValueKind::Nil => Ok(Map::new()),
@@ -30,7 +31,10 @@ pub(super) fn read(yaml: &str) -> Result<Map<String, Value>, ConfigError> {
     }
 }
 
-struct Reader<'y> {
+struct Reader<'y, 'm> {
+    yaml: &'y str,
+    /// What does not keep the rest from being read.
+    mistakes: &'m mut Mistakes,
     events: Parser<'y, StrInput<'y>>,
     anchors: HashMap<usize, Value>,
     nodes: usize,
@@ -39,10 +43,18 @@ struct Reader<'y> {
 
 type Placed<'y> = (Event<'y>, Span);
 
-impl<'y> Reader<'y> {
+impl<'y> Reader<'y, '_> {
     fn event(&mut self) -> Result<Placed<'y>, ConfigError> {
-        let explain = |error: ScanError| fault(error.marker().line(), &format!("no YAML: {}", error.info()));
-        self.events.next().unwrap_or(Ok((Event::StreamEnd, Span::default()))).map_err(explain)
+        let event = self.events.next().unwrap_or(Ok((Event::StreamEnd, Span::default())));
+        event.map_err(|error: ScanError| {
+            let mark = Span::empty(*error.marker()).into();
+            self.fault(mark, &format!("no YAML: {}", error.info()))
+        })
+    }
+
+    fn fault(&self, mark: Mark, what: &str) -> ConfigError {
+        let place = Lines::unread(self.yaml).place(mark);
+        ConfigError::Placed { place, error: Box::new(ConfigError::Yaml(format!("here is {what}"))) }
     }
 
     /// The one document of a file.
@@ -53,35 +65,39 @@ impl<'y> Reader<'y> {
                 (Event::StreamEnd, _) => return Ok(root.unwrap_or_default()),
                 (Event::StreamStart | Event::Nothing | Event::DocumentStart(_) | Event::DocumentEnd, _) => {}
                 (_, span) if root.is_some() => {
-                    return Err(fault(span.start.line(), "a second document (`---`): a configuration is one"));
+                    return Err(self.fault(span.into(), "a second document (`---`): a configuration is one"));
                 }
                 event => root = Some(self.node(event, None)?),
             }
         }
     }
 
-    /// A node, at its own line or at that of its key.
-    fn node(&mut self, (event, span): Placed<'y>, line: Option<usize>) -> Result<Value, ConfigError> {
-        let line = line.unwrap_or(span.start.line());
-        self.admit(1, 0, line)?;
+    /// A node, which may have a key.
+    fn node(&mut self, (event, span): Placed<'y>, key: Option<Mark>) -> Result<Value, ConfigError> {
+        let value = Mark::from(span);
+        let key = key.unwrap_or(value);
+        self.admit(1, 0, key)?;
         self.depth += 1;
-        let (kind, anchor) = match event {
+        let (kind, anchor, value) = match event {
             // Empty is null; only what is quoted is a text without characters.
-            Event::Scalar(text, ScalarStyle::Plain, anchor, None) if is_null(&text) => (ValueKind::Nil, anchor),
-            Event::Scalar(text, _, anchor, _) => (ValueKind::String(text.into_owned()), anchor),
-            Event::SequenceStart(anchor, _) => (self.list()?, anchor),
-            Event::MappingStart(anchor, _) => (self.map()?, anchor),
-            Event::Alias(anchor) => {
-                let known = self.anchors.get(&anchor);
-                let known = known.ok_or_else(|| fault(line, "an alias (`*name`) of what has not come yet"))?;
-                let (kind, (nodes, depth)) = (known.kind.clone(), extent(known));
-                self.admit(nodes, depth, line)?;
-                (kind, 0)
+            Event::Scalar(text, ScalarStyle::Plain, anchor, None) if is_null(&text) => {
+                (ValueKind::Nil, anchor, if text.is_empty() { key } else { value })
             }
-            _ => return Err(fault(line, "no value where one is expected")),
+            Event::Scalar(text, _, anchor, _) => (ValueKind::String(text.into_owned()), anchor, value),
+            Event::SequenceStart(anchor, _) => (self.list()?, anchor, key),
+            Event::MappingStart(anchor, _) => (self.map()?, anchor, key),
+            Event::Alias(anchor) => {
+                let Some(known) = self.anchors.get(&anchor) else {
+                    return Err(self.fault(value, "an alias (`*name`) of what has not come yet"));
+                };
+                let (kind, (nodes, depth)) = (known.kind.clone(), extent(known));
+                self.admit(nodes, depth, value)?;
+                (kind, 0, value)
+            }
+            _ => return Err(self.fault(value, "no value where one is expected")),
         };
         self.depth -= 1;
-        let value = Value::new(Some(&format!("line {line}")), kind);
+        let value = Value::new(Some(&Origin { key, value }.to_string()), kind);
         if anchor > 0 {
             self.anchors.insert(anchor, value.clone());
         }
@@ -89,10 +105,10 @@ impl<'y> Reader<'y> {
     }
 
     /// Counts nodes, that many levels below this one.
-    fn admit(&mut self, nodes: usize, depth: usize, line: usize) -> Result<(), ConfigError> {
+    fn admit(&mut self, nodes: usize, depth: usize, mark: Mark) -> Result<(), ConfigError> {
         self.nodes += nodes;
         if self.nodes > NODES || self.depth + depth > DEPTH {
-            return Err(fault(line, "more than a configuration can be"));
+            return Err(self.fault(mark, "more than a configuration can be"));
         }
         Ok(())
     }
@@ -110,21 +126,24 @@ impl<'y> Reader<'y> {
     fn map(&mut self) -> Result<ValueKind, ConfigError> {
         let mut table = Map::new();
         loop {
-            let (key, line) = match self.event()? {
+            let (key, mark) = match self.event()? {
                 (Event::MappingEnd, _) => return Ok(ValueKind::Table(table)),
                 (Event::Scalar(key, style, ..), span) => {
-                    let line = span.start.line();
+                    let mark = Mark::from(span);
                     if &*key == "<<" && style == ScalarStyle::Plain {
-                        return Err(fault(line, "a merge (`<<`), which YAML 1.2 does not have: write the keys out"));
+                        let what = "a merge (`<<`), which YAML 1.2 does not have: write the keys out";
+                        return Err(self.fault(mark, what));
                     }
-                    (key.into_owned(), line)
+                    (key.into_owned(), mark)
                 }
-                (_, span) => return Err(fault(span.start.line(), "a key that is no text")),
+                (_, span) => return Err(self.fault(span.into(), "a key that is no text")),
             };
             let event = self.event()?;
-            let value = self.node(event, Some(line))?;
+            let value = self.node(event, Some(mark))?;
             if table.contains_key(&key) {
-                return Err(fault(line, &format!("`{}` a second time", key.escape_debug())));
+                let twice = self.fault(mark, &format!("`{}` a second time", key.escape_debug()));
+                self.mistakes.note(twice);
+                continue;
             }
             table.insert(key, value);
         }
@@ -146,13 +165,15 @@ fn extent(value: &Value) -> (usize, usize) {
     (nodes + 1, depth + 1)
 }
 
-fn fault(line: usize, what: &str) -> ConfigError {
-    ConfigError::Placed { place: format!("line {line}"), error: Box::new(ConfigError::Yaml(format!("here is {what}"))) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(yaml: &str) -> Result<Map<String, Value>, ConfigError> {
+        let mut mistakes = Mistakes::default();
+        let table = super::read(yaml, &mut mistakes)?;
+        mistakes.end(|error| error).map(|()| table)
+    }
 
     fn text(yaml: &str) -> Option<String> {
         match read(&format!("a: {yaml}")).unwrap().remove("a").unwrap().kind {
@@ -213,23 +234,23 @@ mod tests {
         let ValueKind::Table(a) = &table["a"].kind else { panic!() };
         assert_eq!(a["007"].kind, ValueKind::String("010".into()));
         assert!(a.contains_key("no"));
-        assert_eq!(table["a"].origin(), Some("line 2"));
+        let origin: Origin = table["a"].origin().unwrap().parse().unwrap();
+        assert_eq!([origin.key, origin.value].map(|mark| (mark.line, mark.column)), [(2, 1), (2, 4)]);
     }
 
     #[test]
-    fn an_empty_file_and_a_byte_order_mark_are_no_mistakes() {
-        for yaml in ["", "# nothing", "---\n", "\u{feff}", "~"] {
+    fn an_empty_file_is_no_mistake() {
+        for yaml in ["", "# nothing", "---\n", "~"] {
             assert!(read(yaml).unwrap().is_empty(), "{yaml:?}");
         }
-        assert_eq!(read("\u{feff}a: 1").unwrap()["a"].kind, ValueKind::String("1".into()));
     }
 
     #[test]
     fn what_a_reader_could_mistake_is_refused_with_its_line() {
         for (yaml, expected) in [
-            ("a: 1\na: 2", "line 2: here is `a` a second time"),
-            ("a: 1\n---\nb: 2", "line 3: here is a second document"),
-            ("a: &a {b: 1}\nc:\n  <<: *a", "line 3: here is a merge"),
+            ("a: 1\na: 2", "line 2:1: here is `a` a second time"),
+            ("a: 1\n---\nb: 2", "line 3:1: here is a second document"),
+            ("a: &a {b: 1}\nc:\n  <<: *a", "line 3:3: here is a merge"),
             ("? [a]\n: b", "a key that is no text"),
             ("a: &a [*a]", "an alias"),
             ("- a", "is no map of keys"),
@@ -252,7 +273,7 @@ mod tests {
             let (open, close) = (open.repeat(60), close.repeat(60));
             let chain: String = (1..40).map(|n| format!("a{n}: &a{n} {open}*a{}{close}\n", n - 1)).collect();
             let error = read(&format!("a0: &a0 x\n{chain}")).unwrap_err().to_string();
-            assert!(error.contains("line 3: here is more than a configuration can be"), "{error}");
+            assert!(error.contains("line 3:") && error.contains("here is more than a configuration can be"), "{error}");
         }
         assert!(read(&format!("a: &a {}x{}\nb: [*a]", "[".repeat(50), "]".repeat(50))).is_ok());
     }

@@ -10,10 +10,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 
-use crate::config::{Config, ConfigError, Delivery, Route};
+use crate::config::{Config, ConfigError, Delivery, Inputs};
 use crate::record::partition::TopicPartition;
 
 /// How long any one request to the cluster may take before the worker gives up at its start.
@@ -144,21 +144,21 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 ///
 /// # Errors
 /// When a property is wrong, the cluster can't be reached or refuses the worker, or a topic is missing.
-pub fn check_topics(config: &Config) -> Result<usize> {
+pub fn check_topics(config: &Config) -> Result<(Vec<String>, usize)> {
     let brokers = &config.kafka.brokers;
     let metadata = metadata(config)?;
-    let present: HashSet<_> = metadata.topics().iter().map(rdkafka::metadata::MetadataTopic::name).collect();
-    let inputs = config.input.topics.iter().map(|topic| ("input.topics", topic));
-    let usual = config.takes_the_rest().then_some(("output.topic", &config.output.topic));
-    let outputs = usual.into_iter().chain([("output.dead_letters", &config.output.dead_letters)]);
-    let routed = config.routes.iter().flat_map(Route::targets).map(|topic| ("routes", topic));
-    for (key, topic) in inputs.chain(outputs).chain(routed) {
-        if !present.contains(topic.as_str()) {
+    let present: HashSet<_> = metadata.topics().iter().map(MetadataTopic::name).collect();
+    let inputs = Inputs::of(config);
+    let named = inputs.names().iter().map(|topic| ("input.topics", topic.as_str()));
+    for (key, topic) in named.chain(config.outputs()) {
+        if !present.contains(topic) {
             bail!("{key}: there is no topic `{topic}` on {brokers} (or this user may not see it); create it first");
         }
     }
-    let inputs = metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()));
-    Ok(inputs.map(|topic| topic.partitions().len()).sum())
+    let read = inputs.among(present);
+    let partitions = metadata.topics().iter().filter(|topic| read.contains(topic.name()));
+    let partitions = partitions.map(|topic| topic.partitions().len()).sum();
+    Ok((read.into_iter().collect(), partitions))
 }
 
 /// How often it is looked whether waiting is of any use.

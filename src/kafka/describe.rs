@@ -43,16 +43,22 @@ unsafe impl<C: ConsumerContext + 'static> Send for Describe<C> {}
 #[expect(unsafe_code, reason = "the client library describes topics in C only")]
 impl<C: ConsumerContext + 'static> Describe<C> {
     /// Will ask about these topics.
-    pub fn new(consumer: &Arc<BaseConsumer<C>>, topics: &[String]) -> Self {
+    pub fn new<'t>(consumer: &Arc<BaseConsumer<C>>, topics: impl IntoIterator<Item = &'t String>) -> Self {
         // SAFETY: the client lives as long as `consumer`.
         let queue = unsafe { native::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let names = topics.iter().filter_map(|topic| CString::new(topic.as_str()).ok()).collect();
-        Self { queue, names, waits: false, consumer: Arc::clone(consumer) }
+        let mut describe = Self { queue, names: Vec::new(), waits: false, consumer: Arc::clone(consumer) };
+        describe.about(topics);
+        describe
+    }
+
+    /// Will ask about these topics from now on.
+    pub fn about<'t>(&mut self, topics: impl IntoIterator<Item = &'t String>) {
+        self.names = topics.into_iter().filter_map(|topic| CString::new(topic.as_str()).ok()).collect();
     }
 
     /// Asks, unless an answer is still waited for.
     pub fn ask(&mut self) {
-        if self.waits {
+        if self.waits || self.names.is_empty() {
             return;
         }
         self.waits = true;

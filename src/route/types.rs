@@ -99,7 +99,9 @@ fn or_null(inner: Type) -> Type {
 pub(super) fn variables(tags: &[(Arc<str>, TagKind)], topics: &[String], scores: Scores) -> Type {
     let tags = tags.iter().map(|(name, kind)| (Arc::clone(name), of(kind, scores))).collect();
     let any_text = || Type::Text(None);
-    let topic = Type::Text(Some(topics.iter().map(|topic| Arc::from(topic.as_str())).collect()));
+    // Of topics that come under a pattern, nobody knows the names.
+    let is_closed = !topics.iter().any(|topic| topic.starts_with('^'));
+    let topic = Type::Text(is_closed.then(|| topics.iter().map(|topic| Arc::from(topic.as_str())).collect()));
     members([
         ("tags", Type::Members(tags)),
         ("document", Type::Map(Box::new(Type::Any))),

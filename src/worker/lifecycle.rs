@@ -106,7 +106,7 @@ impl Worker {
         )?;
         // From here on, a stop has something to leave.
         stop.begin();
-        source.subscribe(config)?;
+        source.subscribe()?;
         let pipeline = Pipeline::start(config, &live, shadow.clone(), sink, &metrics, &stop)?;
         let models = live.current().models().into_iter().cloned().collect();
         Ok(Self { models, source, pipeline, telemetry, metrics, stop, shadow, beside, runtime })

@@ -66,8 +66,18 @@ pub enum Command {
     Enrich(Enrich),
     /// Check a configuration: parse it, load the model, connect, look for the topics
     ///
+    /// All mistakes are reported at once, each with its line and what was probably meant; the exit code is then 2.
     /// Prints the configuration as it is after all layers, with secrets masked.
     Check(ConfigArgs),
+    /// Try configurations with their cases: records, and what is to become of them
+    ///
+    /// Cases stand in the configuration (`tests`), or beside it: in local.test.yaml, for local.yaml. They need no Kafka: each
+    /// record takes the way that it would take in the worker, and what would be sent is compared. Exit codes: 0 all is as it
+    /// was to be, 1 something is not, 2 a mistake in the configuration or the cases.
+    Test(Test),
+    /// Look into a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Measure how fast the models are here, on your own documents, without writing anything
     ///
     /// The worker's own stages run, between documents that are in memory and a sink that only counts. Nothing is written to
@@ -168,6 +178,29 @@ pub struct ConfigArgs {
     /// Set a key, such as `batch.tokens=4096`; it beats the environment (`TAGBERT__BATCH__TOKENS`), which beats the file
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// `tagbert test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The configurations, in YAML
+    #[arg(value_name = "CONFIG", required = true)]
+    pub configs: Vec<PathBuf>,
+    /// Set a key of all of them, such as `model.path=models/other`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Write a report for build servers, in the XML of `JUnit`
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+/// `tagbert config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print each value, and where it came from: a line of the file, a variable, an option, or the default
+    ///
+    /// What is printed is itself a configuration, in YAML. Secrets are masked.
+    Print(ConfigArgs),
 }
 
 /// `tagbert demo`.

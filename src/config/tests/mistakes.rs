@@ -7,27 +7,27 @@ fn every_mistake_is_answered_in_the_words_of_the_documentation() {
     for (yaml, expected) in [
         (
             "delivery: exactly_once",
-            "line 1: `delivery` is `exactly_once`: did you mean `exactly-once`? It must be `at-least-once` or \
+            "line 1:11: `delivery` is `exactly_once`: did you mean `exactly-once`? It must be `at-least-once` or \
              `exactly-once`. What it is: what readers of the output may count on",
         ),
         (
             "http: {}\nbatch:\n  wait: 20",
-            "line 3: `batch.wait` is `20`: did you mean `20ms`? It must be a time with its unit, such as `20ms`. \
+            "line 3:9: `batch.wait` is `20`: did you mean `20ms`? It must be a time with its unit, such as `20ms`. \
              What it is: how long a document may wait for others that are on their way",
         ),
         (
             "batch:",
-            "line 1: `batch` is empty: leave it out, or it must be a map, such as `batch: {tokens: 512}`. \
+            "line 1:1: `batch` is empty: leave it out, or it must be a map, such as `batch: {tokens: 512}`. \
              What it is: how documents are batched for the model",
         ),
         (
             "batch: {tokens: 1e3}",
-            "line 1: `batch.tokens` is `1e3`: did you mean `1000`? It must be a whole number from 0 on, such as `512`. \
+            "line 1:17: `batch.tokens` is `1e3`: did you mean `1000`? It must be a whole number from 0 on, such as `512`. \
              What it is: a batch's budget in tokens, padding included",
         ),
         (
             "taggers: [{head: spam}]",
-            "line 1: `taggers[0].name` is missing: it must be a text, such as `people`. \
+            "line 1:11: `taggers[0].name` is missing: it must be a text, such as `people`. \
              What it is: its name, and its tag's",
         ),
     ] {
@@ -78,15 +78,15 @@ fn a_mistake_names_the_line_the_variable_or_the_option() {
     let variable = [("TAGBERT__BATCH__WAIT", "20")];
     assert!(parse("", &variable, &[]).unwrap_err().starts_with("TAGBERT__BATCH__WAIT: `batch.wait` is `20`"));
     assert!(parse("", &[], &["batch.wait=20"]).unwrap_err().starts_with("--set: `batch.wait` is `20`"));
-    assert!(parse("kafka: {}\nmodle: {}", &[], &[]).unwrap_err().starts_with("line 2: unknown key `modle`"));
+    assert!(parse("kafka: {}\nmodle: {}", &[], &[]).unwrap_err().starts_with("line 2:1: unknown key `modle`"));
     let yaml = "kafka:\n  group: a\n  properties: {security.protocol: SASL_SSL}";
-    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 3: `kafka.properties.sasl.mechanism` is missing"));
+    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 3:3: `kafka.properties.sasl.mechanism` is missing"));
     let yaml = "# one\nbatch:\n  tokens: 512\n\n  wait: 2h";
-    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 5: `batch.wait` must be an hour"));
+    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 5:9: `batch.wait` must be an hour"));
     let yaml = "kafka:\n  properties:\n    group.id: a";
-    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 3: `kafka.properties.group.id` can't be set"));
+    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 3:15: `kafka.properties.group.id` can't be set"));
     let yaml = "kafka:\n  properties:\n    sasl:\n      password: {a: }";
-    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 4: "), "{}", parse(yaml, &[], &[]).unwrap_err());
+    assert!(parse(yaml, &[], &[]).unwrap_err().starts_with("line 4:"), "{}", parse(yaml, &[], &[]).unwrap_err());
 }
 
 #[test]
@@ -116,8 +116,9 @@ fn a_login_that_cannot_work_is_refused_at_once_with_what_is_missing() {
 #[test]
 fn a_pattern_of_topics_is_told_from_a_name() {
     for (set, expected) in [
-        ("input.topics=^docs-.*", "`input.topics` has `^docs-.*`, a pattern: each topic is named"),
-        ("input.topics=docs*", "a pattern"),
+        ("input.topics=^docs-(", "`input.topics` has `^docs-(`, a pattern that can't be used"),
+        ("input.topics=docs*", "a pattern without the `^`"),
+        ("output.topic=^docs.*", "a pattern: the topic is named"),
         ("input.topics=my docs", "no topic's name"),
         ("output.topic=out/tagged", "no topic's name"),
         ("output.dead_letters=..", "no topic's name"),

@@ -7,7 +7,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
 
 use crate::codec::dead_letter;
-use crate::config::Policy;
+use crate::config::{Config, Policy};
 use crate::record::budget::Permit;
 use crate::record::destination::{Destination, Destinations, Key};
 use crate::record::envelope::{Envelope, Origin, Record};
@@ -44,6 +44,29 @@ pub(super) enum Kind {
     Skipped(Rejection),
     /// Nothing is sent, as a route says.
     Filtered,
+}
+
+/// What would be sent for a record, for who tries a configuration.
+pub(crate) struct Message {
+    pub topic: String,
+    pub value: Option<Vec<u8>>,
+    pub headers: OwnedHeaders,
+}
+
+/// What would be sent for an outcome; nothing for one that is skipped or filtered.
+///
+/// # Errors
+/// With the reason, when the policy is to stop.
+pub(crate) fn messages(outcome: Outcome, config: &Config) -> Result<Vec<Message>, Rejection> {
+    let parcel = Parcel::of(outcome, config.dead_letters.policy)?;
+    let message = |Contents { to, value, headers, .. }: Contents<'_>| {
+        let topic = match to {
+            To::Topic(destination) => destination.topic.to_string(),
+            To::DeadLetters => config.output.dead_letters.clone(),
+        };
+        Message { topic, value: value.map(ToOwned::to_owned), headers }
+    };
+    Ok(parcel.contents().into_iter().map(message).collect())
 }
 
 /// Which topic a message is for.

@@ -33,8 +33,13 @@ impl Source {
                     if self.end.is_some() {
                         bail!("input.topics: the topic `{topic}` was deleted during the run: run it again");
                     }
-                    tracing::warn!("input.topics: the topic `{topic}` was deleted; waiting until it is there again");
-                    self.health.set_gone(&topic, true);
+                    // Of those that a pattern matches, any may go.
+                    if self.patterns.is_named(&topic) {
+                        tracing::warn!(
+                            "input.topics: the topic `{topic}` was deleted; waiting until it is there again"
+                        );
+                        self.health.set_gone(&topic, true);
+                    }
                     self.gone.insert(topic, self.ledger.latest_epoch());
                 }
                 Change::Back(topic) => {

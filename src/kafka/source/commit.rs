@@ -52,7 +52,7 @@ pub fn finish(
     consumer: Arc<BaseConsumer<Assignment>>,
     ledger: Arc<Ledger>,
     end: Option<End>,
-    earlier: [Option<JoinHandle<()>>; 2],
+    earlier: [Option<JoinHandle<()>>; 3],
     rest: bool,
 ) -> Result<()> {
     consumer.context().prefetched().end();

@@ -72,7 +72,12 @@ impl End {
     ///
     /// # Errors
     /// When the cluster does not answer, or `auto.offset.reset` forbids to go on without those.
-    pub fn take<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>, bounds: Bounds) -> Result<Self> {
+    pub fn take<C: ConsumerContext>(
+        config: &Config,
+        inputs: &[String],
+        consumer: &BaseConsumer<C>,
+        bounds: Bounds,
+    ) -> Result<Self> {
         let mut watcher = clients::consumer(config, 1);
         // What is in an open transaction is there, though it can't be read yet.
         watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
@@ -88,9 +93,7 @@ impl End {
         let metadata =
             consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
         let mut logs = BTreeMap::new();
-        for topic in
-            metadata.topics().iter().filter(|topic| config.input.topics.iter().any(|name| name == topic.name()))
-        {
+        for topic in metadata.topics().iter().filter(|topic| inputs.iter().any(|name| name == topic.name())) {
             for partition in topic.partitions() {
                 let key = (Arc::from(topic.name()), partition.id());
                 let range = end.log(&key, clients::REQUEST_TIMEOUT)?;
@@ -98,8 +101,11 @@ impl End {
             }
         }
         let missing = |topic: &&String| !logs.keys().any(|(name, _)| **name == ***topic);
-        if let Some(topic) = config.input.topics.iter().find(missing) {
+        if let Some(topic) = inputs.iter().find(missing) {
             bail!("input.topics: the brokers say nothing of the topic `{topic}`; try again");
+        }
+        if inputs.is_empty() {
+            bail!("input.topics: no topic matches {}: there is nothing to read", config.input.topics.join(", "));
         }
         let to = bounds.to.unwrap_or(Edge::Latest).resolve(&end.watcher, &logs)?;
         // A job that is told its end alone begins at the beginning.

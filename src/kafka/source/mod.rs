@@ -9,9 +9,11 @@ pub mod end;
 mod ends;
 mod intake;
 mod lost_offset;
+mod patterns;
 mod positions;
 mod prefetched;
 mod resets;
+mod start;
 mod topics;
 pub mod watchdog;
 
@@ -20,13 +22,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::assignment::Assignment;
 use self::bounds::Bounds;
 use self::end::End;
 use self::ends::Ends;
+use self::patterns::Patterns;
 use self::resets::Resets;
 use self::watchdog::{Pulse, Watchdog};
 use super::clients;
@@ -70,6 +73,7 @@ pub struct Source {
     watchdog: Watchdog,
     ends: Ends,
     topics: topics::Watch,
+    patterns: Patterns,
     describe: Describe<Assignment>,
     /// Topics that are not there, and the latest assignment when that was noticed.
     gone: HashMap<String, u64>,
@@ -103,18 +107,22 @@ impl Source {
         let reset = Reset::of(config);
         let reset = if bounds.is_some() { reset.bounded() } else { reset };
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
-        let partitions = clients::check_topics(config)?;
+        let (inputs, partitions) = clients::check_topics(config)?;
         let consumer: BaseConsumer<Assignment> =
             clients::consumer(config, partitions).create_with_context(context).map_err(clients::refused)?;
         let consumer = Arc::new(consumer);
         consumer.context().prefetched().of(&consumer);
-        let mut describe = Describe::new(&consumer, &config.input.topics);
+        let mut describe = Describe::new(&consumer, &inputs);
         let mut topics = topics::Watch::default();
         describe.ask();
         if let Some(answer) = describe.answer(clients::REQUEST_TIMEOUT) {
             topics.look(answer.unwrap_or_default());
         }
-        let end = bounds.map(|bounds| End::take(config, &consumer, bounds)).transpose();
+        // A job that is told where to begin or to end is told all.
+        if bounds.is_none_or(|bounds| bounds == Bounds::default()) {
+            start::begin(config, &consumer, &inputs)?;
+        }
+        let end = bounds.map(|bounds| End::take(config, &inputs, &consumer, bounds)).transpose();
         let end = end.map_err(|error| {
             // Of what is denied the client library says only that time was over; why, it tells apart.
             let told = (0..50).find_map(|_| {
@@ -137,6 +145,7 @@ impl Source {
             watchdog: Watchdog::default(),
             ends: Ends::default(),
             topics,
+            patterns: Patterns::new(config, &inputs),
             describe,
             gone: HashMap::new(),
             anew: Vec::new(),
@@ -148,15 +157,6 @@ impl Source {
             committing: None,
             last_record: Instant::now(),
         })
-    }
-
-    /// Joins the group.
-    ///
-    /// # Errors
-    /// When the client library does not take the topics.
-    pub fn subscribe(&self, config: &Config) -> Result<()> {
-        let topics: Vec<_> = config.input.topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&topics).context("can't subscribe to the input topics")
     }
 
     /// What is left to read of a bounded run: from what the group has committed on.
@@ -204,7 +204,7 @@ impl Source {
         drop(self.describe);
         // With a transaction in flight whose outcome is not known, a plain commit could set the group back.
         let rest = self.delivery == Delivery::AtLeastOnce || self.ledger.is_drained();
-        let earlier = [self.committing, self.resets.into_thread()];
+        let earlier = [self.committing, self.resets.into_thread(), self.patterns.into_thread()];
         commit::finish(self.consumer, self.ledger, self.end, earlier, rest)
     }
 
@@ -244,6 +244,7 @@ impl Source {
         let now = Instant::now();
         self.pulse.look(now).map_err(|why| anyhow!(why))?;
         self.watch_topics(now)?;
+        self.follow_patterns(now)?;
         let assignment = self.consumer.context();
         if assignment.has_changed() {
             self.watchdog.excuse_all();

@@ -85,6 +85,11 @@ impl Watch {
         changes
     }
 
+    /// Takes a topic for one that was never seen.
+    pub fn forget(&mut self, topic: &str) {
+        self.known.remove(topic);
+    }
+
     /// Whether a topic is not there.
     pub fn is_gone(&self, topic: &str) -> bool {
         self.known.get(topic).is_some_and(|known| known.gone)

@@ -1,0 +1,106 @@
+//! Records through the line of a worker, to the messages that it would send.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use rdkafka::message::{Header, OwnedHeaders};
+
+use crate::config::Config;
+use crate::config::cases::CaseRecord;
+use crate::kafka::sink::parcel::{Message, messages};
+use crate::pipeline::Pipeline;
+use crate::pipeline::sink::Sink;
+use crate::record::budget::Budget;
+use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::outcome::Outcome;
+use crate::record::rejection::Rejection;
+use crate::record::stop::Stop;
+use crate::record::trace::RecordSpan;
+use crate::tagger::live::Live;
+use crate::telemetry::metrics::Metrics;
+
+/// How a record ends.
+pub(super) struct End {
+    /// What is sent.
+    pub messages: Vec<Message>,
+    /// Why it could not be tagged.
+    pub rejection: Option<Rejection>,
+}
+
+/// Puts records through, and gives the end of each.
+///
+/// # Errors
+/// When a model can't be loaded, or fails.
+pub(super) fn run(config: &Config, records: &[(Option<Vec<u8>>, &CaseRecord)]) -> Result<Vec<End>> {
+    let taggers = Live::load(config)?;
+    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
+    let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
+    let stop = Arc::new(Stop::default());
+    let (tell, told) = channel();
+    let pipeline = Pipeline::start(config, &taggers, None, Ends { config: config.clone(), tell }, &metrics, &stop)?;
+    let usual: Arc<str> =
+        config.input.topics.iter().find(|topic| !topic.starts_with('^')).map_or("documents", |it| it).into();
+    let count = records.len();
+    for (number, (value, input)) in records.iter().enumerate() {
+        let topic = input.topic.as_deref().map_or_else(|| Arc::clone(&usual), Arc::from);
+        let headers = input
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        let record = Record {
+            key: input.key.clone().map(String::into_bytes),
+            value: value.clone(),
+            headers: Some(headers).filter(|_| !input.headers.is_empty()),
+            timestamp: None,
+        };
+        let origin = Origin {
+            topic,
+            partition: 0,
+            offset: number as i64,
+            epoch: 0,
+            seq: number as u64,
+            lease: Lease::default(),
+        };
+        let permit = budget.take(record.size());
+        let (fetched, span) = (Instant::now(), RecordSpan::default());
+        pipeline.feed(Envelope { origin, record, body: (), fetched, span, permit });
+    }
+    pipeline.finish();
+    if let Some(error) = stop.take_failure() {
+        return Err(error);
+    }
+    let mut ends: Vec<(i64, End)> = told.iter().collect();
+    ends.sort_by_key(|(number, _)| *number);
+    if ends.len() != count {
+        bail!("{} of {count} records came to no end", count - ends.len());
+    }
+    Ok(ends.into_iter().map(|(_, end)| end).collect())
+}
+
+/// Takes down what would be sent.
+struct Ends {
+    config: Config,
+    tell: Sender<(i64, End)>,
+}
+
+impl Sink for Ends {
+    fn deliver(&mut self, outcome: Outcome) -> Result<()> {
+        let number = outcome.origin().offset;
+        let rejection = match &outcome {
+            Outcome::DeadLetter(envelope) => Some(envelope.body.clone()),
+            _ => None,
+        };
+        // Under `dead_letters.policy: stop` nothing is sent.
+        let messages = messages(outcome, &self.config).unwrap_or_default();
+        drop(self.tell.send((number, End { messages, rejection })));
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

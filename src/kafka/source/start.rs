@@ -1,0 +1,57 @@
+//! Where a group begins that has committed nothing yet (`input.start`): it is committed before anything is read, so that all
+//! workers of the group know. Partitions that come later are none of this, and are read from their beginning.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use jiff::SignedDuration;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+
+use super::bounds::{self, Edge};
+use crate::config::Config;
+use crate::config::start::Start;
+use crate::kafka::clients;
+use crate::record::partition::TopicPartition;
+
+/// Has the group begin where it is told to, if it has committed nothing in these topics.
+///
+/// # Errors
+/// When the brokers do not tell what is committed, or do not take it.
+pub(super) fn begin<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>, topics: &[String]) -> Result<()> {
+    let Some(start) = config.input.start else { return Ok(()) };
+    let metadata = consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
+    let inputs = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
+    let keys: Vec<TopicPartition> = inputs
+        .flat_map(|topic| topic.partitions().iter().map(|partition| (Arc::from(topic.name()), partition.id())))
+        .collect();
+    let patience = config.transaction_timeout() + clients::REQUEST_TIMEOUT;
+    let committed = clients::committed(consumer, &keys, patience)
+        .and_then(|committed| committed.into_iter().map(|(_, offset)| offset).collect::<Result<Vec<_>, _>>())
+        .map_err(|error| anyhow!("the group's committed offsets can't be read: {}", clients::plain(&error)))?;
+    if committed.iter().any(Option::is_some) {
+        return Ok(());
+    }
+    // What is in an open transaction is there, though it can't be read yet.
+    let mut watcher = clients::consumer(config, 1);
+    watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
+    let watcher: BaseConsumer = watcher.create().context("a second consumer can't be made")?;
+    let mut logs = BTreeMap::new();
+    for key in keys {
+        let range = watcher.fetch_watermarks(&key.0, key.1, clients::REQUEST_TIMEOUT);
+        let range = range.with_context(|| format!("where {}/{} begins and ends", key.0, key.1))?;
+        logs.insert(key, range);
+    }
+    let edge = match start {
+        Start::Earliest => Edge::Earliest,
+        Start::Latest => Edge::Latest,
+        Start::Time(time) => Edge::Time(time),
+        Start::Ago(ago) => Edge::Ago(SignedDuration::try_from(ago).unwrap_or(SignedDuration::MAX)),
+    };
+    let starts = edge.resolve(&watcher, &logs)?;
+    bounds::begin(consumer, &starts, &BTreeMap::new())?;
+    let places: Vec<_> =
+        starts.iter().map(|((topic, number), offset)| format!("{topic}/{number} at {offset}")).collect();
+    tracing::info!("the group `{}` is new: it begins at {start}: {}", config.kafka.group, places.join(", "));
+    Ok(())
+}
