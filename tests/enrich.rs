@@ -208,8 +208,10 @@ fn rows_stay_as_they_are_and_get_the_very_tags_of_the_stream() {
     let expected = tags_of_the_stream(&with_text.iter().map(|row| text(*row)).collect::<Vec<_>>());
     let tags = enriched.column_by_name("tags").unwrap();
     assert_eq!(tags.null_count(), 700 - with_text.len());
+    // Entities name their field, which is another one in the stream.
+    let moved = |tags: &Value| tags.to_string().replace(r#""field":"/text""#, r#""field":"/message/body""#);
     for (row, expected) in with_text.into_iter().zip(&expected) {
-        assert_eq!(tags_of(tags, row), *expected, "row {row}");
+        assert_eq!(tags_of(tags, row).to_string(), moved(expected), "row {row}");
     }
 
     let metadata = |path: &Path| {
