@@ -40,14 +40,31 @@ arguments=(--build-arg "SOURCE=$source" --build-arg "BASE=$BASE")
 if [[ $source == source ]]; then
     pinned RUST "$(default RUST)"
     arguments+=(--build-arg "RUST=$RUST")
+    version=$(default VERSION)
+    revision=$(git rev-parse HEAD)
 else
-    compgen -G 'target/dist/tagbert-*-linux.tar.gz' >/dev/null || die "there is no archive in target/dist: make dist"
+    # That of this version alone: others may lie beside it.
+    name=tagbert-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)-x86_64-linux
+    archive=target/dist/$name.tar.gz
+    [[ -f $archive ]] || die "there is no archive $archive: make dist"
+    # The labels say what is in it, whatever is checked out by now.
+    inside=$(mktemp -d)
+    trap 'rm -rf "$inside"' EXIT
+    tar --extract --gzip --file "$archive" --directory "$inside" "$name/tagbert" "$name/libonnxruntime.so"
+    said=$("$inside/$name/tagbert" --version | head -1)
+    form='^tagbert ([^ ]+) \(([^ ]+) [^ ]+\)$'
+    [[ $said =~ $form ]] || die "$archive does not say of which commit it is, but '$said': make dist"
+    version=${BASH_REMATCH[1]}
+    revision=${BASH_REMATCH[2]}
+    rm -rf "$inside"
+    arguments+=(--build-arg "ARCHIVE=$archive")
 fi
 [[ $BASE != *@* ]] || arguments+=(--build-arg "BASE_DIGEST=${BASE##*@}")
 
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
 arguments+=(
-    --build-arg "REVISION=$(git rev-parse HEAD)"
+    --build-arg "VERSION=$version"
+    --build-arg "REVISION=$revision"
     --build-arg "CREATED=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%FT%TZ)"
 )
 

@@ -419,6 +419,12 @@ fn what_can_be_known_before_is_said_before_and_by_name() {
     assert!(error.contains("names no file"), "{error}");
     let error = failed(enrich(&["--input", shown(&input), "--output", shown(folder.path()), "--text", "kind"]), 1);
     assert!(error.contains("would replace what is read"), "{error}");
+    for (set, expected) in
+        [("output.scores=all", "`output.scores` is not for"), ("input.lenient=true", "`input.lenient` is not")]
+    {
+        let error = failed(run(&["--text", "kind", "--set", set]), 2);
+        assert!(error.contains(expected), "{error}");
+    }
     fs::write(folder.path().join("broken.parquet"), "PAR1 no PAR1").unwrap();
     let both = folder.path().join("{broken,in}.parquet");
     let output = folder.path().join("both");

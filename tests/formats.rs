@@ -96,6 +96,58 @@ fn shapes_say_the_same_in_other_places() {
 }
 
 #[test]
+fn records_of_each_shape_are_as_the_schema_says() {
+    let python = support::root().join(".cache/tools-venv/bin/python");
+    if !support::fetched("records_of_each_shape_are_as_the_schema_says", &python) {
+        return;
+    }
+    let input =
+        "{\"id\":7,\"text\":\"Shares in Microsoft fell in New York.\",\"more\":\"Angela Merkel\"}\n{\"text\":\"hi\"}\n";
+    let mut records = Vec::new();
+    for settings in [
+        &["output.shape=nested"][..],
+        &["output.scores=all"],
+        &["output.document=drop", "output.scores.top=1"],
+        // Labels are null, and entities reach from field to field.
+        &["model.thresholds.spam=1", "model.thresholds.ham=1", "input.text=New\n{/more}{/text}{/more}"],
+        &["output.shape=tags-only"],
+        &["output.shape=tags-only", "output.scores=all"],
+    ] {
+        let shape = if settings[0].ends_with("tags-only") { "tags-only" } else { "nested" };
+        records.extend(tagged(settings, input.as_bytes()).into_iter().map(|record| json!([shape, record]).to_string()));
+    }
+    let script = r#"
+import json, sys, jsonschema
+schema = json.load(open("schemas/record.json"))
+jsonschema.Draft202012Validator.check_schema(schema)
+shapes = {"nested": schema, "tags-only": {**schema["properties"]["tags"], "$defs": schema["$defs"]}}
+nulls = set()
+for line in sys.argv[1:]:
+    shape, record = json.loads(line)
+    jsonschema.validate(record, shapes[shape])
+    tags = record["tags"] if shape == "nested" else record
+    nulls |= {name for tag in tags.values() for part in (tag if isinstance(tag, list) else [tag]) for name, value in part.items() if value is None}
+assert "label" in nulls, nulls
+for broken in [{}, {**record, "spam": {"score": 1}}]:
+    assert not jsonschema.Draft202012Validator(shapes["nested" if not broken else shape]).is_valid(broken), broken
+"#;
+    let mut checked = std::process::Command::new(python);
+    let checked = checked.current_dir(support::root()).args(["-c", script]).args(&records).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn what_lines_cannot_be_is_refused_before_any_is_read() {
+    let utf_16 = refused(&["input.format=text", "input.charset=utf-16le"]);
+    assert!(utf_16.contains("`input.charset` is UTF-16"), "{utf_16}");
+    let args =
+        ["tag", "--model", TINY, "--format", "text", "--set", "input.format=text", "--set", "input.charset=latin1"];
+    let output = tagbert(&args, b"Zo\xeb\n");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("input.charset"), "{output:?}");
+}
+
+#[test]
 fn labels_have_the_names_that_readers_know() {
     let names = ["output.labels.spam.ham=OK", "output.labels.spam.spam=SPAM", "output.scores=all"];
     let record = &tagged(&names, br#"{"text":"Shares in Microsoft fell."}"#)[0];
@@ -103,6 +155,9 @@ fn labels_have_the_names_that_readers_know() {
     let spam = &record["tags"]["spam"];
     assert!(label(spam) && spam["scores"].as_array().unwrap().iter().all(label), "{spam}");
     assert!(refused(&["output.labels.spam.eggs=OK"]).contains("`eggs`, which is none of its labels: "));
+    let aggregated = refused(&["output.labels.entities.B-PER=person"]);
+    assert!(aggregated.contains("`B-PER`, which is none of its labels: "), "{aggregated}");
+    tagged(&["output.labels.entities.B-PER=person", "model.aggregation=none"], br#"{"text":"Shares fell."}"#);
     assert!(refused(&["output.labels.sapm.ham=OK"]).contains("no tag is called so, but topic, spam, entities"));
     assert!(refused(&["output.shape=headers"]).contains("which lines have not"));
 }
@@ -124,11 +179,14 @@ fn a_record_whose_tags_are_headers_stays_byte_for_byte_and_cannot_bring_them_its
         .insert(Header { key: "tagbert.spam.scores", value: Some("mine") })
         .insert(Header { key: "mine", value: Some("1") });
     let record = || BaseRecord::<[u8], [u8]>::to(&line.input).key(b"0").headers(brought.clone());
-    Kafka::shared().produce([record().payload(&bytes[..]), record().payload(b"no JSON")]);
+    Kafka::shared().produce([record().payload(&bytes[..]), record().payload(b"no JSON"), record()]);
     line.worker().set("output.shape", "headers").run_to_the_end();
 
     let tagged = line.tagged();
-    assert_eq!(tagged.len(), 1);
+    assert_eq!(tagged.len(), 2);
+    let tombstone = |name: &str| header(&tagged[1], name);
+    assert_eq!((tagged[1].payload(), tombstone("tagbert.spam"), tombstone("tagbert.spam.scores")), (None, None, None));
+    assert_eq!(tombstone("mine").as_deref(), Some("1"));
     assert_eq!(tagged[0].payload(), Some(&bytes[..]));
     let of = |name: &str| header(&tagged[0], name);
     assert!(["ham", "spam"].contains(&of("tagbert.spam").unwrap().as_str()));

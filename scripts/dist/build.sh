@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 readonly TARGET=x86_64-unknown-linux-gnu GLIBC=2.28
 
 # Where no git is (an unpacked source), they are given.
-: "${TAGBERT_COMMIT:=$(git rev-parse --short=12 HEAD)$(git diff --quiet HEAD || echo -dirty)}"
+: "${TAGBERT_COMMIT:=$(git rev-parse --short=12 HEAD)$([[ -z $(git status --porcelain) ]] || echo -dirty)}"
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
 TAGBERT_DATE=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%F)
 export TAGBERT_COMMIT TAGBERT_DATE SOURCE_DATE_EPOCH

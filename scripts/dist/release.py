@@ -56,6 +56,21 @@ def demo_documents() -> str:
     return "\n".join(lines) + "\n"
 
 
+def copy(folder: str, to: Path) -> None:
+    """A folder as it is in the repository: what lies about in it is not for others. (An unpacked source has nothing else.)"""
+    if not (ROOT / ".git").exists():
+        shutil.copytree(ROOT / folder, to)
+        return
+    tracked = [name for name in run("git", "ls-files", "-z", folder).split("\0") if name]
+    if not tracked:
+        sys.exit(f"error: git knows of no files in {folder}")
+    for name in tracked:
+        target = to / Path(name).relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)
+        target.chmod(0o755 if os.access(ROOT / name, os.X_OK) else 0o644)
+
+
 def stage(binary: Path, runtime: Path, to: Path) -> None:
     """The files of a release, as the archive has them."""
     shutil.rmtree(to, ignore_errors=True)
@@ -67,10 +82,10 @@ def stage(binary: Path, runtime: Path, to: Path) -> None:
     for name in ["LICENSE", "NOTICE", "README.md", "CHANGELOG.md"]:
         shutil.copyfile(ROOT / name, to / name)
     for name in ["configs", "schemas", "docs"]:
-        shutil.copytree(ROOT / name, to / name)
+        copy(name, to / name)
     for name in ["tagbert-small", "tagbert-tiny"]:
-        shutil.copytree(ROOT / "models" / name, to / "models" / name)
-    shutil.copytree(ROOT / "deploy/systemd", to / "systemd")
+        copy(f"models/{name}", to / "models" / name)
+    copy("deploy/systemd", to / "systemd")
     write(to / "corpus/demo.jsonl", demo_documents())
     (to / "licenses/onnxruntime").mkdir(parents=True)
     for name in ["LICENSE", "ThirdPartyNotices.txt"]:

@@ -1,5 +1,7 @@
 //! Enriched records of documents and what the taggers say of them.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::avro::write::{self, Original};
@@ -11,7 +13,7 @@ use crate::config::mark::without_mark;
 use crate::config::{KeepDocument, Output, Shape};
 use crate::record::answer::Answer;
 use crate::record::document::{AvroTarget, Document};
-use crate::record::enriched::Enriched;
+use crate::record::enriched::{Enriched, TagHeaders};
 use crate::record::envelope::Envelope;
 
 /// Bytes before a datum: a zero, and the schema's number.
@@ -69,6 +71,15 @@ impl Assembler {
             (Some(json), _) => Original::Json(json),
         };
         write::record(target.schema, &record, original)
+    }
+
+    /// What a record without a value becomes: it has none of these tags, whatever headers it brings along.
+    #[must_use]
+    pub fn tombstone(&self, tags: &[&Arc<str>]) -> TagHeaders {
+        match self.shape {
+            Shape::Headers => shape::headers(&[], tags.iter().copied()),
+            Shape::Nested | Shape::Flat | Shape::TagsOnly => TagHeaders::default(),
+        }
     }
 
     fn record<'a>(

@@ -7,6 +7,8 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::nested::{EnrichedRecord, bytes};
 use super::tags::{WrittenClass, WrittenTag};
+use crate::record::enriched::TagHeaders;
+use crate::record::headers;
 
 /// An enriched record without objects in it, but for the document, and those in lists.
 pub(super) struct Flat<'r, 'a>(pub &'r EnrichedRecord<'a>);
@@ -50,11 +52,10 @@ impl Serialize for Flat<'_, '_> {
 }
 
 /// The tags as headers. One that there is not takes the place of what the record may have brought.
-pub(super) fn headers(tags: &[(&str, WrittenTag)], absent: &[Arc<str>]) -> Vec<(String, Option<String>)> {
-    let mut headers = Vec::with_capacity(3 * (tags.len() + absent.len()));
+pub(super) fn headers<'a>(tags: &[(&str, WrittenTag)], absent: impl IntoIterator<Item = &'a Arc<str>>) -> TagHeaders {
+    let mut headers = Vec::with_capacity(3 * tags.len());
     let mut add = |tag: &str, values: [Option<String>; 3]| {
-        let names = ["", ".score", ".scores"].map(|part| format!("tagbert.{tag}{part}"));
-        headers.extend(names.into_iter().zip(values));
+        headers.extend(headers::of_tag(tag).into_iter().zip(values));
     };
     for (name, tag) in tags {
         add(
@@ -72,7 +73,7 @@ pub(super) fn headers(tags: &[(&str, WrittenTag)], absent: &[Arc<str>]) -> Vec<(
     for name in absent {
         add(name, [None, None, None]);
     }
-    headers
+    TagHeaders(headers)
 }
 
 fn json(value: &impl Serialize) -> String {

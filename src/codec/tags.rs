@@ -40,7 +40,6 @@ pub(super) enum WrittenTag<'a> {
 #[schemars(rename = "Class")]
 pub(super) struct WrittenClass<'a> {
     /// The label; null when its score is below its threshold, or it is none of those to keep.
-    #[schemars(required)]
     pub label: Option<&'a str>,
     /// The probability of the best label (softmax), 0 to 1, even if that is null.
     pub score: f32,
@@ -83,13 +82,10 @@ pub(super) struct WrittenEntity<'a> {
     /// Mean probability of its words' (or tokens') labels, 0 to 1.
     pub score: f32,
     /// JSON pointer to the field of the document that has it; null when it reaches from one field into another.
-    #[schemars(required)]
     pub field: Option<&'a str>,
     /// Where it begins in that field's value, counted like `start`.
-    #[schemars(required)]
     pub field_start: Option<u32>,
     /// Behind its end there.
-    #[schemars(required)]
     pub field_end: Option<u32>,
 }
 

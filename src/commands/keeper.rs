@@ -10,13 +10,25 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
 
 use super::output;
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, OutputFormat, Shape};
 use crate::kafka::tally::Tally;
 use crate::lake::place::Place;
 use crate::worker::manifest::{Manifest, State};
 
 /// How often it is written: so much of what was done is missing from that of a worker that was killed.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Whether enriched records are of the shape in which their tags can be counted.
+///
+/// # Errors
+/// When they are not.
+pub(super) fn ensure_counts(config: &Config) -> Result<(), ConfigError> {
+    if config.output.shape == Shape::Nested && config.output.format == OutputFormat::Json {
+        return Ok(());
+    }
+    let why = "must be `nested` and JSON where there is a manifest, which counts the tags of enriched records".into();
+    Err(ConfigError::Value { key: "output.shape".into(), why })
+}
 
 /// Writes the manifest from time to time.
 pub(super) struct Keeper {

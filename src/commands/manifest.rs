@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use rdkafka::message::Message;
 
 use super::cli::{Manifest as Command, Verify};
-use super::output;
+use super::{keeper, output};
 use crate::codec::account::Account;
 use crate::config::{Config, Delivery};
 use crate::kafka::clients;
@@ -30,6 +30,7 @@ pub(super) fn run(command: &Command) -> Result<ExitCode> {
 
 fn verify(args: &Verify) -> Result<ExitCode> {
     let config = super::config(&args.config)?;
+    keeper::ensure_counts(&config)?;
     let manifests =
         args.manifests.iter().map(|file| Manifest::read(&Place::parse(file)?)).collect::<Result<Vec<_>>>()?;
     let outputs = outputs(&manifests);

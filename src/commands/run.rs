@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::cli::Run;
-use super::keeper::Keeper;
+use super::keeper::{self, Keeper};
 use super::progress::Following;
 use super::{dead, job, output};
-use crate::config::{ConfigError, OutputFormat, Shape};
+use crate::config::ConfigError;
 use crate::kafka::tally::Tally;
 use crate::worker::lifecycle::Worker;
 use crate::worker::manifest::Manifest;
@@ -25,10 +25,8 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     }
     let bounds = job::bounds(args)?;
     config.kafka.group = job::group(args, &config);
-    let is_countable = config.output.shape == Shape::Nested && config.output.format == OutputFormat::Json;
-    if args.manifest.is_some() && !is_countable {
-        let why = "must be `nested` and JSON with `--manifest`, which counts the tags of enriched records".into();
-        return Err(ConfigError::Value { key: "output.shape".into(), why }.into());
+    if args.manifest.is_some() {
+        keeper::ensure_counts(&config)?;
     }
     let tally = args.manifest.is_some().then(Arc::<Tally>::default);
     let worker = Worker::start(&config, bounds, tally.clone())?;

@@ -38,7 +38,10 @@ impl Sample {
     pub fn read(config: &Config, args: &SampleArgs) -> Result<Self> {
         let limit = args.limit as usize;
         let sample = match &args.documents {
-            Some(name) if Path::new(name).exists() => Self::of_file(name, limit)?,
+            Some(name) if Path::new(name).exists() => {
+                ensure_has_lines(config)?;
+                Self::of_file(name, limit)?
+            }
             // No topic has such a name.
             Some(name) if name.contains('/') => bail!("--documents: there is no file {name}"),
             Some(name) => Self::of_topic(config, name, limit)
@@ -121,6 +124,19 @@ impl Sample {
         }
         Ok(Self { values, source: format!("topic {topic}"), partitions: Some(partitions) })
     }
+}
+
+/// Lines are told apart byte by byte, which UTF-16 is not.
+///
+/// # Errors
+/// When documents are UTF-16.
+pub(super) fn ensure_has_lines(config: &Config) -> Result<(), ConfigError> {
+    if !config.input.charset.is_utf_16() {
+        return Ok(());
+    }
+    let why =
+        "is UTF-16, of which files have no lines here: `iconv -f UTF-16 -t UTF-8`, and `input.charset: utf-8`".into();
+    Err(ConfigError::Value { key: "input.charset".into(), why })
 }
 
 /// Where to begin in each partition, given its first offset and its end, so that the last `limit` records are read: as many

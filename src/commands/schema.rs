@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, schema_for};
 
 use super::cli::SchemaOf;
@@ -31,7 +32,10 @@ pub fn schema(of: SchemaOf) -> Schema {
     match of {
         SchemaOf::Config => schema_for!(Config),
         SchemaOf::Document => schema_for!(Document),
-        SchemaOf::Record => schema_for!(EnrichedRecord<'_>),
+        // As it is written: what may be left out is not required, and what is null is there.
+        SchemaOf::Record => {
+            SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<EnrichedRecord>()
+        }
         SchemaOf::DeadLetter => schema_for!(DeadLetterHeaders),
         SchemaOf::Manifest => schema_for!(Manifest),
     }

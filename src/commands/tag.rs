@@ -16,7 +16,7 @@ use serde_json::json;
 use super::cli::{Format, Tag};
 use super::{offline, output};
 use crate::config::mark::without_mark;
-use crate::config::{self, Config, ConfigError, OutputFormat, Shape};
+use crate::config::{self, Charset, Config, ConfigError, OutputFormat, Shape};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -91,8 +91,14 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
 /// The configuration of the file, the environment and the command line.
 fn configured(args: &Tag) -> Result<Config> {
     let mut config = offline::configured(&args.offline)?;
+    super::sample::ensure_has_lines(&config)?;
     // A line of text becomes a document by itself.
     if args.format == Format::Text {
+        if config.input.charset != Charset::default() {
+            let why =
+                "is for `input.format: text`; the lines of `--format text` are UTF-8: leave one of them out".into();
+            return Err(ConfigError::Value { key: "input.charset".into(), why }.into());
+        }
         (config.input.id, config.input.text) = ("/id".into(), vec!["/text".into()]);
         config.input.format = config::Format::Json;
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);

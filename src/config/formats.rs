@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::refuse;
 use super::mistakes::Mistakes;
-use super::{Config, ConfigError, Input, template};
+use super::{Config, ConfigError, Input, KeepDocument, template};
 
 /// What the values of records are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -128,6 +128,12 @@ impl Charset {
     pub fn encoding(self) -> &'static Encoding {
         self.0
     }
+
+    /// Whether a character is two bytes at least; so an end of a line is none that can be looked for byte by byte.
+    #[must_use]
+    pub fn is_utf_16(self) -> bool {
+        [encoding_rs::UTF_16LE, encoding_rs::UTF_16BE].contains(&self.0)
+    }
 }
 
 impl Default for Charset {
@@ -194,10 +200,19 @@ impl Config {
         if self.output.format == OutputFormat::Avro && self.output.shape != Shape::Nested {
             return refuse("output.shape", "must be `nested` under `output.format: avro`");
         }
+        if self.output.shape == Shape::Headers && self.output.document == KeepDocument::Drop {
+            let why =
+                "is `drop`, but under `output.shape: headers` the value is the document: `keep`, or another shape";
+            return refuse("output.document", why);
+        }
         match format {
             Format::Json | Format::JsonSchema | Format::Avro if *charset != Charset::default() => {
                 refuse("input.charset", "is for `input.format: text` alone: all others are UTF-8")
             }
+            Format::Text if *id != Input::default().id => refuse(
+                "input.id",
+                format!("is `{id}`, but under `input.format: text` the value has no fields, and no id"),
+            ),
             Format::Text | Format::Avro if *lenient => refuse("input.lenient", "is for JSON alone"),
             Format::Text => {
                 let given = Some(("input.text", text)).filter(|_| *text != Input::default().text);

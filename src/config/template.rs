@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::layers::List;
+use super::written;
 
 /// What a text is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,15 @@ pub enum Piece {
 /// With what is wrong with it.
 pub fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     if text.starts_with('/') {
+        if text.contains("{/") {
+            return Err(format!(
+                "`{text}` begins with `/`, and has a pointer in braces: in a template, all of them are"
+            ));
+        }
         return pointer(text).map(|field| vec![Piece::Field(field)]);
+    }
+    if text.trim().starts_with('[') && text.trim().ends_with(']') {
+        return Err(format!("`{text}` is to be a list, as it seems; where there are braces, {QUOTED}"));
     }
     let (mut pieces, mut between) = (Vec::new(), String::new());
     let mut rest = text;
@@ -48,7 +57,20 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     if !between.is_empty() {
         pieces.push(Piece::Between(between));
     }
+    if let Some(field) = pieces.iter().find_map(outside) {
+        return Err(format!("has `{field}` behind a comma, and not in braces: {QUOTED}"));
+    }
     Ok(pieces)
+}
+
+/// How a list is written in one string.
+const QUOTED: &str = r#"the entries of a list are quoted, as in `["{/subject}", "/body"]`"#;
+
+/// What looks like the next entry of a list, and would be no more than words between fields.
+fn outside(piece: &Piece) -> Option<&str> {
+    let Piece::Between(between) = piece else { return None };
+    let mut behind = between.split(',').skip(1).map(str::trim);
+    behind.find(|entry| entry.strip_prefix('/').is_some_and(|name| name.starts_with(char::is_alphanumeric)))
 }
 
 /// A JSON pointer that is none of the whole document.
@@ -60,7 +82,7 @@ pub(super) fn pointer(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads a list of texts. A template is one, though it has commas.
+/// Reads a list of texts. A template is one, though it has commas; one string with several is a list as YAML has it.
 pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     List::deserialize(from).map(elements)
 }
@@ -72,7 +94,7 @@ pub(super) fn some_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec
 
 fn elements(list: List) -> Vec<String> {
     match list {
-        List::Joined(template) if template.contains('{') => vec![template],
+        List::Joined(text) if text.contains('{') => written::list(&text).unwrap_or_else(|| vec![text]),
         list => list.into(),
     }
 }
@@ -86,6 +108,7 @@ mod tests {
         let (field, between) = (|name: &str| Piece::Field(name.into()), |text: &str| Piece::Between(text.into()));
         assert_eq!(pieces("/a/*/b").unwrap(), [field("/a/*/b")]);
         assert_eq!(pieces("/a{b}").unwrap(), [field("/a{b}")], "a pointer may have braces");
+        assert_eq!(pieces("{/a}, [{/b}] / or").unwrap().len(), 4);
         assert_eq!(pieces("{/a}").unwrap(), [field("/a")]);
         let expected = [between("{From}: "), field("/a"), between(",\n"), field("/b~1c"), between("!")];
         assert_eq!(pieces("{{From}}: {/a},\n{/b~1c}!").unwrap(), expected);
@@ -97,6 +120,9 @@ mod tests {
             ("{/a", "a `{` without its `}`"),
             ("{/a}}", "a `}` without its `{`"),
             ("{{/a}}", "JSON pointer"),
+            ("/from: {/body}", "in a template, all of them are"),
+            ("{/a}, /b", "`/b` behind a comma"),
+            ("[{/a}, {/b}]", "are quoted"),
         ] {
             let error = pieces(wrong).unwrap_err();
             assert!(error.contains(expected), "{wrong}: {error}");

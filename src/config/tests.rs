@@ -176,6 +176,25 @@ fn values_that_cannot_work_are_refused_by_name() {
         assert!(error.contains(expected), "{set}: {error}");
     }
     assert!(parse("kafka: [", &[], &[]).is_err());
+    for (yaml, expected) in [
+        ("input: {format: text, id: /x}", "has no fields, and no id"),
+        ("output: {shape: headers, document: drop}", "the value is the document"),
+    ] {
+        let error = parse(yaml, &[], &[]).unwrap_err();
+        assert!(error.contains(expected), "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn a_list_of_templates_in_one_string_is_a_list() {
+    let list = r#"["{/subject}, {/day}", '/body', /a/*/b]"#;
+    let expected = ["{/subject}, {/day}", "/body", "/a/*/b"];
+    assert_eq!(parse("", &[], &[&format!("input.text={list}")]).unwrap().input.text, expected);
+    assert_eq!(parse("", &[("TAGBERT__INPUT__TEXT", list)], &[]).unwrap().input.text, expected);
+    for wrong in ["{/subject}, /body", "[{/subject}, /body]", r#"["/from: {/body}", "/body"]"#] {
+        let error = parse("", &[], &[&format!("input.text={wrong}")]).unwrap_err();
+        assert!(error.contains("input.text"), "{wrong}: {error}");
+    }
 }
 
 #[test]

@@ -31,6 +31,19 @@ pub(super) fn read(yaml: &str, mistakes: &mut Mistakes) -> Result<Map<String, Va
     }
 }
 
+/// A list of texts in one string, `["a", b]`; `None`: it is none.
+pub(super) fn list(yaml: &str) -> Option<Vec<String>> {
+    let yaml = yaml.trim();
+    if !yaml.starts_with('[') {
+        return None;
+    }
+    let mut mistakes = Mistakes::default();
+    let mut table = read(&format!("list: {yaml}"), &mut mistakes).ok()?;
+    let ValueKind::Array(elements) = table.remove("list")?.kind else { return None };
+    let text = |element: Value| if let ValueKind::String(text) = element.kind { Some(text) } else { None };
+    elements.into_iter().map(text).collect()
+}
+
 struct Reader<'y, 'm> {
     yaml: &'y str,
     /// What does not keep the rest from being read.

@@ -34,7 +34,7 @@ use crate::model::session::runtime::cores;
 use crate::record::answer::Answer;
 use crate::record::document::Document;
 use crate::record::envelope::Envelope;
-use crate::record::outcome::{Outcome, Routed};
+use crate::record::outcome::{Outcome, Passed, Routed};
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
 use crate::route::{Decision, Router};
@@ -103,6 +103,7 @@ impl Pipeline {
         for _ in 0..cores() {
             let prepare = Prepare {
                 decoder: decoder.clone(),
+                assembler: Assembler::new(&config.output),
                 live: Arc::clone(live),
                 router: Arc::clone(&router),
                 cache: cache.clone(),
@@ -170,6 +171,8 @@ impl Pipeline {
 /// The first stages, which need no order: decode, look up and tokenize.
 struct Prepare {
     decoder: Decoder,
+    /// For what has nothing to tag.
+    assembler: Assembler,
     live: Arc<Live>,
     router: Arc<Router>,
     cache: Option<Arc<Cache>>,
@@ -218,7 +221,7 @@ impl Prepare {
             Some(cache) => match cache.look_up(document, taggers.load, &feed) {
                 Found::Unknown(document, claim) => (document, Some(claim)),
                 Found::Known(mut document, answer) => {
-                    document.permit.settle(0);
+                    document.permit.settle(document.body.size());
                     return Some(Err(Finished::Known(document, answer)));
                 }
                 Found::Waits => return None,
@@ -233,10 +236,9 @@ impl Prepare {
     }
 
     fn tombstone(&self, envelope: Envelope<()>) -> Outcome {
-        match self.router.of_tombstone() {
-            Some(to) => Outcome::Tombstone(envelope.map(|()| to.clone())),
-            None => Outcome::Filtered(envelope),
-        }
+        let Some(to) = self.router.of_tombstone().cloned() else { return Outcome::Filtered(envelope) };
+        let headers = self.assembler.tombstone(&self.live.current().names());
+        Outcome::Tombstone(envelope.map(|()| Passed { headers, to }))
     }
 }
 

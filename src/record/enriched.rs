@@ -9,33 +9,44 @@ use super::headers;
 pub struct Enriched {
     /// The value of the record.
     pub value: Vec<u8>,
-    /// Headers by name, in the place of those that the record had; `None`: it has none of that name.
-    pub headers: Vec<(String, Option<String>)>,
+    /// Its tags, where they are headers.
+    pub headers: TagHeaders,
 }
 
 impl Enriched {
     /// A value, with the headers as they were.
     #[must_use]
     pub fn of(value: Vec<u8>) -> Self {
-        Self { value, headers: Vec::new() }
+        Self { value, headers: TagHeaders::default() }
     }
 
     /// Bytes that it takes.
     #[must_use]
     pub fn size(&self) -> usize {
-        let header = |(name, value): &(String, Option<String>)| name.len() + value.as_ref().map_or(0, String::len);
-        self.value.len() + self.headers.iter().map(header).sum::<usize>()
+        self.value.len() + self.headers.size()
+    }
+}
+
+/// Tags by the names of their headers, in the place of those that the record had; `None`: it has none of that name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagHeaders(pub Vec<(String, Option<String>)>);
+
+impl TagHeaders {
+    /// Bytes that they take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len)).sum()
     }
 
     /// The record's own headers with these in their place.
     #[must_use]
     pub fn head(&self, own: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
-        if self.headers.is_empty() {
+        if self.0.is_empty() {
             return own;
         }
-        let is_ours = |name: &[u8]| self.headers.iter().any(|(ours, _)| ours.as_bytes() == name);
+        let is_ours = |name: &[u8]| self.0.iter().any(|(ours, _)| ours.as_bytes() == name);
         let rest = headers::without(own.unwrap_or_default(), is_ours);
-        let given = self.headers.iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let given = self.0.iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
         Some(given.fold(rest, |all, (name, value)| all.insert(Header { key: name, value: Some(value) })))
     }
 }
@@ -51,7 +62,7 @@ mod tests {
             .insert(Header { key: "mine", value: Some("1") })
             .insert(Header { key: "tagbert.topic", value: Some("sport") });
         let headers = vec![("tagbert.spam".into(), Some("spam".into())), ("tagbert.topic".into(), None)];
-        let made = Enriched { value: Vec::new(), headers }.head(Some(own)).unwrap();
+        let made = TagHeaders(headers).head(Some(own)).unwrap();
         let all: Vec<_> = headers::iter(&made).collect();
         assert_eq!(all, [(&b"mine"[..], Some(&b"1"[..])), (b"tagbert.spam", Some(b"spam"))]);
     }

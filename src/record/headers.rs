@@ -40,6 +40,12 @@ pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &[u8]) -> Owned
 /// however often the record is written, so readers outside of transactions can tell repetitions (G-9).
 pub const RECORD_ID: &str = "tagbert.record.id";
 
+/// The headers that a tag may be in: what it says, its score, and those of other labels.
+#[must_use]
+pub fn of_tag(tag: &str) -> [String; 3] {
+    ["", ".score", ".scores"].map(|part| format!("tagbert.{tag}{part}"))
+}
+
 /// The headers with the record's id.
 #[must_use]
 pub fn with_record_id(headers: Option<OwnedHeaders>, id: &str) -> OwnedHeaders {

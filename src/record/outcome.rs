@@ -1,7 +1,7 @@
 //! How a record's journey ends.
 
 use super::destination::Destinations;
-use super::enriched::Enriched;
+use super::enriched::{Enriched, TagHeaders};
 use super::envelope::{Envelope, Origin};
 use super::rejection::Rejection;
 
@@ -11,7 +11,7 @@ pub enum Outcome {
     /// Tagged; the body is what is written of it, and where to.
     Enriched(Envelope<Routed>),
     /// A null value, passed on as such.
-    Tombstone(Envelope<Destinations>),
+    Tombstone(Envelope<Passed>),
     /// Nothing is written of it, because a route says so.
     Filtered(Envelope<()>),
     /// Refused, with the reason.
@@ -23,6 +23,15 @@ pub enum Outcome {
 pub struct Routed {
     /// What is written.
     pub enriched: Enriched,
+    /// Where to.
+    pub to: Destinations,
+}
+
+/// What is written of a tombstone beside its key, and where to.
+#[derive(Debug)]
+pub struct Passed {
+    /// Where tags are headers: that it has none.
+    pub headers: TagHeaders,
     /// Where to.
     pub to: Destinations,
 }

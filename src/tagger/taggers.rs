@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::cache::Claim;
-use super::names;
+use super::names::{self, Named};
 use super::tags::Reading;
 use super::windows::Windows;
 use crate::config::{Config, LongDocuments, ModelSettings, TaggerSettings, WindowSettings};
@@ -132,8 +132,8 @@ impl Taggers {
             }
             taggers.add_tags(&settings, lane, &model).with_context(about)?;
         }
-        let heads: Vec<_> = taggers.tags.iter().map(|tag| (&*tag.reading.name, taggers.head(tag))).collect();
-        names::check(&config.output, &heads)?;
+        let named: Vec<_> = taggers.tags.iter().map(|tag| taggers.named(tag)).collect();
+        names::check(&config.output, &named)?;
         taggers.most_for_a_byte = taggers.sum_for_a_byte();
         Ok(taggers)
     }
@@ -220,6 +220,11 @@ impl Taggers {
     /// The tags by name, and what kind of task gives each, in the order of the configuration.
     pub fn tags_and_tasks(&self) -> impl Iterator<Item = (&Arc<str>, &Task)> {
         self.tags.iter().map(|tag| (&tag.reading.name, &self.head(tag).task))
+    }
+
+    fn named<'a>(&'a self, tag: &'a TagOf) -> Named<'a> {
+        let (reading, head) = (&tag.reading, self.head(tag));
+        Named { name: &reading.name, head, labels: reading.labels_of(head) }
     }
 
     fn head(&self, tag: &TagOf) -> &Head {

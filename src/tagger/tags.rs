@@ -91,6 +91,15 @@ impl Reading {
         }
     }
 
+    /// The labels that it gives: of a token head entity types, or without aggregation the tokens' own.
+    #[must_use]
+    pub fn labels_of<'a>(&self, head: &'a Head) -> Vec<&'a Arc<str>> {
+        if !head.is_by_token() || self.aggregation != Aggregation::None {
+            return head.names();
+        }
+        head.labels.iter().filter(|label| head.entity_type(label).is_some()).collect()
+    }
+
     fn keeps(&self, label: &Arc<str>) -> bool {
         self.labels.as_ref().is_none_or(|labels| labels.contains(label))
     }

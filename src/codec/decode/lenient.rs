@@ -1,11 +1,19 @@
 //! JSON as some programs write it, who were not told what JSON is: `NaN`, `Infinity`, `-Infinity`, and a comma behind the last
 //! element.
 //!
-//! A comma too many is left out, and a number that JSON does not have becomes the string that it is written as, as
-//! Protobuf's JSON has it. All else stays byte for byte.
+//! A comma too many is left out, and a number that JSON does not have becomes another value. All else stays byte for byte.
+
+/// What becomes of a number that JSON does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotANumber {
+    /// Null, as is meant where a text or an id is missing: so `pandas` writes it.
+    IsNull,
+    /// The string that it is written as, as Protobuf's JSON has it: nothing is lost.
+    IsAWord,
+}
 
 /// The same as strict JSON; `None`: that is not all that is wrong with it.
-pub(super) fn strict(json: &str) -> Option<String> {
+pub(super) fn strict(json: &str, not_a_number: NotANumber) -> Option<String> {
     let mut made = String::with_capacity(json.len() + 16);
     let mut rest = json;
     while let Some(first) = rest.chars().next() {
@@ -15,7 +23,10 @@ pub(super) fn strict(json: &str) -> Option<String> {
             "NaN" | "Infinity" if !behind.trim_start().starts_with(':') => {
                 let is_negative = token == "Infinity" && made.ends_with('-');
                 let sign = if is_negative { made.pop().map_or("", |_| "-") } else { "" };
-                made.extend(["\"", sign, token, "\""]);
+                match not_a_number {
+                    NotANumber::IsNull => made.push_str("null"),
+                    NotANumber::IsAWord => made.extend(["\"", sign, token, "\""]),
+                }
             }
             other => made.push_str(other),
         }
@@ -63,10 +74,11 @@ mod tests {
             ("[NaN,Infinity,-Infinity]", r#"["NaN","Infinity","-Infinity"]"#),
             (r#"["NaN, ]\",]",]"#, r#"["NaN, ]\",]"]"#),
         ] {
-            assert_eq!(strict(lenient).as_deref(), Some(expected));
+            assert_eq!(strict(lenient, NotANumber::IsAWord).as_deref(), Some(expected));
         }
+        assert_eq!(strict("[NaN,-Infinity,1,]", NotANumber::IsNull).as_deref(), Some("[null,null,1]"));
         for other in ["[,]", "[1,,]", "{,}", "{NaN:1}", "[-NaN]", "[nan]", "[1NaN]", "{'a':1}", "[\"a", "[01]", "[1,"] {
-            let made = strict(other).unwrap_or_else(|| other.to_owned());
+            let made = strict(other, NotANumber::IsAWord).unwrap_or_else(|| other.to_owned());
             assert!(serde_json::from_str::<Value>(&made).is_err(), "{other} became {made}");
         }
     }
@@ -75,12 +87,12 @@ mod tests {
         #[test]
         fn strict_json_stays_as_it_is(words in prop::collection::vec(".{0,8}", 0..8), number in any::<f64>()) {
             let json = serde_json::json!({ "words": words, "n": [number, true, null, {}, []] }).to_string();
-            prop_assert_eq!(strict(&json), None);
+            prop_assert_eq!(strict(&json, NotANumber::IsNull), None);
         }
 
         #[test]
         fn no_text_panics(text in "[\\[\\]{},:\"\\\\aN\\-Infinity é]{0,40}") {
-            drop(strict(&text));
+            drop(strict(&text, NotANumber::IsAWord));
         }
     }
 }

@@ -11,6 +11,7 @@ use anyhow::Result;
 use encoding_rs::Encoding;
 use serde_json::value::RawValue;
 
+use self::lenient::NotANumber;
 use self::pointers::{Found, NotFound, Pointers};
 use self::texts::{Made, Source};
 use super::avro;
@@ -125,7 +126,10 @@ impl Decoder {
             .map_err(|error| reject("NotUtf8", format!("the value is not UTF-8: {error}")))?;
         match self.document(value) {
             Err(rejection) if self.lenient && rejection.class == "NotJson" => {
-                lenient::strict(value).map_or(Err(rejection), |strict| self.made(strict))
+                let Some(strict) = lenient::strict(value, NotANumber::IsNull) else { return Err(rejection) };
+                // A text that is not there is not the word NaN; in the document, that it was NaN is kept.
+                let document = self.document(&strict)?;
+                Ok(self.holding(document, lenient::strict(value, NotANumber::IsAWord).unwrap_or(strict)))
             }
             read => read,
         }
@@ -133,14 +137,24 @@ impl Decoder {
 
     fn of_text(&self, bytes: &[u8]) -> Result<Document, Rejection> {
         let encoding = self.charset.encoding();
-        if encoding == encoding_rs::UTF_8
-            && let Some((class, what)) = foreign::format(bytes)
-        {
-            return Err(reject(class, format!("the value is not plain text: {what}")));
+        let not_text = |why: String| reject("NotText", format!("the value is not {}: {why}", encoding.name()));
+        let marked = match Encoding::for_bom(bytes) {
+            Some((marked, length)) if marked == encoding => length,
+            Some((marked, _)) => return Err(not_text(format!("its byte order mark is of {}", marked.name()))),
+            None => 0,
+        };
+        if !self.charset.is_utf_16() {
+            let foreign = foreign::format(bytes).filter(|(class, _)| *class != "NotUtf8");
+            if let Some((class, what)) = foreign {
+                return Err(reject(class, format!("the value is not plain text: {what}")));
+            }
+            // Which is a character in all of them; but what has it is UTF-16, or no text.
+            if bytes.contains(&0) {
+                return Err(not_text("it has zero bytes, as UTF-16 has (`input.charset`)".into()));
+            }
         }
-        let marked = Encoding::for_bom(bytes).filter(|(of, _)| *of == encoding).map_or(0, |(_, length)| length);
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[marked..]);
-        let text = text.ok_or_else(|| reject("NotText", format!("the value is not {}", encoding.name())))?;
+        let text = text.ok_or_else(|| not_text("it has bytes that are no characters".into()))?;
         self.made(serde_json::json!({ "text": text }).to_string())
     }
 
@@ -154,11 +168,16 @@ impl Decoder {
 
     /// The document that was made JSON.
     fn made(&self, json: String) -> Result<Document, Rejection> {
-        let mut document = self.document(&json)?;
+        let document = self.document(&json)?;
+        Ok(self.holding(document, json))
+    }
+
+    /// The document with what it was made into.
+    fn holding(&self, mut document: Document, json: String) -> Document {
         if self.keep {
             document.json = RawValue::from_string(json).ok();
         }
-        Ok(document)
+        document
     }
 
     /// The document of a JSON object.

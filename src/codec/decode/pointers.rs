@@ -130,10 +130,10 @@ impl Step {
         Ok(())
     }
 
-    /// Forgets what was found on this way, or further on.
+    /// Forgets what was found on this way, or further on: of each pointer, that was found last.
     fn forget(&self, way: &Way, found: &mut All) {
         for &pointer in &self.ends {
-            found[pointer].retain(|found| !found.elements.starts_with(way));
+            while found[pointer].pop_if(|last| last.elements.starts_with(way)).is_some() {}
         }
         self.next.iter().for_each(|(_, step)| step.forget(way, found));
     }
@@ -221,6 +221,17 @@ mod tests {
         let json = r#"{"a":[{"b":9}],"a":[{"b":1,"b":2},{"b":3,"\ud800":4},{"b":5}]}"#;
         let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(each(json, "/a/*/b"), [field("/a/0/b", "2"), field("/a/2/b", "5")]);
+    }
+
+    #[test]
+    fn a_long_array_takes_no_longer_than_a_short_one_for_each_element() {
+        let json = format!(r#"{{"a":[{}{{"b":2}}]}}"#, r#"{"b":1},"#.repeat(400_000));
+        let mut all = Pointers::default();
+        all.add("/a/*/b");
+        let begun = std::time::Instant::now();
+        assert_eq!(all.find(&json).unwrap()[0].len(), 400_001);
+        // By each with each, it would be hours.
+        assert!(begun.elapsed() < std::time::Duration::from_mins(1), "{:?}", begun.elapsed());
     }
 
     #[test]

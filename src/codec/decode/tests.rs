@@ -101,6 +101,15 @@ fn a_text_is_a_document_of_its_own_and_wrong_bytes_are_never_replaced() {
     assert_eq!(class(text, b"Zo\xeb"), "NotText");
     assert_eq!(class("input: {format: text, charset: shift_jis}", b"\x81"), "NotText");
     assert_eq!(class(text, b"\0\0\0\0\x07text"), "SchemaRegistry");
+    assert_eq!(class(latin, b"\x1f\x8b\x08text"), "Compressed");
+    for (settings, value) in [
+        (text, &b"H\0i\0"[..]),
+        (text, b"\xff\xfeH\0i\0"),
+        (latin, b"\xef\xbb\xbfZo\xc3\xab"),
+        ("input: {format: text, charset: utf-16le}", b"\xfe\xff\0H\0i"),
+    ] {
+        assert_eq!(class(settings, value), "NotText", "{value:?}: it is of another encoding");
+    }
     assert_eq!((class(text, b""), class(text, b" \n")), ("TextEmpty", "TextEmpty"));
     let marked = decoded(text, b"\xef\xbb\xbfHi").unwrap();
     assert_eq!(marked.texts[0].as_ref().unwrap().as_str(), "Hi");
@@ -120,6 +129,15 @@ fn lenient_json_becomes_strict_json_and_no_other_value_changes() {
     assert_eq!(json.get(), r#"{"body":"a, }NaN","n":["NaN","-Infinity",1.10,12345678901234567890]}"#);
     let strict = decoded("input: {lenient: true}", br#"{"body":"x"}"#).unwrap();
     assert!(strict.json.is_none(), "strict JSON stays as it is");
+}
+
+#[test]
+fn a_text_or_an_id_that_is_not_a_number_is_none_and_never_the_word() {
+    let lenient = |value: &str| decoded("input: {lenient: true}", value.as_bytes());
+    let document = lenient(r#"{"id":NaN,"subject":NaN,"body":"x"}"#).unwrap();
+    assert_eq!((document.id.get(), document.texts[0].as_ref().unwrap().as_str()), ("null", "x"));
+    assert_eq!(document.json.unwrap().get(), r#"{"id":"NaN","subject":"NaN","body":"x"}"#);
+    assert_eq!(lenient(r#"{"id":1,"body":-Infinity}"#).unwrap_err().class, "TextEmpty");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::kafka::ledger::Ledger;
 use crate::kafka::tally::Tally;
 use crate::pipeline::sink::Sink;
 use crate::record::envelope::Origin;
-use crate::record::outcome::{Outcome, Routed};
+use crate::record::outcome::{Outcome, Passed, Routed};
 use crate::record::partition::TopicPartition;
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
@@ -313,7 +313,7 @@ impl Books {
                 account.enriched(id, &enriched.value);
                 account.went(to.all().map(|to| &*to.topic));
             }
-            Kind::Tombstone(to) => {
+            Kind::Tombstone(Passed { to, .. }) => {
                 account.tombstone(id);
                 account.went(to.all().map(|to| &*to.topic));
             }

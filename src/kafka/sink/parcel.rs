@@ -9,10 +9,10 @@ use rdkafka::message::OwnedHeaders;
 use crate::codec::dead_letter;
 use crate::config::{Config, Policy};
 use crate::record::budget::Permit;
-use crate::record::destination::{Destination, Destinations, Key};
+use crate::record::destination::{Destination, Key};
 use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::headers;
-use crate::record::outcome::{Outcome, Routed};
+use crate::record::outcome::{Outcome, Passed, Routed};
 use crate::record::rejection::{Rejection, Stage};
 use crate::record::trace::RecordSpan;
 
@@ -36,7 +36,7 @@ pub(super) struct Parcel {
 #[derive(Debug)]
 pub(super) enum Kind {
     Enriched(Routed),
-    Tombstone(Destinations),
+    Tombstone(Passed),
     DeadLetter(Rejection),
     /// A dead letter without the record's key, value and headers, since with them it was refused as well.
     BareDeadLetter(Rejection),
@@ -122,7 +122,7 @@ impl Parcel {
     pub fn size(&self) -> usize {
         match &self.kind {
             Kind::Enriched(Routed { enriched, to }) => to.count() * (enriched.size() + self.record.size()),
-            Kind::Tombstone(to) => to.count() * self.record.size(),
+            Kind::Tombstone(Passed { headers, to }) => to.count() * (headers.size() + self.record.size()),
             _ => self.record.size(),
         }
     }
@@ -163,11 +163,11 @@ impl Parcel {
         let (key, value) = (key.as_deref(), value.as_deref());
         match &self.kind {
             Kind::Enriched(Routed { enriched, to }) => {
-                let headers = self.span.propagate(enriched.head(own.clone()));
+                let headers = self.span.propagate(enriched.headers.head(own.clone()));
                 to.all().map(|to| self.message(to, Some(enriched.value.as_slice()), headers.clone())).collect()
             }
-            Kind::Tombstone(to) => {
-                let headers = self.span.propagate(own.clone());
+            Kind::Tombstone(Passed { headers, to }) => {
+                let headers = self.span.propagate(headers.head(own.clone()));
                 to.all().map(|to| self.message(to, None, headers.clone())).collect()
             }
             Kind::DeadLetter(rejection) => vec![self.letter(key, value, self.explain(own.clone(), rejection))],
@@ -216,7 +216,7 @@ impl Parcel {
     /// Of several topics, the one that has refused its message.
     fn refused_by(&self) -> Option<Arc<str>> {
         let to = match &self.kind {
-            Kind::Enriched(Routed { to, .. }) | Kind::Tombstone(to) if to.count() > 1 => to,
+            Kind::Enriched(Routed { to, .. }) | Kind::Tombstone(Passed { to, .. }) if to.count() > 1 => to,
             _ => return None,
         };
         let refused = |receipt: &Receipt| receipt.get().is_some_and(|it| it.is_err_and(|code| !is_echo(code)));
