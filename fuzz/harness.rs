@@ -145,7 +145,8 @@ fn enriched(config: &Config, origin: Origin, record: Record, document: Document)
     let identity = Identity { name: "model".into(), version: "0".into() };
     let tag = Tag::Class(Class { label: None, score: 0.5, scores: vec![] });
     let tags = vec![Given { name: "topic".into(), text: 0, tag }];
-    let answer = Answer { load: 0, tags, absent: vec![], models: vec![identity], tokens: 3, truncated: false };
+    let answer =
+        Answer { load: 0, tags, secrets: vec![], absent: vec![], models: vec![identity], tokens: 3, truncated: false };
     let id = document.id.get().to_owned();
     let permit = Budget::new(0).take(record.size());
     let envelope = Envelope { origin, record, body: document, fetched: Instant::now(), span, permit };

@@ -339,7 +339,9 @@ fn a_row_that_cannot_be_tagged_goes_to_a_file_of_its_own_with_the_reason() {
 fn timestamps_of_96_bits_are_the_same_moments_however_long_ago() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in.parquet"), folder.path().join("out.parquet"));
-    let schema = parse_message_type("message m { required int96 time; required binary text (UTF8); }").unwrap();
+    let schema =
+        "message m { required int96 time; required group of { required int96 time; } required binary text (UTF8); }";
+    let schema = parse_message_type(schema).unwrap();
     let mut writer =
         SerializedFileWriter::new(File::create(&input).unwrap(), Arc::new(schema), <_>::default()).unwrap();
     let mut group = writer.next_row_group().unwrap();
@@ -349,9 +351,11 @@ fn timestamps_of_96_bits_are_the_same_moments_however_long_ago() {
         value.set_data(1_000_000_000, 0, day);
         value
     });
-    let mut column = group.next_column().unwrap().unwrap();
-    column.typed::<Int96Type>().write_batch(&days, None, None).unwrap();
-    column.close().unwrap();
+    for _ in 0..2 {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<Int96Type>().write_batch(&days, None, None).unwrap();
+        column.close().unwrap();
+    }
     let mut column = group.next_column().unwrap().unwrap();
     column.typed::<ByteArrayType>().write_batch(&["one".into(), "two".into()], None, None).unwrap();
     column.close().unwrap();
@@ -359,8 +363,10 @@ fn timestamps_of_96_bits_are_the_same_moments_however_long_ago() {
     writer.close().unwrap();
     succeeded(enrich(&["--input", shown(&input), "--output", shown(&output)]));
     let enriched = read_parquet(&output);
-    let times = enriched.column(0).as_primitive::<TimestampMicrosecondType>();
-    assert_eq!(times.values()[..], [-11_676_096_000 * 1_000_000 + 1_000_000, 86_401 * 1_000_000]);
+    for times in [enriched.column(0), enriched.column(1).as_struct().column(0)] {
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(times.values()[..], [-11_676_096_000 * 1_000_000 + 1_000_000, 86_401 * 1_000_000]);
+    }
 }
 
 #[test]
@@ -535,6 +541,24 @@ fn processes_share_a_job_without_doing_a_file_twice() {
     );
     assert_eq!(said.iter().map(|said| own(said)).sum::<usize>(), 24, "{said:?}");
     assert_eq!(files(&output).len(), 24);
+}
+
+#[test]
+fn a_store_that_refuses_one_file_does_not_end_the_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    lake(&input, 3, 40);
+    let name = files(&input).into_keys().next().unwrap();
+    // Where its claim should come to, there is a file.
+    let in_the_way = output.join("_tagbert/claims").join(&name);
+    fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+    fs::write(&in_the_way, "").unwrap();
+    let args = ["--input", shown(&input), "--output", shown(&output)];
+    let why = failed(enrich(&args), 1);
+    assert!(why.contains(&name), "{why}");
+    assert_eq!(files(&output).len(), 2, "the others are done");
+    fs::remove_file(&in_the_way).unwrap();
+    assert!(succeeded(enrich(&args)).starts_with("3 files done (2"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod dead_letter;
 pub mod decode;
 pub mod enriched;
 mod nested;
+pub mod redact;
 pub mod registry;
 mod ruler;
 mod shape;

@@ -19,6 +19,7 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     let mut config = offline::configured(&args.offline)?;
     offline::read(&mut config, &args.text);
     refuse_what_is_of_records(&config)?;
+    config.refuse_redact()?;
     // Rows become documents, and columns tags, whatever records are on topics.
     (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
     config.output.format = OutputFormat::Json;

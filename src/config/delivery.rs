@@ -88,11 +88,14 @@ pub struct DeadLetters {
     /// So stops a share of them, 0 to 1, among the latest 1,000 records (or 100, early on).
     #[schemars(example = 0.5)]
     pub max_ratio: Option<f64>,
+    /// Whether what `redact` says is masked in dead letters, too. What can't be masked in them is left out, and the headers
+    /// say why; replayed, they are what they have become.
+    pub redact: bool,
 }
 
 impl Default for DeadLetters {
     fn default() -> Self {
-        Self { policy: Policy::default(), max_consecutive: Some(1000), max_ratio: None }
+        Self { policy: Policy::default(), max_consecutive: Some(1000), max_ratio: None, redact: false }
     }
 }
 

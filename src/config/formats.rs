@@ -194,7 +194,7 @@ impl Config {
     }
 
     pub(super) fn validate_formats(&self) -> Result<(), ConfigError> {
-        let Input { text, format, charset, lenient, .. } = &self.input;
+        let Input { id, text, format, charset, lenient, .. } = &self.input;
         let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
         let own = own.map(|text| ("taggers", text));
         if self.output.format == OutputFormat::Avro && self.output.shape != Shape::Nested {

@@ -10,6 +10,7 @@ mod error;
 mod expand;
 mod formats;
 pub mod installed;
+mod key;
 mod kinds;
 mod layers;
 pub mod location;
@@ -18,6 +19,7 @@ mod mistakes;
 mod near;
 mod place;
 mod print;
+pub mod redact;
 mod registry;
 mod routes;
 mod secrets;
@@ -47,6 +49,7 @@ pub use self::formats::{Charset, Format, Offsets, OutputFormat, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
 use self::mistakes::Mistakes;
+pub use self::redact::{Pattern, Redact};
 pub use self::registry::{Registry, Subjects};
 pub use self::routes::{OnRouteError, Otherwise, Route};
 pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
@@ -84,6 +87,8 @@ pub struct Config {
     pub retries: Retries,
     /// What is done with records that can't be tagged or delivered.
     pub dead_letters: DeadLetters,
+    /// What is masked before it is written.
+    pub redact: Vec<Redact>,
     /// What spares the model texts that it has tagged before.
     pub cache: Cache,
     /// What bounds memory.
@@ -340,6 +345,7 @@ impl Config {
         mistakes.check(&["input.start", "kafka.properties.auto.offset.reset"], self.validate_start());
         mistakes.check(&["shadow", "model", "taggers"], self.validate_shadow());
         mistakes.check(&["input", "output", "taggers"], self.validate_formats());
+        mistakes.check(&["redact", "dead_letters.redact", "input", "output"], self.validate_redact());
         mistakes.check(&["registry", "input.format", "output.format"], self.validate_registry());
         mistakes.check(&["http.token"], self.validate_token());
         mistakes.check(&["batch.tokens"], self.batch.validate_tokens());

@@ -46,6 +46,10 @@ impl Config {
         {
             *secret = secret.take().filter(|_| file.is_none());
         }
+        // Words to mask are secrets, wherever they stand.
+        for words in config.redact.iter_mut().filter_map(|rule| rule.words.as_mut()) {
+            *words = vec![MASK.into()];
+        }
         // As it is shown, a location has no password; a path is shown as it is.
         let shown = |path: &Location| Location::Directory(path.to_string().into());
         config.model.path = shown(&config.model.path);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::key::Key;
 use super::mark::text_without_mark;
 use super::mistakes::Mistakes;
 use super::{Config, ConfigError};
@@ -48,6 +49,22 @@ impl Config {
             let read = if secret.is_some() { Err(both(&key)) } else { read(&format!("{key}{SUFFIX}"), path) };
             // Whatever it is, it is not missing.
             *secret = Some(mistakes.take(read).unwrap_or_else(|| MASK.into()));
+        }
+        for (number, rule) in self.redact.iter_mut().enumerate() {
+            if let Some(path) = &rule.key_file {
+                let key = read(&format!("redact[{number}].key_file"), path);
+                rule.key = Key(mistakes.take(key).unwrap_or_else(|| MASK.into()));
+            }
+            if let Some(path) = &rule.words_file {
+                let lines = match rule.words {
+                    Some(_) => Err(both(&format!("redact[{number}].words"))),
+                    None => read(&format!("redact[{number}].words_file"), path),
+                };
+                // Whatever they are, they are not missing.
+                let lines = mistakes.take(lines).unwrap_or_else(|| MASK.into());
+                rule.words =
+                    Some(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(Into::into).collect());
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use super::location::Location;
 use super::taggers::{Aggregation, LongDocuments, Model, Shadow, Tagger, TaggerModel, WindowScores};
+use super::template::{self, Piece};
 use super::{Batch, Config, Device, GpuSettings, Scores};
 
 /// A tagger with nothing left open.
@@ -117,12 +118,25 @@ impl Config {
         texts
     }
 
+    /// JSON pointers to the fields that the texts are joined of.
+    #[must_use]
+    pub fn text_fields(&self) -> Vec<String> {
+        let pieces = |text: &String| template::pieces(text).unwrap_or_default();
+        let texts = self.texts();
+        let fields = texts.iter().flatten().flat_map(pieces).filter_map(|piece| match piece {
+            Piece::Field(pointer) => Some(pointer),
+            Piece::Between(_) => None,
+        });
+        fields.collect()
+    }
+
     /// The configuration with the shadow's model in the place of `model`, and of the taggers those that use it; `None`
     /// without a shadow.
     #[must_use]
     pub fn of_shadow(&self) -> Option<Self> {
         let Shadow { path, variant, .. } = self.shadow.clone()?;
-        let mut config = Self { shadow: None, ..self.clone() };
+        // It writes nothing, so it need not find what is masked.
+        let mut config = Self { shadow: None, redact: Vec::new(), ..self.clone() };
         // What a label is called for readers is no affair of a model that has none.
         config.output.labels.clear();
         let usual = &self.model;

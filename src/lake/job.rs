@@ -162,6 +162,13 @@ struct Work<'w, T> {
     stop: Arc<Stop>,
 }
 
+/// Whose turn it is with a file.
+enum Turn {
+    Done(Done),
+    Ours,
+    Others,
+}
+
 impl<T: Fn(Progress)> Work<'_, T> {
     fn run(&mut self, files: Vec<Task>) -> Result<()> {
         self.progress.bytes = files.iter().map(|task| task.input.bytes).sum();
@@ -169,24 +176,31 @@ impl<T: Fn(Progress)> Work<'_, T> {
         let mut passed = 0;
         while let Some(task) = left.pop_front().filter(|_| !self.stop.is_requested()) {
             self.collect(0)?;
-            if let Some(done) = self.runtime.block_on(self.target.done(&task.input))? {
-                self.progress.read += task.input.bytes;
-                self.summary.done.push(done);
-                self.summary.by_others += 1;
-                passed = 0;
-            } else if self.runtime.block_on(self.target.claim(&task.input))? {
-                self.read(task);
-                passed = 0;
-            } else {
-                // Others have it. Who gives up leaves it to us, in the end.
-                left.push_back(task);
-                passed += 1;
-                if passed >= left.len() {
-                    self.collect(usize::MAX)?;
-                    thread::sleep(LEASE / 20);
-                    passed = 0;
+            match self.turn(&task) {
+                Ok(Turn::Done(done)) => {
+                    self.progress.read += task.input.bytes;
+                    self.summary.done.push(done);
+                    self.summary.by_others += 1;
+                }
+                Ok(Turn::Ours) => self.read(task),
+                Ok(Turn::Others) => {
+                    // Who gives up leaves it to us, in the end.
+                    left.push_back(task);
+                    passed += 1;
+                    if passed >= left.len() {
+                        self.collect(usize::MAX)?;
+                        thread::sleep(LEASE / 20);
+                        passed = 0;
+                    }
+                    continue;
+                }
+                // A store that refuses one file may have room for the next.
+                Err(error) => {
+                    self.progress.read += task.input.bytes;
+                    self.fail(&task.input.path, error);
                 }
             }
+            passed = 0;
         }
         self.collect(usize::MAX)?;
         // Stopped: others need not wait for us.
@@ -194,6 +208,16 @@ impl<T: Fn(Progress)> Work<'_, T> {
             self.fail(&task.input.path, anyhow!("stopped"));
         }
         Ok(())
+    }
+
+    /// Whose a file is; if nobody's, it is ours from now on.
+    fn turn(&mut self, task: &Task) -> Result<Turn> {
+        self.runtime.block_on(async {
+            if let Some(done) = self.target.done(&task.input).await? {
+                return Ok(Turn::Done(done));
+            }
+            Ok(if self.target.claim(&task.input).await? { Turn::Ours } else { Turn::Others })
+        })
     }
 
     /// Reads a file into the line.
@@ -298,8 +322,11 @@ impl<T: Fn(Progress)> Work<'_, T> {
                 Ok((counts, bytes)) => {
                     let (job, finished) = (self.target.job().to_owned(), Timestamp::now());
                     let done = Done { job, input: task.input, finished, bytes, counts };
-                    self.runtime.block_on(self.target.finish(&done))?;
-                    self.summary.done.push(done);
+                    match self.runtime.block_on(self.target.finish(&done)) {
+                        Ok(()) => self.summary.done.push(done),
+                        // Written, but nobody will know: the same command does it again.
+                        Err(error) => self.fail(&relative, error),
+                    }
                 }
                 Err(error) => self.fail(&relative, error),
             }

@@ -66,6 +66,7 @@ impl Tables {
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(config: &Config, live: &Arc<Live>) -> Result<Self> {
+        config.refuse_redact()?;
         let mut config = config.clone();
         // Rows become documents, and columns tags, whatever records are on topics; and the rows themselves stay where they are.
         (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);

@@ -1,8 +1,8 @@
 //! A document's journey, from fetched to delivered. Here the stages are joined, and nowhere else.
 //!
 //! ```text
-//! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ route ─▶ assemble ─▶ reorder ─▶ sink
-//!           └── a pool of threads ┘└─ a thread  ──┘└────────── one thread ───────────┘
+//! source ─▶ decode ─▶ tokenize ─▶ batch ─▶ infer ─▶ mask ─▶ route ─▶ assemble ─▶ reorder ─▶ sink
+//!           └── a pool of threads ┘└─ a thread  ──┘└────────────── one thread ──────────────┘
 //!                                    for each session
 //! ```
 //!
@@ -29,6 +29,7 @@ use self::reorder::Reorder;
 use self::sink::Sink;
 use crate::codec::decode::{Decoded, Decoder};
 use crate::codec::enriched::Assembler;
+use crate::codec::redact::Redactor;
 use crate::config::Config;
 use crate::model::session::runtime::cores;
 use crate::record::answer::Answer;
@@ -141,7 +142,8 @@ impl Pipeline {
         drop(to_deliver);
 
         let assembler = Assembler::new(&config.output);
-        let deliver = Deliver { assembler, router, shadow, metrics: Arc::clone(metrics) };
+        let redactor = Redactor::new(config)?;
+        let deliver = Deliver { redactor, assembler, router, shadow, metrics: Arc::clone(metrics) };
         let stops = Arc::clone(stop);
         spawn("deliver", Box::new(move || deliver.run(&finished, sink, &stops)))?;
 
@@ -247,8 +249,9 @@ fn refused(mut letter: Envelope<Rejection>) -> Finished {
     Finished::Outcome(Outcome::DeadLetter(letter))
 }
 
-/// The last stages, in order: route, assemble, reorder, deliver.
+/// The last stages, in order: mask, route, assemble, reorder, deliver.
 struct Deliver {
+    redactor: Option<Redactor>,
     assembler: Assembler,
     router: Arc<Router>,
     shadow: Option<Arc<Shadow>>,
@@ -287,6 +290,10 @@ impl Deliver {
     fn outcomes(&self, finished: Finished) -> Vec<Outcome> {
         let since = Instant::now();
         match finished {
+            Finished::Outcome(Outcome::DeadLetter(letter)) => vec![Outcome::DeadLetter(match &self.redactor {
+                Some(redactor) => redactor.dead_letter(letter),
+                None => letter,
+            })],
             Finished::Outcome(outcome) => vec![outcome],
             Finished::Known(document, answer) => vec![self.result(document, &answer, since)],
             Finished::Tagged(mut tagged) => {
@@ -305,14 +312,32 @@ impl Deliver {
         if let Some(shadow) = &self.shadow {
             shadow.offer(&document.origin, &document.body, answer);
         }
-        let to = match self.router.decide(&answer.tags, &document.body, &document.record, &document.origin) {
-            Ok(Decision::To(to)) => to,
-            Ok(Decision::Drop) => return Outcome::Filtered(document.map(|_| ())),
+        let Some(redactor) = &self.redactor else { return self.routed(document, answer, None, since) };
+        // From here on nobody sees what is masked, not even a rule that makes a key of it.
+        let (masked, answer, as_it_came) = redactor.tagged(document, answer);
+        self.routed(masked, &answer, as_it_came, since)
+    }
+
+    /// What becomes of a document; its value in the place of the masked one, if dead letters are to have that.
+    fn routed(
+        &self,
+        mut document: Envelope<Document>,
+        answer: &Answer,
+        as_it_came: Option<Vec<u8>>,
+        since: Instant,
+    ) -> Outcome {
+        let decided = self.router.decide(&answer.tags, &document.body, &document.record, &document.origin);
+        let routed = decided.map(|decision| match decision {
+            Decision::To(to) => Some(Routed { enriched: self.assembler.assemble(&document, answer), to }),
+            Decision::Drop => None,
+        });
+        self.metrics.took("assemble", since);
+        document.record.value = as_it_came.or(document.record.value);
+        let mut routed = match routed {
+            Ok(Some(routed)) => document.map(|_| routed),
+            Ok(None) => return Outcome::Filtered(document.map(|_| ())),
             Err(rejection) => return Outcome::DeadLetter(document.map(|_| rejection)),
         };
-        let enriched = self.assembler.assemble(&document, answer);
-        self.metrics.took("assemble", since);
-        let mut routed = document.map(|_| Routed { enriched, to });
         // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment. The client
         // library keeps a copy for each topic.
         routed.permit.grow(routed.body.enriched.size() * routed.body.to.count());

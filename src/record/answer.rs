@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::tag::Tag;
 
 /// What the taggers say of a document: all that its enriched record has of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     /// Which load of the taggers says so.
     pub load: u64,
@@ -17,6 +17,8 @@ pub struct Answer {
     pub tags: Vec<Given>,
     /// The names of those that there are not, since the document lacks their text.
     pub absent: Vec<Arc<str>>,
+    /// The names that are to be masked, also those that are in no tag.
+    pub secrets: Vec<Secret>,
     /// The models that tagged it, in the order of the configuration; one at least (G-27).
     pub models: Vec<Identity>,
     /// How many tokens were tagged, special ones included; the most of all models.
@@ -34,6 +36,23 @@ pub struct Given {
     pub text: usize,
     /// The tag.
     pub tag: Tag,
+}
+
+/// A name that is to be masked (`redact`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Secret {
+    /// Which of the document's texts it is in.
+    pub text: usize,
+    /// Its type.
+    pub kind: Arc<str>,
+    /// Its first code point in that text.
+    pub start: u32,
+    /// One past its last.
+    pub end: u32,
+    /// Its score.
+    pub score: f32,
+    /// Whether the score is enough for it to be tagged.
+    pub is_tagged: bool,
 }
 
 /// Which model made the tags.

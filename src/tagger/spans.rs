@@ -59,6 +59,50 @@ pub fn decode(text: &str, places: &[Place], logits: &[f32], head: &Head, aggrega
     cut(text, spans)
 }
 
+/// Words that may be of a type with the least score that is asked for, though another label, or none, is likelier. What is to be
+/// masked is better found once too often: so a word counts by its likeliest token.
+#[must_use]
+pub fn likely(
+    text: &str,
+    places: &[Place],
+    logits: &[f32],
+    head: &Head,
+    least: impl Fn(&str) -> Option<f32>,
+) -> Vec<Entity> {
+    let Task::Tokens(labels) = &head.task else { return Vec::new() };
+    let rows: Vec<_> = places.iter().zip(logits.chunks_exact(labels.len().max(1))).collect();
+    let types: Vec<_> = head.names().into_iter().filter_map(|kind| Some((kind, least(kind)?))).collect();
+    let mut spans: Vec<Span> = Vec::new();
+    let mut goes_on = None;
+    for word in rows.chunk_by(|_, (next, _)| next.continues) {
+        let tokens: Vec<_> = word.iter().map(|(_, row)| softmax(row, head.temperature)).collect();
+        let of = |kind: &Arc<str>, scores: &[f32]| {
+            let own = labels.iter().zip(scores).filter(|(label, _)| label.entity_type.as_ref() == Some(kind));
+            own.map(|(_, score)| score).sum::<f32>()
+        };
+        let scored = types
+            .iter()
+            .map(|&(kind, least)| (kind, least, tokens.iter().map(|row| of(kind, row)).fold(0.0, f32::max)));
+        let found =
+            scored.filter(|(_, least, score)| score >= least).max_by(|(.., one), (.., other)| one.total_cmp(other));
+        let Some((kind, _, score)) = found else {
+            goes_on = None;
+            continue;
+        };
+        let own = labels.iter().zip(&tokens[0]).filter(|(label, _)| label.entity_type.as_ref() == Some(kind));
+        let begins = own.max_by(|(_, one), (_, other)| one.total_cmp(other)).is_some_and(|(label, _)| label.begins);
+        let end = word[word.len() - 1].0.end;
+        match spans.last_mut() {
+            Some(last) if goes_on == Some(kind) && !begins => {
+                (last.end, last.scores, last.count) = (end, last.scores + score, last.count + 1.0);
+            }
+            _ => spans.push(Span { kind: Arc::clone(kind), start: word[0].0.start, end, scores: score, count: 1.0 }),
+        }
+        goes_on = Some(kind);
+    }
+    cut(text, spans)
+}
+
 /// The best label by the mean of the tokens' scores.
 fn average(tokens: impl ExactSizeIterator<Item = Vec<f32>>) -> (usize, f32) {
     let count = tokens.len() as f32;
@@ -242,6 +286,31 @@ mod tests {
         let found =
             decode_as(&["O", "O", "B-PER"], Aggregation::First, "a b", &[(0, 1, false, "O"), (2, 3, false, "B-PER")]);
         assert_eq!(found, [entity("PER", "b")]);
+    }
+
+    #[test]
+    fn a_word_that_may_be_a_name_is_found_below_what_is_likelier() {
+        let head = head(&BIO);
+        let places = [(0, 2, false), (2, 4, true), (5, 8, false), (9, 12, false), (13, 16, false)];
+        let places = places.map(|(start, end, continues)| Place { start, end, continues });
+        let row = |scores: [f32; 5]| scores.map(f32::ln);
+        let logits: Vec<f32> = [
+            row([0.9, 0.05, 0.02, 0.02, 0.01]),
+            row([0.6, 0.2, 0.15, 0.03, 0.02]),
+            row([0.6, 0.1, 0.25, 0.03, 0.02]),
+            row([0.6, 0.25, 0.1, 0.03, 0.02]),
+            row([0.8, 0.1, 0.05, 0.03, 0.02]),
+        ]
+        .concat();
+        let found = |least: f32| {
+            let of_type = |kind: &str| (kind == "PER").then_some(least);
+            likely("Anna Eva Bob now", &places, &logits, &head, of_type)
+                .into_iter()
+                .map(|entity| (entity.text, (entity.score * 100.0).round()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(0.3), [("Anna Eva".into(), 35.0), ("Bob".into(), 35.0)], "a word by its likeliest token");
+        assert_eq!(found(0.5), []);
     }
 
     #[test]

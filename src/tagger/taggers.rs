@@ -3,6 +3,7 @@
 //! What several taggers have in common is done once: a *reader* for each text and tokenizer, a *lane* for each model on
 //! a reader's tokens.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -19,7 +20,7 @@ use crate::model::loaded::Model;
 use crate::model::session::Logits;
 use crate::model::tokenize::{Encoded, Place, Tokenizer};
 use crate::model::vocabulary::check;
-use crate::record::answer::{Answer, Given, Identity};
+use crate::record::answer::{Answer, Given, Identity, Secret};
 use crate::record::document::Document;
 use crate::record::rejection::Rejection;
 use crate::record::tag::{Tag, TagKind};
@@ -131,7 +132,9 @@ impl Taggers {
                 taggers.lanes.push(Lane { model: Arc::clone(&model), windows, reader });
             }
             taggers.add_tags(&settings, lane, &model).with_context(about)?;
+            taggers.mask(config, &settings).with_context(about)?;
         }
+        taggers.ensure_finds(config)?;
         let named: Vec<_> = taggers.tags.iter().map(|tag| taggers.named(tag)).collect();
         names::check(&config.output, &named)?;
         taggers.most_for_a_byte = taggers.sum_for_a_byte();
@@ -180,6 +183,31 @@ impl Taggers {
                 "another tagger gives a tag `{name}` already; pick heads by `head`, and name them by `name`"
             );
             self.tags.push(TagOf { lane, head: *head, reading: Reading::new(name, about, settings)? });
+        }
+        Ok(())
+    }
+
+    /// Notes which names are to be masked, in the tags of this tagger.
+    fn mask(&mut self, config: &Config, settings: &TaggerSettings) -> Result<()> {
+        let lane = self.tags.last().map(|tag| tag.lane);
+        for tag in self.tags.iter_mut().filter(|tag| Some(tag.lane) == lane) {
+            let head = &self.lanes[tag.lane].model.manifest.heads[tag.head];
+            tag.reading.mask(head, config.masked_types());
+            ensure!(
+                tag.reading.masked().next().is_none() || settings.windows.long_documents == LongDocuments::Windows,
+                "`redact` masks names that it finds, but with `long_documents: truncate` it reads only the beginning"
+            );
+        }
+        Ok(())
+    }
+
+    /// Refuses to mask names that nobody looks for.
+    fn ensure_finds(&self, config: &Config) -> Result<()> {
+        let heads = || self.tags.iter().map(|tag| &self.lanes[tag.lane].model.manifest.heads[tag.head]);
+        let types: BTreeSet<_> = heads().filter(|head| head.is_by_token()).flat_map(Head::names).collect();
+        if let Some((kind, _)) = config.masked_types().find(|(kind, _)| !types.iter().any(|known| ***known == **kind)) {
+            let types = types.iter().map(|kind| &***kind).collect::<Vec<_>>().join(", ");
+            bail!("`redact` has `entities: [{kind}]`, a type that no tagger finds; there are: {types}");
         }
         Ok(())
     }
@@ -295,21 +323,32 @@ impl Work {
         Some((place, of.reading.read(self.taggers.head(of), text.as_str(), tokens, logits)))
     }
 
+    /// The names in its text that are to be masked.
+    fn secrets(&self, of: &TagOf) -> Option<Vec<Secret>> {
+        let lane = &self.taggers.lanes[of.lane];
+        let logits = self.logits.get(of.lane)?.get(of.head)?;
+        let number = self.taggers.readers[lane.reader].text;
+        let (text, tokens) = (self.document.texts[number].as_ref()?, lane.tokens(self)?);
+        Some(of.reading.secrets(&lane.model.manifest.heads[of.head], number, text.as_str(), tokens, logits))
+    }
+
     /// All that the taggers say of it.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let (mut tags, mut absent) = (Vec::new(), Vec::new());
+        let (mut tags, mut absent, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for of in &self.taggers.tags {
             let name = Arc::clone(&of.reading.name);
             match self.tag(of) {
                 Some((text, tag)) => tags.push(Given { name, text, tag }),
                 None => absent.push(name),
             }
+            secrets.extend(self.secrets(of).into_iter().flatten());
         }
         Answer {
             load: self.taggers.load,
             tags,
             absent,
+            secrets,
             models: self.models().into_iter().cloned().collect(),
             tokens: self.seen(),
             truncated: self.is_truncated(),

@@ -10,7 +10,8 @@ use super::spans;
 use crate::config::{Aggregation, Scores, TaggerSettings, WindowScores};
 use crate::model::files::manifest::{Head, Task};
 use crate::model::tokenize::Encoded;
-use crate::record::tag::{Class, Label, Number, Tag, TagKind};
+use crate::record::answer::Secret;
+use crate::record::tag::{Class, Entity, Label, Number, Tag, TagKind};
 
 /// How a head's logits become a tag.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Reading {
     aggregation: Aggregation,
     window_scores: WindowScores,
     scores: Scores,
+    /// The types of names that are to be masked, and from which scores on; none: those that are tagged.
+    masked: Vec<(Arc<str>, Option<f32>)>,
 }
 
 /// From here on a label counts that may stand beside others, unless it has its own threshold.
@@ -52,7 +55,7 @@ impl Reading {
         let mut thresholds = head.thresholds.clone();
         thresholds.extend(settings.thresholds.iter().filter_map(|(label, score)| Some((find(label)?, *score))));
         let TaggerSettings { aggregation, window_scores, scores, .. } = *settings;
-        Ok(Self { name, labels, thresholds, aggregation, window_scores, scores })
+        Ok(Self { name, labels, thresholds, aggregation, window_scores, scores, masked: Vec::new() })
     }
 
     /// Reads the logits that the head gave for a document: of a text head `[windows, labels]`, of a token head
@@ -98,6 +101,56 @@ impl Reading {
             return head.names();
         }
         head.labels.iter().filter(|label| head.entity_type(label).is_some()).collect()
+    }
+
+    /// From now on, names of these types are to be masked, from these scores on.
+    pub fn mask<'a>(&mut self, head: &Head, types: impl Iterator<Item = (&'a str, Option<f32>)>) {
+        if head.is_by_token() {
+            let known = head.names();
+            let find = |kind: &str| known.iter().find(|known| ****known == *kind).copied().cloned();
+            self.masked = types.filter_map(|(kind, score)| Some((find(kind)?, score))).collect();
+        }
+    }
+
+    /// The types of names that it masks.
+    pub fn masked(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.masked.iter().map(|(kind, _)| kind)
+    }
+
+    /// The names that are to be masked in the text of this number, also those that are not tagged.
+    #[must_use]
+    pub fn secrets(&self, head: &Head, number: usize, text: &str, encoded: &Encoded, logits: &[f32]) -> Vec<Secret> {
+        if self.masked.is_empty() {
+            return Vec::new();
+        }
+        let secret = |Entity { start, end, score, .. }: &Entity, kind: Arc<str>, is_tagged| Secret {
+            text: number,
+            kind,
+            start: *start,
+            end: *end,
+            score: *score,
+            is_tagged,
+        };
+        let tagged = spans::decode(text, &encoded.places, logits, head, self.aggregation);
+        let mut secrets: Vec<_> = tagged
+            .iter()
+            .filter_map(|entity| {
+                let prefixed = self.aggregation == Aggregation::None;
+                let kind = if prefixed { head.entity_type(&entity.kind)? } else { &entity.kind };
+                // Also of a type that is none of the `labels` to keep: what is not shown may still be masked.
+                let is_tagged = entity.score >= self.threshold(kind).unwrap_or(0.0);
+                self.masked().any(|masked| masked == kind).then(|| secret(entity, Arc::clone(kind), is_tagged))
+            })
+            .collect();
+        let least = |kind: &str| {
+            let asked = self.masked.iter().filter(|(masked, _)| **masked == *kind).filter_map(|(_, score)| *score);
+            asked.reduce(f32::min)
+        };
+        if self.masked.iter().any(|(_, score)| score.is_some()) {
+            let likely = spans::likely(text, &encoded.places, logits, head, least);
+            secrets.extend(likely.iter().map(|entity| secret(entity, Arc::clone(&entity.kind), false)));
+        }
+        secrets
     }
 
     fn keeps(&self, label: &Arc<str>) -> bool {

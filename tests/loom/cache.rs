@@ -84,6 +84,7 @@ fn fulfil(claim: Claim) -> Vec<Envelope<Document>> {
         load: 1,
         tags: vec![],
         absent: vec![],
+        secrets: vec![],
         models: vec![],
         tokens: 3,
         truncated: false,

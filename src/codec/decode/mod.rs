@@ -64,7 +64,8 @@ impl Decoder {
         let texts = config.texts().iter().map(|entries| Source::new(entries, &mut pointers)).collect();
         let id = pointers.add(&config.input.id);
         let Input { format, charset, lenient, .. } = config.input;
-        let keep = config.output.document == KeepDocument::Keep;
+        // What is masked is masked in the document, whether that is written or not.
+        let keep = config.output.document == KeepDocument::Keep || !config.redact.is_empty();
         let registry = Registry::new(&config.registry)?.map(Arc::new);
         let outputs = registry.clone().filter(|_| config.output.format == OutputFormat::Avro);
         let outputs = outputs.map(|registry| Arc::new(Outputs::new(config, registry)));

@@ -80,7 +80,6 @@ impl Flood {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Policy;
     use crate::record::rejection::Stage;
 
     fn refused(class: &'static str) -> Rejection {
@@ -92,7 +91,7 @@ mod tests {
     }
 
     fn flood(max_consecutive: Option<u32>, max_ratio: Option<f64>) -> Flood {
-        Flood::new(DeadLetters { policy: Policy::DeadLetter, max_consecutive, max_ratio })
+        Flood::new(DeadLetters { max_consecutive, max_ratio, ..DeadLetters::default() })
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Parquet. Of a file on this machine pages are read one after the other, of a remote one a row group at a time.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -189,22 +188,35 @@ fn readable(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata> {
     if let Some(column) = interval.filter(|_| !is_arrows) {
         bail!("column `{}` is an interval, whose months would be lost", column.path());
     }
-    let old = columns.iter().filter(|column| column.physical_type() == PhysicalType::INT96);
-    let old: HashSet<_> = old.filter_map(|column| column.path().parts().first().cloned()).collect();
-    if old.is_empty() {
+    let old: Vec<_> = columns.iter().map(|column| column.physical_type() == PhysicalType::INT96).collect();
+    if !old.contains(&true) {
         return Ok(metadata);
     }
-    let wider = |field: &Arc<Field>| match field.data_type() {
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) if old.contains(field.name()) => {
-            let kind = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
-            Arc::new(field.as_ref().clone().with_data_type(kind))
-        }
-        _ => Arc::clone(field),
-    };
-    let fields: Vec<_> = metadata.schema().fields().iter().map(wider).collect();
+    let mut old = old.into_iter();
+    let fields: Vec<_> = metadata.schema().fields().iter().map(|field| wider(field, &mut old)).collect();
     let schema = Arc::new(Columns::new_with_metadata(fields, metadata.schema().metadata().clone()));
     let options = ArrowReaderOptions::new().with_schema(schema);
     Ok(ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?)
+}
+
+/// A field with its timestamps of 96 bits in microseconds. Old: for each leaf in Parquet's order, which is Arrow's, whether it is one.
+fn wider(field: &Arc<Field>, old: &mut impl Iterator<Item = bool>) -> Arc<Field> {
+    let kind = match field.data_type() {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| wider(field, old)).collect()),
+        DataType::List(item) => DataType::List(wider(item, old)),
+        DataType::LargeList(item) => DataType::LargeList(wider(item, old)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(wider(item, old), *size),
+        DataType::ListView(item) => DataType::ListView(wider(item, old)),
+        DataType::LargeListView(item) => DataType::LargeListView(wider(item, old)),
+        DataType::Map(entries, is_sorted) => DataType::Map(wider(entries, old), *is_sorted),
+        leaf => match (old.next(), leaf) {
+            (Some(true), DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
+                DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+            }
+            _ => leaf.clone(),
+        },
+    };
+    Arc::new(field.as_ref().clone().with_data_type(kind))
 }
 
 /// The columns as Parquet has them, each of those that were there as it was called: Arrow knows no ENUM, BSON or geometry.
@@ -265,6 +277,24 @@ mod tests {
     use parquet::schema::printer::print_schema;
 
     use super::*;
+
+    #[test]
+    fn old_timestamps_are_microseconds_however_deep() {
+        let then = "message m {
+            OPTIONAL INT96 plain;
+            OPTIONAL group of { OPTIONAL BYTE_ARRAY text (STRING); OPTIONAL INT96 at; OPTIONAL INT64 now (TIMESTAMP(NANOS,true)); }
+            OPTIONAL group many (LIST) { REPEATED group list { OPTIONAL group element { OPTIONAL INT96 at; } } }
+            OPTIONAL group known (MAP) { REPEATED group key_value { REQUIRED BYTE_ARRAY key (STRING); OPTIONAL INT96 value; } }
+        }";
+        let then = SchemaDescriptor::new(Arc::new(parse_message_type(then).unwrap()));
+        let schema = parquet_to_arrow_schema(&then, None).unwrap();
+        let mut old = then.columns().iter().map(|column| column.physical_type() == PhysicalType::INT96);
+        let fields: Vec<_> = schema.fields().iter().map(|field| wider(field, &mut old)).collect();
+        assert_eq!(old.next(), None, "each leaf had its turn");
+        let written = format!("{fields:?}");
+        assert_eq!(written.matches("Microsecond").count(), 4, "{written}");
+        assert_eq!(written.matches("Nanosecond").count(), 1, "the column that says so itself: {written}");
+    }
 
     #[test]
     fn columns_keep_what_parquet_calls_them() {

@@ -16,7 +16,7 @@ use hashlink::LinkedHashMap;
 use sha2::{Digest, Sha256};
 
 use super::feed::Feed;
-use crate::record::answer::{Answer, Given, Identity};
+use crate::record::answer::{Answer, Given, Identity, Secret};
 use crate::record::document::Document;
 use crate::record::envelope::{Envelope, Lease};
 use crate::record::sync::{Mutex, MutexGuard};
@@ -174,8 +174,9 @@ fn bytes_of(answer: &Answer) -> usize {
             entities.capacity() * size_of::<Entity>() + PIECE + entities.iter().map(entity).sum::<usize>()
         }
     };
-    let Answer { tags, absent, models, .. } = answer;
+    let Answer { tags, absent, secrets, models, .. } = answer;
     let named = tags.capacity() * size_of::<Given>() + absent.capacity() * size_of::<Arc<str>>();
+    let named = named + secrets.capacity() * size_of::<Secret>();
     let own = named + models.capacity() * size_of::<Identity>();
     OVERHEAD + size_of::<Answer>() + own + tags.iter().map(|given| tag(&given.tag)).sum::<usize>()
 }

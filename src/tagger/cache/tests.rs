@@ -70,7 +70,7 @@ fn answer(names: usize) -> Arc<Answer> {
     let models = vec![Identity { name: "m".into(), version: "1".into() }];
     let given = |name: &str, tag| Given { name: name.into(), text: 0, tag };
     let tags = vec![given("topic", class), given("entities", entities)];
-    Arc::new(Answer { load: 0, tags, absent: vec![], models, tokens: names, truncated: false })
+    Arc::new(Answer { load: 0, tags, absent: vec![], secrets: vec![], models, tokens: names, truncated: false })
 }
 
 #[test]

@@ -1,0 +1,151 @@
+//! Masks what becomes of a record: a tagged document, or a dead letter.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::value::RawValue;
+
+use super::Redactor;
+use super::known::Known;
+use super::rules::{Finds, Rule};
+use super::spans::Moved;
+use crate::config::Format;
+use crate::config::mark::without_mark;
+use crate::config::redact::Where;
+use crate::record::answer::{Answer, Given};
+use crate::record::document::Document;
+use crate::record::envelope::Envelope;
+use crate::record::rejection::Rejection;
+use crate::record::tag::{Entity, Tag};
+use crate::record::text::Text;
+
+impl Redactor {
+    /// Masks a tagged document and what is said of it: id, value, texts, and the entities with their places in the masked texts.
+    /// The value as it came is given, too, where dead letters are not to be masked.
+    #[must_use]
+    pub fn tagged(
+        &self,
+        envelope: Envelope<Document>,
+        answer: &Answer,
+    ) -> (Envelope<Document>, Answer, Option<Vec<u8>>) {
+        let Envelope { origin, mut record, body: document, fetched, span, permit } = envelope;
+        let as_it_came = || std::str::from_utf8(without_mark(record.value.as_deref()?)).ok();
+        let json = document.json.as_deref().map(RawValue::get).or_else(as_it_came).unwrap_or_default();
+        let known = Known::of(self, &document.texts, &answer.secrets, json);
+        let texts: Vec<_> =
+            document.texts.iter().map(|text| text.as_ref().map(|text| self.read(text, &known))).collect();
+        let tags = answer.tags.iter().map(|given| Given { tag: moved(given, &texts), ..given.clone() });
+        let answer = Answer { tags: tags.collect(), secrets: Vec::new(), ..answer.clone() };
+        // What was JSON still is. If it were not, nothing would be written of it.
+        let masked = RawValue::from_string(self.json(json, "", &known)).unwrap_or_else(|_| RawValue::NULL.to_owned());
+        let value = match self.format {
+            // In a dead letter, what had a schema is JSON: masked, it may not fit that any more.
+            Format::Json | Format::JsonSchema | Format::Avro => masked.get().as_bytes().to_vec(),
+            Format::Text => self.value(masked.get()),
+        };
+        let id = RawValue::from_string(self.json(document.id.get(), &self.id, &known));
+        let document = Document {
+            id: id.unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            texts: texts.into_iter().map(|text| text.map(|(text, _)| text)).collect(),
+            json: document.json.and(Some(masked)),
+            avro: document.avro,
+        };
+        let as_it_came = record.value.replace(value).filter(|_| !self.dead_letters);
+        (Envelope { origin, record, body: document, fetched, span, permit }, answer, as_it_came)
+    }
+
+    /// The value of which a document was made that is a text.
+    fn value(&self, json: &str) -> Vec<u8> {
+        let document: BTreeMap<&str, String> = serde_json::from_str(json).unwrap_or_default();
+        let text = document.get("text").map(String::as_str).unwrap_or_default();
+        self.charset.encoding().encode(text).0.into_owned()
+    }
+
+    /// Masks a dead letter, if it is to be masked. What can't be is left out, and the reason says so.
+    #[must_use]
+    pub fn dead_letter(&self, mut letter: Envelope<Rejection>) -> Envelope<Rejection> {
+        let Some(value) = letter.record.value.take_if(|_| self.dead_letters) else { return letter };
+        letter.record.value = Some(self.letter(&value).unwrap_or_else(|why| {
+            let Rejection { message, .. } = &letter.body;
+            letter.body.message = format!("{message}; the record's {} bytes are left out, since {why}", value.len());
+            // Not null: replayed, that would delete what has the key.
+            Vec::new()
+        }));
+        letter
+    }
+
+    /// A value that no tagger has read, masked.
+    fn letter(&self, value: &[u8]) -> Result<Vec<u8>, &'static str> {
+        if self.format == Format::Text {
+            let encoding = self.charset.encoding();
+            let text = encoding.decode_without_bom_handling_and_without_replacement(value);
+            let text = text.ok_or("what is no text can't be redacted")?;
+            let spans = self.spans(&text, "/text", &Known::default());
+            return Ok(encoding.encode(&self.masked(&text, &spans)).0.into_owned());
+        }
+        if matches!(self.format, Format::Avro | Format::JsonSchema) {
+            return Err("what has a schema can't be redacted in its own format");
+        }
+        let text = std::str::from_utf8(without_mark(value)).map_err(|_| "what is not UTF-8 can't be redacted")?;
+        if serde_json::from_str::<&RawValue>(text).is_ok() {
+            return Ok(self.json(text, "", &Known::unread(self, text)).into_bytes());
+        }
+        // Without fields there are no texts that a tagger reads, and an escape may hide anything.
+        let is_everywhere = |rule: &Rule| {
+            matches!(rule.finds, Finds::Patterns(_, Where::Everywhere) | Finds::Words(_, Where::Everywhere))
+        };
+        if text.contains('\\') || !self.rules.iter().all(is_everywhere) {
+            return Err("what is not JSON can't be redacted field by field");
+        }
+        Ok(self.masked(text, &self.spans(text, "", &Known::default())).into_bytes())
+    }
+
+    /// A text with all of its parts masked, and how its code points have moved.
+    fn read(&self, text: &Text, known: &Known) -> (Text, Moved) {
+        let (mut masked, mut moved, mut at) = (Text::default(), Moved::default(), 0);
+        let whole = text.as_str();
+        let mut counted = (0, 0u32);
+        let mut code_point = |byte: usize| {
+            counted.1 += whole[counted.0..byte].chars().count() as u32;
+            counted.0 = byte;
+            counted.1
+        };
+        for part in text.parts() {
+            masked.push_between(&whole[at..part.range.start]);
+            let value = &whole[part.range.clone()];
+            let spans = self.spans(value, &part.field, known);
+            for span in &spans {
+                let Range { start, end } = &span.range;
+                let was = code_point(part.range.start + start)..code_point(part.range.start + end);
+                moved.note(was, self.instead(value, span).chars().count() as u32);
+            }
+            masked.push(part.field.clone(), &self.masked(value, &spans));
+            at = part.range.end;
+        }
+        masked.push_between(&whole[at..]);
+        (masked, moved)
+    }
+}
+
+/// A tag of the masked texts.
+fn moved(given: &Given, texts: &[Option<(Text, Moved)>]) -> Tag {
+    match (&given.tag, texts.get(given.text)) {
+        (Tag::Entities(entities), Some(Some((text, moved)))) => Tag::Entities(again(entities, text.as_str(), moved)),
+        (Tag::Entities(_), _) => Tag::Entities(Vec::new()),
+        (other, _) => other.clone(),
+    }
+}
+
+/// Entities where they stand now. Of a name that is masked, an entity has all that stands in its place.
+fn again(entities: &[Entity], text: &str, moved: &Moved) -> Vec<Entity> {
+    if entities.is_empty() {
+        return Vec::new();
+    }
+    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    let entity = |entity: &Entity| {
+        let Range { start, end } = moved.span(entity.start..entity.end);
+        let slice = bytes.get(start as usize).zip(bytes.get(end as usize)).and_then(|(from, to)| text.get(*from..*to));
+        Entity { kind: entity.kind.clone(), text: slice.unwrap_or_default().into(), start, end, score: entity.score }
+    };
+    entities.iter().map(entity).collect()
+}
