@@ -110,7 +110,7 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
         runtime: handle.clone(),
         stop: Arc::clone(stop),
     };
-    work.run(files)?;
+    work.run(files);
     let Work { pipeline, target, summary, .. } = work;
     pipeline.finish();
     if let Some(error) = stop.take_failure() {
@@ -164,22 +164,22 @@ struct Work<'w, T> {
 
 /// Whose turn it is with a file.
 enum Turn {
-    Done(Done),
+    Done(Box<Done>),
     Ours,
     Others,
 }
 
 impl<T: Fn(Progress)> Work<'_, T> {
-    fn run(&mut self, files: Vec<Task>) -> Result<()> {
+    fn run(&mut self, files: Vec<Task>) {
         self.progress.bytes = files.iter().map(|task| task.input.bytes).sum();
         let mut left = VecDeque::from(files);
         let mut passed = 0;
         while let Some(task) = left.pop_front().filter(|_| !self.stop.is_requested()) {
-            self.collect(0)?;
+            self.collect(0);
             match self.turn(&task) {
                 Ok(Turn::Done(done)) => {
                     self.progress.read += task.input.bytes;
-                    self.summary.done.push(done);
+                    self.summary.done.push(*done);
                     self.summary.by_others += 1;
                 }
                 Ok(Turn::Ours) => self.read(task),
@@ -188,7 +188,7 @@ impl<T: Fn(Progress)> Work<'_, T> {
                     left.push_back(task);
                     passed += 1;
                     if passed >= left.len() {
-                        self.collect(usize::MAX)?;
+                        self.collect(usize::MAX);
                         thread::sleep(LEASE / 20);
                         passed = 0;
                     }
@@ -202,19 +202,18 @@ impl<T: Fn(Progress)> Work<'_, T> {
             }
             passed = 0;
         }
-        self.collect(usize::MAX)?;
+        self.collect(usize::MAX);
         // Stopped: others need not wait for us.
         while let Some(task) = self.under_way.pop_front() {
             self.fail(&task.input.path, anyhow!("stopped"));
         }
-        Ok(())
     }
 
     /// Whose a file is; if nobody's, it is ours from now on.
     fn turn(&mut self, task: &Task) -> Result<Turn> {
         self.runtime.block_on(async {
             if let Some(done) = self.target.done(&task.input).await? {
-                return Ok(Turn::Done(done));
+                return Ok(Turn::Done(Box::new(done)));
             }
             Ok(if self.target.claim(&task.input).await? { Turn::Ours } else { Turn::Others })
         })
@@ -299,24 +298,24 @@ impl<T: Fn(Progress)> Work<'_, T> {
     }
 
     /// Takes note of files that are written; waits for so many.
-    fn collect(&mut self, wait: usize) -> Result<()> {
+    fn collect(&mut self, wait: usize) {
         let mut waited = 0;
         while !self.under_way.is_empty() {
             let ended = if waited < wait {
                 match self.ended.recv_timeout(Duration::from_millis(100)) {
                     Ok(ended) => ended,
-                    Err(_) if self.stop.is_requested() => return Ok(()),
+                    Err(_) if self.stop.is_requested() => return,
                     Err(_) => {
                         self.tell();
                         continue;
                     }
                 }
             } else {
-                let Ok(ended) = self.ended.try_recv() else { return Ok(()) };
+                let Ok(ended) = self.ended.try_recv() else { return };
                 ended
             };
             waited += 1;
-            let Some(task) = self.under_way.pop_front() else { return Ok(()) };
+            let Some(task) = self.under_way.pop_front() else { return };
             let relative = task.input.path.clone();
             match ended {
                 Ok((counts, bytes)) => {
@@ -331,7 +330,6 @@ impl<T: Fn(Progress)> Work<'_, T> {
                 Err(error) => self.fail(&relative, error),
             }
         }
-        Ok(())
     }
 
     fn fail(&mut self, relative: &str, error: anyhow::Error) {

@@ -93,8 +93,8 @@ pub fn likely(
         let begins = own.max_by(|(_, one), (_, other)| one.total_cmp(other)).is_some_and(|(label, _)| label.begins);
         let end = word[word.len() - 1].0.end;
         match spans.last_mut() {
-            Some(last) if goes_on == Some(kind) && !begins => {
-                (last.end, last.scores, last.count) = (end, last.scores + score, last.count + 1.0);
+            Some(span) if goes_on == Some(kind) && !begins => {
+                (span.end, span.scores, span.count) = (end, span.scores + score, span.count + 1.0);
             }
             _ => spans.push(Span { kind: Arc::clone(kind), start: word[0].0.start, end, scores: score, count: 1.0 }),
         }

@@ -1,7 +1,7 @@
 //! Masks names, and whatever else a configuration says (`redact`), in all that is written of a document.
 //!
 //! Each string of it is looked at by itself: what the taggers have found in a text, what has a form, what is on a list, and
-//! whatever was found in another place and comes again ([`known`]). The union of all that is masked ([`spans`]), and what is
+//! whatever was found in another place and comes again (`known`). The union of all that is masked (`spans`), and what is
 //! left stays as it was written.
 
 mod apply;

@@ -14,7 +14,7 @@ fn regex(pattern: &str) -> Regex {
 
 /// As people write them, with letters of any script, and `@` also as links have it.
 static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
-    let name = r##"(?:"[^"\n]{1,64}"|[\p{L}\p{M}\p{N}_%+-][\p{L}\p{M}\p{N}_%+.'!#$*~^-]*)"##;
+    let name = r#"(?:"[^"\n]{1,64}"|[\p{L}\p{M}\p{N}_%+-][\p{L}\p{M}\p{N}_%+.'!#$*~^-]*)"#;
     let label = r"[\p{L}\p{M}\p{N}](?:[\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?";
     regex(&format!(r"{name}(?:@|%40){label}(?:\.{label})+"))
 });
