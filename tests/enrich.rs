@@ -513,7 +513,8 @@ fn a_job_that_was_killed_goes_on_and_each_file_is_whole_or_not_there() {
     assert_eq!(files(&output).into_keys().collect::<Vec<_>>(), files(&input).into_keys().collect::<Vec<_>>());
     let left = |name: &str| {
         let directory = output.join("_tagbert").join(name);
-        if directory.exists() { files(&directory).len() } else { 0 }
+        // What a kill leaves of a note that was being written (`NAME#1`) is no note.
+        if directory.exists() { files(&directory).keys().filter(|name| !name.contains('#')).count() } else { 0 }
     };
     assert_eq!((left("scratch"), left("claims"), left("done")), (0, 0, 30));
     let manifest: Value = serde_json::from_slice(&fs::read(output.join("_tagbert/manifest.json")).unwrap()).unwrap();
