@@ -253,6 +253,7 @@ readonly TOOLS=(scripts/tools-requirements.txt "$cache/tools-venv")
 
 packages_tools() {
     want shellcheck shellcheck --version
+    want systemd systemd-analyze --version
     has_venv "${TOOLS[@]}" || want_python
 }
 
