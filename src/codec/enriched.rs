@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::avro::write::{self, Original};
 pub use super::nested::EnrichedRecord;
 use super::nested::{Source, Tags, bytes};
+use super::registry::unframed;
 use super::shape;
 use super::tags::{Style, WrittenTag};
 use crate::config::mark::without_mark;
@@ -15,9 +16,6 @@ use crate::record::answer::Answer;
 use crate::record::document::{AvroTarget, Document};
 use crate::record::enriched::{Enriched, TagHeaders};
 use crate::record::envelope::Envelope;
-
-/// Bytes before a datum: a zero, and the schema's number.
-const HEADER: usize = 5;
 
 /// Makes enriched records of what the models gave.
 #[derive(Clone, Debug)]
@@ -65,9 +63,9 @@ impl Assembler {
     ) -> Vec<u8> {
         let record = self.record(envelope, answer, tags);
         let value = envelope.record.value.as_deref().unwrap_or_default();
-        let original = match (record.document, value.get(HEADER..)) {
+        let original = match (record.document, unframed(value)) {
             (None, _) => Original::None,
-            (Some(_), Some(datum)) if target.has_datum => Original::Datum(datum),
+            (Some(_), Some((_, datum))) if target.has_datum => Original::Datum(datum),
             (Some(json), _) => Original::Json(json),
         };
         write::record(target.schema, &record, original)

@@ -50,6 +50,15 @@ enum Known {
     Nothing(String, Instant),
 }
 
+/// The number of a value's schema, and what is behind it: a zero byte and the number come first (Confluent's wire format).
+#[must_use]
+pub fn unframed(value: &[u8]) -> Option<(u32, &[u8])> {
+    match value {
+        [0, a, b, c, d, rest @ ..] => Some((u32::from_be_bytes([*a, *b, *c, *d]), rest)),
+        _ => None,
+    }
+}
+
 /// Why a schema can't be had.
 #[derive(Debug)]
 pub enum Missing {

@@ -11,7 +11,7 @@ use super::cli::Enrich;
 use super::progress::Bar;
 use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
-use crate::config::{Charset, Config, ConfigError, Format, Input, OutputFormat, Scores, Shape};
+use crate::config::{Charset, Config, ConfigError, Input, Scores};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
 
@@ -20,9 +20,7 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     offline::read(&mut config, &args.text);
     refuse_what_is_of_records(&config)?;
     config.refuse_redact()?;
-    // Rows become documents, and columns tags, whatever records are on topics.
-    (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
-    config.output.format = OutputFormat::Json;
+    config.read_rows();
     let order = Order {
         inputs: args.input.clone(),
         output: args.output.clone(),

@@ -10,7 +10,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use jiff::Timestamp;
 
 use super::output;
-use crate::config::{Config, ConfigError, OutputFormat, Shape};
+use crate::config::{Config, ConfigError};
 use crate::kafka::tally::Tally;
 use crate::lake::place::Place;
 use crate::worker::manifest::{Manifest, State};
@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// # Errors
 /// When they are not.
 pub(super) fn ensure_counts(config: &Config) -> Result<(), ConfigError> {
-    if config.output.shape == Shape::Nested && config.output.format == OutputFormat::Json {
+    if config.output.is_nested_json() {
         return Ok(());
     }
     let why = "must be `nested` and JSON where there is a manifest, which counts the tags of enriched records".into();

@@ -154,10 +154,7 @@ struct Topics<'a> {
 
 impl<'a> Topics<'a> {
     fn of(config: &'a Config) -> Result<Self> {
-        let metadata = clients::metadata(config)?;
-        let topics = metadata.topics().iter();
-        let partitions = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect();
-        Ok(Self { config, partitions })
+        Ok(Self { config, partitions: clients::partition_counts(config)? })
     }
 
     fn scan(&self, topic: &str) -> Result<Scan> {

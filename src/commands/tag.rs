@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use opentelemetry::metrics::noop::NoopMeterProvider;
@@ -20,10 +20,9 @@ use crate::config::{self, Charset, Config, ConfigError, OutputFormat, Shape};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::outcome::Outcome;
 use crate::record::stop::Stop;
-use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
 
@@ -61,24 +60,8 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
             break;
         }
         let value = value(line, number, args.format);
-        let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
-        let origin = Origin {
-            topic: Arc::clone(&topic),
-            partition: 0,
-            offset: number as i64,
-            epoch: 0,
-            seq,
-            lease: Lease::default(),
-        };
-        let permit = budget.take(record.size());
-        pipeline.feed(Envelope {
-            origin,
-            record,
-            body: (),
-            fetched: Instant::now(),
-            span: RecordSpan::default(),
-            permit,
-        });
+        let origin = Origin::elsewhere(Arc::clone(&topic), number as i64, seq);
+        pipeline.feed(Envelope::begin(origin, Record::of(value), &budget));
         seq += 1;
     }
     pipeline.finish();

@@ -7,6 +7,7 @@ use std::path::Path;
 use config::{Value, ValueKind};
 
 use super::ConfigError;
+use super::dotted::dotted;
 use super::mistakes::Mistakes;
 use super::secrets;
 
@@ -23,9 +24,8 @@ impl Expansion<'_> {
     pub fn expand(&mut self, value: &mut Value, key: &str) {
         match &mut value.kind {
             ValueKind::Table(table) => {
-                let dot = if key.is_empty() { "" } else { "." };
                 for (name, below) in table {
-                    self.expand(below, &format!("{key}{dot}{name}"));
+                    self.expand(below, &dotted(key, name));
                 }
             }
             ValueKind::Array(elements) => {

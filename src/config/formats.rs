@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::refuse;
 use super::mistakes::Mistakes;
-use super::{Config, ConfigError, Input, KeepDocument, template};
+use super::{Config, ConfigError, Input, KeepDocument, Output, template};
 
 /// What the values of records are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -171,7 +171,26 @@ impl Input {
     }
 }
 
+impl Output {
+    /// Whether records are of the shape that has all that there is to say, in JSON.
+    #[must_use]
+    pub fn is_nested_json(&self) -> bool {
+        self.shape == Shape::Nested && self.format == OutputFormat::Json
+    }
+
+    /// Gives them that shape.
+    pub fn make_nested_json(&mut self) {
+        (self.shape, self.format) = (Shape::Nested, OutputFormat::Json);
+    }
+}
+
 impl Config {
+    /// Has rows become documents, and columns tags, whatever records are on topics.
+    pub fn read_rows(&mut self) {
+        self.input.format = Format::Json;
+        self.output.make_nested_json();
+    }
+
     pub(super) fn validate_texts(&self, mistakes: &mut Mistakes) {
         let Input { id, text, .. } = &self.input;
         if text.is_empty() {

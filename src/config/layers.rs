@@ -9,6 +9,7 @@ use std::time::Duration;
 use config::{Environment, Map, Source, Value, ValueKind};
 use serde::{Deserialize, Deserializer};
 
+use super::dotted::dotted;
 use super::expand::Expansion;
 use super::mark::text_without_mark;
 use super::mistakes::Mistakes;
@@ -322,9 +323,8 @@ pub(super) fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D
 fn flatten(value: &Value, name: &str, into: &mut BTreeMap<String, String>, mistakes: &mut Mistakes) {
     let what = match &value.kind {
         ValueKind::Table(nested) => {
-            let dot = if name.is_empty() { "" } else { "." };
             for (key, value) in nested {
-                flatten(value, &format!("{name}{dot}{key}"), into, mistakes);
+                flatten(value, &dotted(name, key), into, mistakes);
             }
             return;
         }

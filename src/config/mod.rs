@@ -6,6 +6,7 @@ pub mod cases;
 mod cluster;
 mod delivery;
 mod device;
+mod dotted;
 mod error;
 mod expand;
 mod formats;

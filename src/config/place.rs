@@ -7,6 +7,7 @@ use std::str::FromStr;
 use config::{Value, ValueKind};
 use saphyr_parser::Span;
 
+use super::dotted::dotted;
 use super::secrets::{MASK, is_secret, looks_secret};
 
 /// Characters of a line that are shown before a mistake, and behind it.
@@ -145,9 +146,8 @@ impl<'y> Lines<'y> {
         }
         match &value.kind {
             ValueKind::Table(table) => {
-                let dot = if key.is_empty() { "" } else { "." };
                 for (name, below) in table {
-                    self.hide(below, &format!("{key}{dot}{name}"));
+                    self.hide(below, &dotted(key, name));
                 }
             }
             ValueKind::Array(elements) if !is_secret(key) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
+use super::dotted::dotted;
 use super::expand::escaped;
 use super::layers::{environment, read};
 use super::location::Location;
@@ -65,9 +66,8 @@ impl Config {
     fn mask(&self, value: Json, key: &str) -> Json {
         match value {
             Json::Object(table) => {
-                let dot = if key.is_empty() { "" } else { "." };
                 let masked = table.into_iter().map(|(name, below)| {
-                    let below = self.mask(below, &format!("{key}{dot}{name}"));
+                    let below = self.mask(below, &dotted(key, &name));
                     (name, below)
                 });
                 Json::Object(masked.collect())
@@ -98,11 +98,10 @@ struct Page<'o> {
 impl Page<'_> {
     /// The keys of a section, so many levels deep; before the first one stands `first` (a hyphen), if that is no blank.
     fn section(&mut self, section: &Json, key: &str, depth: usize, first: &str) {
-        let dot = if key.is_empty() { "" } else { "." };
         for (n, (name, value)) in section.as_object().into_iter().flatten().enumerate() {
             let indent = if n == 0 && !first.is_empty() { first.to_owned() } else { "  ".repeat(depth) };
             let _ = write!(self.yaml, "{indent}{}:", scalar(name));
-            self.value(value, &format!("{key}{dot}{name}"), depth + 1);
+            self.value(value, &dotted(key, name), depth + 1);
         }
     }
 

@@ -4,6 +4,7 @@
 use config::{Value, ValueKind};
 use serde::Deserialize as _;
 
+use super::dotted::dotted;
 use super::mistakes::Mistakes;
 use super::words::Words;
 use super::{Config, ConfigError};
@@ -40,9 +41,8 @@ const MOST_TRIES: usize = 100;
 fn named(value: Value, key: &str) -> Value {
     let kind = match value.kind {
         ValueKind::Table(table) => {
-            let dot = if key.is_empty() { "" } else { "." };
             let below = table.into_iter().map(|(name, value)| {
-                let value = named(value, &format!("{key}{dot}{name}"));
+                let value = named(value, &dotted(key, &name));
                 (name, value)
             });
             ValueKind::Table(below.collect())

@@ -1,6 +1,6 @@
 //! Clients of the cluster: their configuration, what they log, and whether the topics are there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,31 @@ fn client(config: &Config) -> ClientConfig {
 
 /// Less is not fetched of a partition at once, in bytes: each fetch costs a request.
 const MIN_FETCH: u64 = 64 * 1024;
+
+/// The configuration of a second consumer, which looks where logs end: what is in an open transaction is there, though it
+/// can't be read yet.
+#[must_use]
+pub fn watcher(config: &Config) -> ClientConfig {
+    let mut watcher = consumer(config, 1);
+    watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
+    watcher
+}
+
+/// How many partitions each topic of the cluster has.
+///
+/// # Errors
+/// When the cluster does not tell.
+pub fn partition_counts(config: &Config) -> Result<HashMap<String, i32>> {
+    let metadata = metadata(config)?;
+    let count = |topic: &MetadataTopic| (topic.name().to_owned(), topic.partitions().len() as i32);
+    Ok(metadata.topics().iter().map(count).collect())
+}
+
+/// The partitions of these topics.
+pub fn partitions(metadata: &Metadata, topics: &[String]) -> impl Iterator<Item = TopicPartition> {
+    let named = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
+    named.flat_map(|topic| topic.partitions().iter().map(|partition| (Arc::from(topic.name()), partition.id())))
+}
 
 /// The consumer's configuration. Offsets are the worker's own affair; so nothing commits by itself. What it fetches ahead
 /// is a quarter of the budget, shared by so many partitions.

@@ -30,9 +30,8 @@ use super::target::{Paths, Target};
 use crate::config::{Config, ModelSettings, TaggerSettings};
 use crate::pipeline::Pipeline;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::stop::Stop;
-use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
 
@@ -282,13 +281,9 @@ impl<T: Fn(Progress)> Work<'_, T> {
     }
 
     fn feed(&mut self, offset: i64, document: Vec<u8>) {
-        let record = Record { key: None, value: Some(document), headers: None, timestamp: None };
         // All files are one partition of the line, so that everything comes out in the order that it went in.
-        let topic = Arc::clone(&self.topic);
-        let origin = Origin { topic, partition: 0, offset, epoch: 0, seq: self.fed, lease: Lease::default() };
-        let permit = self.budget.take(record.size());
-        let fetched = std::time::Instant::now();
-        self.pipeline.feed(Envelope { origin, record, body: (), fetched, span: RecordSpan::default(), permit });
+        let origin = Origin::elsewhere(Arc::clone(&self.topic), offset, self.fed);
+        self.pipeline.feed(Envelope::begin(origin, Record::of(document), &self.budget));
         self.fed += 1;
     }
 

@@ -14,7 +14,7 @@ use opentelemetry::metrics::noop::NoopMeterProvider;
 
 use super::columns::Columns;
 use super::tags::Schema;
-use crate::config::{Config, Format, KeepDocument, OutputFormat, Shape};
+use crate::config::{Config, KeepDocument};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -22,7 +22,6 @@ use crate::record::envelope::{Envelope, Lease, Origin, Record};
 use crate::record::outcome::Outcome;
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
-use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
 
@@ -68,9 +67,8 @@ impl Tables {
     pub fn start(config: &Config, live: &Arc<Live>) -> Result<Self> {
         config.refuse_redact()?;
         let mut config = config.clone();
-        // Rows become documents, and columns tags, whatever records are on topics; and the rows themselves stay where they are.
-        (config.input.format, config.output.shape) = (Format::Json, Shape::Nested);
-        config.output.format = OutputFormat::Json;
+        config.read_rows();
+        // The rows themselves stay where they are.
         config.output.document = KeepDocument::Drop;
         let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
         let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
@@ -192,11 +190,9 @@ impl Tables {
     }
 
     fn feed(&self, call: &Call, row: usize, document: Vec<u8>) {
-        let record = Record { key: None, value: Some(document), headers: None, timestamp: None };
         let (topic, lease) = (Arc::clone(&self.topic), call.lease.clone());
         let origin = Origin { topic, partition: call.number, offset: row as i64, epoch: 0, seq: row as u64, lease };
-        let (permit, fetched) = (self.budget.take(record.size()), Instant::now());
-        self.pipeline.feed(Envelope { origin, record, body: (), fetched, span: RecordSpan::default(), permit });
+        self.pipeline.feed(Envelope::begin(origin, Record::of(document), &self.budget));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rdkafka::message::OwnedHeaders;
 
-use super::budget::Permit;
+use super::budget::{Budget, Permit};
 use super::headers;
 pub use super::origin::{Lease, Origin};
 use super::trace::RecordSpan;
@@ -23,6 +23,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// A value with nothing beside it: what comes from elsewhere than Kafka has no more.
+    #[must_use]
+    pub fn of(value: Vec<u8>) -> Self {
+        Self { key: None, value: Some(value), headers: None, timestamp: None }
+    }
+
     /// Bytes of key, value and headers.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -51,6 +57,15 @@ pub struct Envelope<T> {
     pub span: RecordSpan,
     /// Its share of the memory budget, given back when the envelope is dropped (G-39).
     pub permit: Permit,
+}
+
+impl Envelope<()> {
+    /// A record that comes from elsewhere than Kafka, fetched now. It takes its share of the budget, however much is left.
+    #[must_use]
+    pub fn begin(origin: Origin, record: Record, budget: &Budget) -> Self {
+        let permit = budget.take(record.size());
+        Self { origin, record, body: (), fetched: Instant::now(), span: RecordSpan::default(), permit }
+    }
 }
 
 impl<T> Envelope<T> {

@@ -22,6 +22,12 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// A place in what is not Kafka, which is one partition that nobody takes away.
+    #[must_use]
+    pub fn elsewhere(topic: Arc<str>, offset: i64, seq: u64) -> Self {
+        Self { topic, partition: 0, offset, epoch: 0, seq, lease: Lease::default() }
+    }
+
     /// What tells it from all other records: see [`RECORD_ID`](super::headers::RECORD_ID).
     #[must_use]
     pub fn record_id(&self) -> String {

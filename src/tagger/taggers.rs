@@ -203,8 +203,8 @@ impl Taggers {
 
     /// Refuses to mask names that nobody looks for.
     fn ensure_finds(&self, config: &Config) -> Result<()> {
-        let heads = || self.tags.iter().map(|tag| &self.lanes[tag.lane].model.manifest.heads[tag.head]);
-        let types: BTreeSet<_> = heads().filter(|head| head.is_by_token()).flat_map(Head::names).collect();
+        let heads = self.tags.iter().map(|tag| self.head(tag));
+        let types: BTreeSet<_> = heads.filter(|head| head.is_by_token()).flat_map(Head::names).collect();
         if let Some((kind, _)) = config.masked_types().find(|(kind, _)| !types.iter().any(|known| ***known == **kind)) {
             let types = types.iter().map(|kind| &***kind).collect::<Vec<_>>().join(", ");
             bail!("`redact` has `entities: [{kind}]`, a type that no tagger finds; there are: {types}");

@@ -39,7 +39,7 @@ impl Reading {
     /// When the tagger names labels that the head has not.
     pub fn new(name: Arc<str>, head: &Head, settings: &TaggerSettings) -> Result<Self> {
         let known = head.names();
-        let find = |label: &String| known.iter().find(|name| ****name == **label).copied().cloned();
+        let find = |label: &String| named(&known, label);
         let labels = match &settings.labels {
             None => None,
             Some(_) if head.task == Task::Regression => {
@@ -69,8 +69,7 @@ impl Reading {
             Task::Tokens(_) => {
                 let mut entities = spans::decode(text, &encoded.places, logits, head, self.aggregation);
                 entities.retain(|entity| {
-                    let prefixed = self.aggregation == Aggregation::None;
-                    let kind = if prefixed { head.entity_type(&entity.kind) } else { Some(&entity.kind) };
+                    let kind = self.type_of(head, entity);
                     kind.is_some_and(|kind| self.keeps(kind) && entity.score >= self.threshold(kind).unwrap_or(0.0))
                 });
                 Tag::Entities(entities)
@@ -107,8 +106,7 @@ impl Reading {
     pub fn mask<'a>(&mut self, head: &Head, types: impl Iterator<Item = (&'a str, Option<f32>)>) {
         if head.is_by_token() {
             let known = head.names();
-            let find = |kind: &str| known.iter().find(|known| ****known == *kind).copied().cloned();
-            self.masked = types.filter_map(|(kind, score)| Some((find(kind)?, score))).collect();
+            self.masked = types.filter_map(|(kind, score)| Some((named(&known, kind)?, score))).collect();
         }
     }
 
@@ -135,8 +133,7 @@ impl Reading {
         let mut secrets: Vec<_> = tagged
             .iter()
             .filter_map(|entity| {
-                let prefixed = self.aggregation == Aggregation::None;
-                let kind = if prefixed { head.entity_type(&entity.kind)? } else { &entity.kind };
+                let kind = self.type_of(head, entity)?;
                 // Also of a type that is none of the `labels` to keep: what is not shown may still be masked.
                 let is_tagged = entity.score >= self.threshold(kind).unwrap_or(0.0);
                 self.masked().any(|masked| masked == kind).then(|| secret(entity, Arc::clone(kind), is_tagged))
@@ -151,6 +148,12 @@ impl Reading {
             secrets.extend(likely.iter().map(|entity| secret(entity, Arc::clone(&entity.kind), false)));
         }
         secrets
+    }
+
+    /// The type of an entity, which without aggregation is called as its token's label is.
+    fn type_of<'a>(&self, head: &'a Head, entity: &'a Entity) -> Option<&'a Arc<str>> {
+        let is_label = self.aggregation == Aggregation::None;
+        if is_label { head.entity_type(&entity.kind) } else { Some(&entity.kind) }
     }
 
     fn keeps(&self, label: &Arc<str>) -> bool {
@@ -201,21 +204,27 @@ impl Reading {
         if most == 0 {
             return Vec::new();
         }
-        let kept = head.labels.iter().zip(scores).filter(|(label, _)| self.keeps(label));
-        let mut all: Vec<_> = kept.map(|(label, &score)| Label { label: Arc::clone(label), score }).collect();
-        all.sort_by(|one, other| other.score.total_cmp(&one.score));
+        let mut all = ranked(head.labels.iter().zip(scores).filter(|(label, _)| self.keeps(label)));
         all.truncate(most);
         all
     }
 
     fn several(&self, head: &Head, scores: &[f32]) -> Vec<Label> {
         let labels = head.labels.iter().zip(scores);
-        let kept =
-            labels.filter(|(label, score)| self.keeps(label) && **score >= self.threshold(label).unwrap_or(LIKELY));
-        let mut kept: Vec<_> = kept.map(|(label, &score)| Label { label: Arc::clone(label), score }).collect();
-        kept.sort_by(|one, other| other.score.total_cmp(&one.score));
-        kept
+        ranked(labels.filter(|(label, score)| self.keeps(label) && **score >= self.threshold(label).unwrap_or(LIKELY)))
     }
+}
+
+/// The highest score first.
+fn ranked<'a>(scored: impl Iterator<Item = (&'a Arc<str>, &'a f32)>) -> Vec<Label> {
+    let mut ranked: Vec<_> = scored.map(|(label, &score)| Label { label: Arc::clone(label), score }).collect();
+    ranked.sort_by(|one, other| other.score.total_cmp(&one.score));
+    ranked
+}
+
+/// The one of this name, if it is known.
+fn named(known: &[&Arc<str>], name: &str) -> Option<Arc<str>> {
+    known.iter().find(|known| ****known == *name).copied().cloned()
 }
 
 fn list(names: &[&Arc<str>]) -> String {

@@ -16,7 +16,7 @@ use self::pointers::{Found, NotFound, Pointers};
 use self::texts::{Made, Source};
 use super::avro;
 use super::avro::output::Outputs;
-use super::registry::{Missing, Registry};
+use super::registry::{Missing, Registry, unframed};
 use crate::config::mark::without_mark;
 use crate::config::{Charset, Config, Format, Input, KeepDocument, OutputFormat};
 use crate::record::document::{AvroTarget, Document};
@@ -240,13 +240,10 @@ impl From<Missing> for Wrong {
 
 /// The number of a value's schema, and what is behind it.
 fn framed(bytes: &[u8]) -> Result<(u32, &[u8]), Rejection> {
-    match bytes {
-        [0, a, b, c, d, rest @ ..] => Ok((u32::from_be_bytes([*a, *b, *c, *d]), rest)),
-        _ => Err(reject(
-            "NotFramed",
-            "the value does not begin with a schema registry's header (a zero byte and the schema's number)".into(),
-        )),
-    }
+    unframed(bytes).ok_or_else(|| {
+        let why = "the value does not begin with a schema registry's header (a zero byte and the schema's number)";
+        reject("NotFramed", why.into())
+    })
 }
 
 fn reject(class: &'static str, message: String) -> Rejection {

@@ -49,10 +49,7 @@ impl Letters {
     /// When the cluster can't be reached, or the topic is missing.
     pub fn connect(config: &Config) -> Result<Self> {
         let topic = config.output.dead_letters.clone();
-        let metadata = clients::metadata(config)?;
-        let topics = metadata.topics().iter();
-        let partitions: HashMap<_, _> =
-            topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect();
+        let partitions = clients::partition_counts(config)?;
         let Some(&own) = partitions.get(&topic) else {
             bail!(
                 "output.dead_letters: there is no topic `{topic}` on {} (or this user may not see it)",

@@ -17,7 +17,7 @@ use self::corpus::Corpus;
 use self::report::Report;
 use super::cli::Demo;
 use super::output;
-use crate::config::{self, Config, OutputFormat, Shape};
+use crate::config::{self, Config};
 use crate::telemetry::metrics::Metrics;
 use crate::worker::lifecycle::Worker;
 
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Demo) -> Result<ExitCode> {
         config.model.path = model.clone();
     }
     // What is reported is read of that.
-    (config.output.shape, config.output.format) = (Shape::Nested, OutputFormat::Json);
+    config.output.make_nested_json();
     let broker = Broker::start(&config)?;
     config.kafka.brokers = broker.address();
     let mut feeder = Feeder::connect(&config, &corpus)?;

@@ -11,16 +11,15 @@ mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
 use crate::codec::decode::{Decoded, Decoder};
 use crate::config::Config;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::rejection::{Rejection, Stage};
-use crate::record::trace::RecordSpan;
 use crate::tagger::taggers::{Lane, Taggers, Work};
 
 /// Documents that can be tagged, as they came and as tokens.
@@ -110,17 +109,8 @@ fn encode(decoder: &Decoder, taggers: &Arc<Taggers>, record: &Record) -> Result<
 
 /// A document as if it had been fetched.
 fn envelope(value: &[u8], number: usize, budget: &Budget) -> Envelope<()> {
-    let record = Record { key: None, value: Some(value.to_vec()), headers: None, timestamp: None };
-    let origin = Origin {
-        topic: "sample".into(),
-        partition: 0,
-        offset: number as i64,
-        epoch: 0,
-        seq: number as u64,
-        lease: Lease::default(),
-    };
-    let permit = budget.take(record.size());
-    Envelope { origin, record, body: (), fetched: Instant::now(), span: RecordSpan::default(), permit }
+    let origin = Origin::elsewhere("sample".into(), number as i64, number as u64);
+    Envelope::begin(origin, Record::of(value.to_vec()), budget)
 }
 
 /// Places of `count` things among `length`, evenly spread, and moved on by `shift` (0 to 1) of the space between two. More

@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::Instant;
 
 use anyhow::{Result, bail};
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::metrics::noop::NoopMeterProvider;
 use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::config::Config;
 use crate::config::cases::CaseRecord;
+use crate::config::{Config, Inputs};
 use crate::kafka::sink::parcel::{Message, messages};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
-use crate::record::envelope::{Envelope, Lease, Origin, Record};
+use crate::record::envelope::{Envelope, Origin, Record};
 use crate::record::outcome::Outcome;
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
-use crate::record::trace::RecordSpan;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
 
@@ -42,8 +40,7 @@ pub(super) fn run(config: &Config, records: &[(Option<Vec<u8>>, &CaseRecord)]) -
     let stop = Arc::new(Stop::default());
     let (tell, told) = channel();
     let pipeline = Pipeline::start(config, &taggers, None, Ends { config: config.clone(), tell }, &metrics, &stop)?;
-    let usual: Arc<str> =
-        config.input.topics.iter().find(|topic| !topic.starts_with('^')).map_or("documents", |it| it).into();
+    let usual: Arc<str> = Inputs::of(config).names().first().map_or("documents", |topic| topic).into();
     let count = records.len();
     for (number, (value, input)) in records.iter().enumerate() {
         let topic = input.topic.as_deref().map_or_else(|| Arc::clone(&usual), Arc::from);
@@ -57,17 +54,8 @@ pub(super) fn run(config: &Config, records: &[(Option<Vec<u8>>, &CaseRecord)]) -
             headers: Some(headers).filter(|_| !input.headers.is_empty()),
             timestamp: None,
         };
-        let origin = Origin {
-            topic,
-            partition: 0,
-            offset: number as i64,
-            epoch: 0,
-            seq: number as u64,
-            lease: Lease::default(),
-        };
-        let permit = budget.take(record.size());
-        let (fetched, span) = (Instant::now(), RecordSpan::default());
-        pipeline.feed(Envelope { origin, record, body: (), fetched, span, permit });
+        let origin = Origin::elsewhere(topic, number as i64, number as u64);
+        pipeline.feed(Envelope::begin(origin, record, &budget));
     }
     pipeline.finish();
     if let Some(error) = stop.take_failure() {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use super::cli::{ConfigArgs, Test};
 use super::output;
 use crate::config::cases::Case;
-use crate::config::{Config, ConfigError, OutputFormat, Shape};
+use crate::config::{Config, ConfigError};
 
 /// What came of a case: nothing, or what is not as it was to be.
 struct Tried {
@@ -85,9 +85,8 @@ fn attempt(config: &Config, cases: &[Case], file: &Path) -> Result<Vec<Tried>> {
         records.push((value.map_err(|error| error.in_file(&file.display().to_string()))?, &case.input));
     }
     let ends = line::run(config, &records)?;
-    let is_nested = config.output.shape == Shape::Nested && config.output.format == OutputFormat::Json;
     // In another shape tags are not what they are compared with.
-    let nested = if is_nested { None } else { Some(line::run(&nested(config), &records)?) };
+    let nested = if config.output.is_nested_json() { None } else { Some(line::run(&nested(config), &records)?) };
     let nested = nested.as_ref().unwrap_or(&ends);
     let tried = cases.iter().zip(ends.iter().zip(nested));
     let faults = |case: &Case, (end, nested)| compare::faults(&case.expect, end, nested);
@@ -97,7 +96,7 @@ fn attempt(config: &Config, cases: &[Case], file: &Path) -> Result<Vec<Tried>> {
 /// The same, with records in the usual shape.
 fn nested(config: &Config) -> Config {
     let mut config = config.clone();
-    (config.output.shape, config.output.format) = (Shape::Nested, OutputFormat::Json);
+    config.output.make_nested_json();
     config
 }
 

@@ -78,10 +78,7 @@ impl End {
         consumer: &BaseConsumer<C>,
         bounds: Bounds,
     ) -> Result<Self> {
-        let mut watcher = clients::consumer(config, 1);
-        // What is in an open transaction is there, though it can't be read yet.
-        watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
-        let watcher = watcher.create_with_context(Quiet).context("a second consumer can't be made")?;
+        let watcher = clients::watcher(config).create_with_context(Quiet).context("a second consumer can't be made")?;
         let mut end = Self {
             ends: HashMap::new(),
             beyond: Mutex::default(),
@@ -93,12 +90,9 @@ impl End {
         let metadata =
             consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
         let mut logs = BTreeMap::new();
-        for topic in metadata.topics().iter().filter(|topic| inputs.iter().any(|name| name == topic.name())) {
-            for partition in topic.partitions() {
-                let key = (Arc::from(topic.name()), partition.id());
-                let range = end.log(&key, clients::REQUEST_TIMEOUT)?;
-                logs.insert(key, range);
-            }
+        for key in clients::partitions(&metadata, inputs) {
+            let range = end.log(&key, clients::REQUEST_TIMEOUT)?;
+            logs.insert(key, range);
         }
         let missing = |topic: &&String| !logs.keys().any(|(name, _)| **name == ***topic);
         if let Some(topic) = inputs.iter().find(missing) {

@@ -2,7 +2,6 @@
 //! workers of the group know. Partitions that come later are none of this, and are read from their beginning.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use jiff::SignedDuration;
@@ -12,7 +11,6 @@ use super::bounds::{self, Edge};
 use crate::config::Config;
 use crate::config::start::Start;
 use crate::kafka::clients;
-use crate::record::partition::TopicPartition;
 
 /// Has the group begin where it is told to, if it has committed nothing in these topics.
 ///
@@ -21,10 +19,7 @@ use crate::record::partition::TopicPartition;
 pub(super) fn begin<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer<C>, topics: &[String]) -> Result<()> {
     let Some(start) = config.input.start else { return Ok(()) };
     let metadata = consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
-    let inputs = metadata.topics().iter().filter(|topic| topics.iter().any(|name| name == topic.name()));
-    let keys: Vec<TopicPartition> = inputs
-        .flat_map(|topic| topic.partitions().iter().map(|partition| (Arc::from(topic.name()), partition.id())))
-        .collect();
+    let keys: Vec<_> = clients::partitions(&metadata, topics).collect();
     let patience = config.transaction_timeout() + clients::REQUEST_TIMEOUT;
     let committed = clients::committed(consumer, &keys, patience)
         .and_then(|committed| committed.into_iter().map(|(_, offset)| offset).collect::<Result<Vec<_>, _>>())
@@ -32,10 +27,7 @@ pub(super) fn begin<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer
     if committed.iter().any(Option::is_some) {
         return Ok(());
     }
-    // What is in an open transaction is there, though it can't be read yet.
-    let mut watcher = clients::consumer(config, 1);
-    watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
-    let watcher: BaseConsumer = watcher.create().context("a second consumer can't be made")?;
+    let watcher: BaseConsumer = clients::watcher(config).create().context("a second consumer can't be made")?;
     let mut logs = BTreeMap::new();
     for key in keys {
         let range = watcher.fetch_watermarks(&key.0, key.1, clients::REQUEST_TIMEOUT);
