@@ -385,6 +385,38 @@ fn a_row_of_csv_with_other_fields_than_the_header_is_refused_by_itself() {
 }
 
 #[test]
+fn a_row_of_csv_stays_byte_for_byte_so_that_nothing_and_an_empty_text_stay_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in.csv"), folder.path().join("out.csv"));
+    let run = |escape: &[&str]| {
+        let there = ["--input", shown(&input), "--output", shown(&output), "--flat"];
+        succeeded(enrich(&[&there[..], escape].concat()));
+        fs::read_to_string(&output).unwrap()
+    };
+    let rows = ["id,\"text\",note", "1,one,", "2,\"two\",\"\"", "\"3\",\"a \"\"b\"\",\nc\", d ", "4,four,last"];
+    // Ends of lines of both kinds, blank lines, and none at the end.
+    fs::write(&input, format!("{}\r\n{}\n\n\n{}\r\n\r\n{}\n{}", rows[0], rows[1], rows[2], rows[3], rows[4])).unwrap();
+    let written = run(&[]);
+    for row in &rows[1..] {
+        assert!(written.contains(&format!("\n{row},")), "{row}: {written}");
+    }
+    assert!(written.starts_with("id,\"text\",note,tags_") && !written.contains('\r'), "{written}");
+    assert_eq!(csv::Reader::from_reader(written.as_bytes()).records().map(Result::unwrap).count(), 4);
+
+    // In Spark's dialect, the tags are, too.
+    let row = r#"1,"said \"Zoë Smith, of Berlin\" \\ here","""#;
+    fs::write(&input, format!("id,text,note\n{row}\n")).unwrap();
+    fs::remove_file(&output).unwrap();
+    let written = run(&["--csv-escape", "\\"]);
+    assert!(written.contains(&format!("\n{row},")), "{written}");
+    let mut reader = csv::ReaderBuilder::new().escape(Some(b'\\')).double_quote(false).from_reader(written.as_bytes());
+    let entities = reader.headers().unwrap().iter().position(|name| name == "tags_entities").unwrap();
+    let record = reader.records().next().unwrap().unwrap();
+    assert_eq!(&record[1], r#"said "Zoë Smith, of Berlin" \ here"#);
+    serde_json::from_str::<Value>(&record[entities]).unwrap().as_array().unwrap();
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_and_what_is_no_table_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let (input, output) = (folder.path().join("in/day=1"), folder.path().join("out"));

@@ -90,7 +90,11 @@ impl Columns {
     ///
     /// # Errors
     /// When a column is missing.
-    pub fn of_records(&self, header: &ByteRecord, records: &[ByteRecord]) -> Result<Vec<Vec<u8>>> {
+    pub fn of_records<'a>(
+        &self,
+        header: &ByteRecord,
+        records: impl Iterator<Item = &'a ByteRecord>,
+    ) -> Result<Vec<Vec<u8>>> {
         let mut places = Vec::new();
         for path in &self.0 {
             let name = path.join("/");
@@ -114,7 +118,7 @@ impl Columns {
             }
             Value::Object(document).to_string().into_bytes()
         };
-        Ok(records.iter().map(document).collect())
+        Ok(records.map(document).collect())
     }
 }
 
@@ -216,8 +220,8 @@ mod tests {
     fn fields_of_csv_are_found_by_the_header() {
         let header = ByteRecord::from(vec!["id", "text"]);
         let records = [ByteRecord::from(vec!["1", "one"]), ByteRecord::from(vec![&b"2"[..], b"\xff"])];
-        let documents = columns("[/text]").of_records(&header, &records).unwrap();
+        let documents = columns("[/text]").of_records(&header, records.iter()).unwrap();
         assert_eq!(documents, [&br#"{"text":"one"}"#[..], b"2\xff"]);
-        assert!(columns("[/body]").of_records(&header, &records).is_err());
+        assert!(columns("[/body]").of_records(&header, records.iter()).is_err());
     }
 }

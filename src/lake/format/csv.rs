@@ -1,11 +1,13 @@
-//! CSV with a header. Fields stay what they were; tags are columns of their own, and entities JSON.
+//! CSV with a header. Rows stay byte for byte what they were, since a field in quotes is another to many readers than one without
+//! (`""` is a text, and nothing is NULL); tags are columns of their own behind them, and entities JSON.
 
-use std::io::{self, BufRead, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read, Write as _};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
-use csv::{ByteRecord, ReaderBuilder, Terminator, WriterBuilder};
+use csv::{ByteRecord, ReaderBuilder};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -18,11 +20,27 @@ use crate::lake::tags::Schema;
 
 pub struct Reader {
     records: csv::Reader<Box<dyn Read + Send>>,
-    /// Bytes that were taken since the last row.
-    taken: Arc<AtomicUsize>,
+    taken: Arc<Mutex<Taken>>,
     header: Arc<ByteRecord>,
+    /// The header as it is written.
+    line: Vec<u8>,
+    escape: Option<u8>,
     packing: Packing,
     share: Share,
+}
+
+/// A row: its fields, and its bytes without the end of the line.
+#[derive(Debug)]
+pub struct Row {
+    pub fields: ByteRecord,
+    bytes: Vec<u8>,
+}
+
+impl Row {
+    /// How much memory it takes.
+    pub fn size(&self) -> usize {
+        self.fields.as_slice().len() + self.bytes.len()
+    }
 }
 
 impl Reader {
@@ -32,21 +50,23 @@ impl Reader {
             bytes.consume(MARK.len());
         }
         // A row with too few fields, or too many, is refused by itself.
-        let taken = Arc::<AtomicUsize>::default();
+        let taken = Arc::<Mutex<Taken>>::default();
         let quotes = Quotes { escape, at: At::Start, line: 1 };
         let bytes: Box<dyn Read + Send> = Box::new(Checked { bytes, taken: Arc::clone(&taken), quotes });
         let mut records = ReaderBuilder::new().flexible(true).escape(escape).from_reader(bytes);
         let header = Arc::new(records.byte_headers()?.clone());
-        Ok(Self { records, taken, header, packing, share })
+        let line = lock(&taken).up_to(records.position().byte());
+        Ok(Self { records, taken, header, line, escape, packing, share })
     }
 
     pub fn next(&mut self) -> Result<Option<Rows>> {
         let (mut rows, mut size) = (Vec::new(), 0);
         let mut record = ByteRecord::new();
         while rows.len() < ROWS && size < BYTES && self.records.read_byte_record(&mut record)? {
-            self.taken.store(0, Ordering::Relaxed);
-            size += record.as_slice().len();
-            rows.push(record.clone());
+            let bytes = lock(&self.taken).up_to(self.records.position().byte());
+            let row = Row { fields: record.clone(), bytes };
+            size += row.size();
+            rows.push(row);
         }
         Ok(Some(rows).filter(|rows| !rows.is_empty()).map(|rows| Rows::Records(Arc::clone(&self.header), rows)))
     }
@@ -56,7 +76,6 @@ impl Reader {
     }
 
     pub fn writer(&self, output: Output, style: &Style, tags: &Schema) -> Result<Writer> {
-        let mut to = WriterBuilder::new().terminator(Terminator::Any(b'\n')).from_writer(self.packing.write(output)?);
         let names = tags.flat_names()?;
         for name in &names {
             let is_there = self.header.iter().any(|known| known == name.as_bytes());
@@ -66,26 +85,49 @@ impl Reader {
                 style.tags
             );
         }
-        let mut header = (*self.header).clone();
-        for name in &names {
-            header.push_field(name.as_bytes());
-        }
-        to.write_byte_record(&header)?;
-        Ok(Writer { to })
+        let mut writer = Writer { to: self.packing.write(output)?, escape: self.escape };
+        writer.row(&self.line, &names)?;
+        Ok(writer)
     }
+}
+
+/// Bytes that the parser has taken, and rows have not: it takes more than the row that it is at.
+#[derive(Default)]
+struct Taken {
+    bytes: VecDeque<u8>,
+    /// Where they begin in the file.
+    from: u64,
+}
+
+impl Taken {
+    /// Those of the row that ends here. The end of a line belongs to neither row, and blank lines are no rows.
+    fn up_to(&mut self, end: u64) -> Vec<u8> {
+        let bytes: Vec<u8> = self.bytes.drain(..(end - self.from) as usize).collect();
+        self.from = end;
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let start = bytes.iter().position(|byte| !is_end(byte)).unwrap_or(bytes.len());
+        let end = bytes.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
+        bytes[start..end].to_vec()
+    }
+}
+
+fn lock(taken: &Mutex<Taken>) -> std::sync::MutexGuard<'_, Taken> {
+    taken.lock().expect("nobody panics with it")
 }
 
 /// Ends with an error where rows can't be told apart: at a quote that is never closed, or one that does not end its field.
 struct Checked {
     bytes: Box<dyn BufRead + Send>,
-    taken: Arc<AtomicUsize>,
+    taken: Arc<Mutex<Taken>>,
     quotes: Quotes,
 }
 
 impl Read for Checked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(buffer)?;
-        if self.taken.fetch_add(read, Ordering::Relaxed) > LONGEST {
+        let mut taken = lock(&self.taken);
+        taken.bytes.extend(&buffer[..read]);
+        if taken.bytes.len() > LONGEST {
             let why = format!("a row of more than {} MiB: is there a quote that is never closed?", LONGEST >> 20);
             return Err(io::Error::other(why));
         }
@@ -141,27 +183,49 @@ impl Quotes {
 }
 
 pub struct Writer {
-    to: csv::Writer<Packer>,
+    to: Packer,
+    escape: Option<u8>,
 }
 
 impl Writer {
-    pub fn write(&mut self, records: &[ByteRecord], enriched: &[Option<Vec<u8>>], tags: &Schema) -> Result<()> {
-        for (record, enriched) in records.iter().zip(enriched) {
+    pub fn write(&mut self, rows: &[Row], enriched: &[Option<Vec<u8>>], tags: &Schema) -> Result<()> {
+        for (row, enriched) in rows.iter().zip(enriched) {
             let enriched: Option<Value> = enriched.as_deref().map(serde_json::from_slice).transpose()?;
-            let mut record = record.clone();
-            for field in tags.flat_fields(enriched.as_ref().and_then(|enriched| enriched.get("tags"))) {
-                record.push_field(field.as_bytes());
-            }
-            self.to.write_byte_record(&record)?;
+            let tags = tags.flat_fields(enriched.as_ref().and_then(|enriched| enriched.get("tags")));
+            self.row(&row.bytes, &tags)?;
         }
         Ok(())
     }
 
-    pub fn finish(mut self) -> Result<Output> {
-        self.to.flush()?;
-        let packer = self.to.into_inner().map_err(|error| anyhow::anyhow!("{}", error.error()))?;
-        packer.finish().context("the file")
+    /// What was there, and more fields, in the same dialect.
+    fn row(&mut self, bytes: &[u8], fields: &[String]) -> io::Result<()> {
+        self.to.write_all(bytes)?;
+        for field in fields {
+            self.to.write_all(b",")?;
+            self.to.write_all(quoted(field, self.escape).as_bytes())?;
+        }
+        self.to.write_all(b"\n")
     }
+
+    pub fn finish(self) -> Result<Output> {
+        self.to.finish().context("the file")
+    }
+}
+
+/// A field in quotes, if it takes them (RFC 4180, or with an escape before quotes and before itself).
+fn quoted(field: &str, escape: Option<u8>) -> Cow<'_, str> {
+    let escape = escape.map(char::from);
+    if !field.contains([',', '"', '\n', '\r']) && !escape.is_some_and(|escape| field.contains(escape)) {
+        return field.into();
+    }
+    let inner: String = match escape {
+        None => field.replace('"', "\"\""),
+        Some(escape) => field
+            .chars()
+            .flat_map(|char| Some(escape).filter(|_| char == '"' || char == escape).into_iter().chain([char]))
+            .collect(),
+    };
+    format!("\"{inner}\"").into()
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ pub enum Rows {
     /// JSON lines: the bytes of each.
     Lines(Vec<Vec<u8>>),
     /// Of CSV.
-    Records(Arc<ByteRecord>, Vec<ByteRecord>),
+    Records(Arc<ByteRecord>, Vec<csv::Row>),
 }
 
 /// A file that is being read.
@@ -129,7 +129,7 @@ impl Rows {
         match self {
             Self::Table(batch) => batch.num_rows(),
             Self::Lines(lines) => lines.len(),
-            Self::Records(_, records) => records.len(),
+            Self::Records(_, rows) => rows.len(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Rows {
                 batch.columns().iter().map(size).sum()
             }
             Self::Lines(lines) => lines.iter().map(Vec::len).sum(),
-            Self::Records(_, records) => records.iter().map(|record| record.as_slice().len()).sum(),
+            Self::Records(_, rows) => rows.iter().map(csv::Row::size).sum(),
         }
     }
 
@@ -154,7 +154,7 @@ impl Rows {
         match self {
             Self::Table(batch) => columns.of_table(batch),
             Self::Lines(lines) => Ok(lines.clone()),
-            Self::Records(header, records) => columns.of_records(header, records),
+            Self::Records(header, rows) => columns.of_records(header, rows.iter().map(|row| &row.fields)),
         }
     }
 
@@ -169,7 +169,7 @@ impl Rows {
         Ok(match self {
             Self::Table(batch) => Self::Table(filter_record_batch(&batch, &BooleanArray::from(keep.to_vec()))?),
             Self::Lines(lines) => Self::Lines(those(lines, keep)),
-            Self::Records(header, records) => Self::Records(header, those(records, keep)),
+            Self::Records(header, rows) => Self::Records(header, those(rows, keep)),
         })
     }
 
@@ -187,8 +187,8 @@ impl Rows {
                     serde_json::json!({ "base64": base64::Engine::encode(&base64::prelude::BASE64_STANDARD, &lines[row]) })
                 }
             },
-            Self::Records(_, records) => {
-                records[row].iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect()
+            Self::Records(_, rows) => {
+                rows[row].fields.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect()
             }
         }
     }
@@ -267,7 +267,7 @@ impl Writer {
             (Self::Parquet(writer), Rows::Table(batch)) => writer.write(batch, enriched, tags),
             (Self::Ipc(writer), Rows::Table(batch)) => writer.write(batch, enriched, tags),
             (Self::Lines(writer), Rows::Lines(lines)) => writer.write(lines, enriched, tags),
-            (Self::Csv(writer), Rows::Records(_, records)) => writer.write(records, enriched, tags),
+            (Self::Csv(writer), Rows::Records(_, rows)) => writer.write(rows, enriched, tags),
             _ => bail!("rows of another format"),
         }
     }
