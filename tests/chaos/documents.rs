@@ -56,7 +56,7 @@ impl Corpus {
         let short = |text: String| text.chars().take(CHARACTERS).collect::<String>();
         let texts = crate::support::corpus().map(|document| short(document.text()));
         let texts: Vec<_> = texts.filter(|text| !text.trim().is_empty()).take(TEXTS).collect();
-        let lines: String = texts.iter().map(|text| format!("{}\n", json!({ "id": 1, "text": text }))).collect();
+        let lines: String = texts.iter().map(|text| format!("{}\n", json!({ "id": 1, "body": text }))).collect();
         let output = tagbert(&["tag", "--model", TINY, "--set", "input.text=/body"], lines.as_bytes());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let tags = String::from_utf8(output.stdout).unwrap();
