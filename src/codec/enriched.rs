@@ -5,13 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::avro::write::{self, Original};
+use super::event::write::{Events, none_of};
 pub use super::nested::EnrichedRecord;
 use super::nested::{Source, Tags, bytes};
 use super::registry::unframed;
 use super::shape;
 use super::tags::{Style, WrittenTag};
 use crate::config::mark::without_mark;
-use crate::config::{KeepDocument, Output, Shape};
+use crate::config::{Config, Format, KeepDocument, Output, Shape};
 use crate::record::answer::Answer;
 use crate::record::document::{AvroTarget, Document};
 use crate::record::enriched::{Enriched, TagHeaders};
@@ -23,19 +24,38 @@ pub struct Assembler {
     document: KeepDocument,
     shape: Shape,
     style: Style,
+    /// Whether records are events as they come.
+    of_events: bool,
+    /// Makes them events.
+    events: Option<Events>,
 }
 
 impl Assembler {
     /// An assembler of the records that the configuration describes.
     #[must_use]
-    pub fn new(output: &Output) -> Self {
-        let Output { document, shape, offsets, ref labels, .. } = *output;
-        Self { document, shape, style: Style { offsets, labels: labels.clone() } }
+    pub fn new(config: &Config) -> Self {
+        let Output { document, shape, offsets, ref labels, .. } = config.output;
+        let (of_events, events) = (config.input.format == Format::CloudEvents, Events::new(config));
+        Self { document, shape, style: Style { offsets, labels: labels.clone() }, of_events, events }
     }
 
     /// Turns a document and what the taggers say of it into what is written.
     #[must_use]
     pub fn assemble(&self, envelope: &Envelope<Document>, answer: &Answer) -> Enriched {
+        let mut made = self.shaped(envelope, answer);
+        match &self.events {
+            Some(events) => events.make(made.value, envelope),
+            None => {
+                // The value is no longer that of the event that came, so nothing may say that it is.
+                if self.of_events && self.shape != Shape::Headers {
+                    made.headers.0.extend(none_of(envelope.record.headers.as_ref()));
+                }
+                made
+            }
+        }
+    }
+
+    fn shaped(&self, envelope: &Envelope<Document>, answer: &Answer) -> Enriched {
         let document = &envelope.body;
         let tags = answer.tags.iter().map(|given| (&*given.name, self.style.write(given, document)));
         let tags: Vec<_> = tags.collect();

@@ -5,6 +5,7 @@ pub mod avro;
 pub mod dead_letter;
 pub mod decode;
 pub mod enriched;
+mod event;
 mod nested;
 pub mod redact;
 pub mod registry;

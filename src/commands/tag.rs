@@ -16,7 +16,7 @@ use serde_json::json;
 use super::cli::{Format, Tag};
 use super::{offline, output};
 use crate::config::mark::without_mark;
-use crate::config::{self, Charset, Config, ConfigError, OutputFormat, Shape};
+use crate::config::{self, Charset, Config, ConfigError, ContentMode, OutputFormat, Shape};
 use crate::pipeline::Pipeline;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
@@ -86,8 +86,13 @@ fn configured(args: &Tag) -> Result<Config> {
         config.input.format = config::Format::Json;
         config.taggers.iter_mut().for_each(|tagger| tagger.text = None);
     }
-    if config.output.format != OutputFormat::Json {
-        let why = "must be `json` here: lines are text".into();
+    let is_line = match config.output.format {
+        OutputFormat::Json => true,
+        OutputFormat::Avro => false,
+        OutputFormat::CloudEvents => config.output.cloudevents.content_mode == ContentMode::Structured,
+    };
+    if !is_line {
+        let why = "must be `json` here, or structured `cloudevents`: lines are text, without headers".into();
         return Err(ConfigError::Value { key: "output.format".into(), why }.into());
     }
     if config.output.shape == Shape::Headers {

@@ -23,6 +23,9 @@ pub enum Format {
     Avro,
     /// The text itself, which stands at `/text` of the document that is made of it.
     Text,
+    /// A CloudEvent, structured or binary. The document is the event in its JSON form.
+    #[serde(rename = "cloudevents")]
+    CloudEvents,
 }
 
 /// What the values of enriched records are.
@@ -34,6 +37,9 @@ pub enum OutputFormat {
     Json,
     /// Avro behind a schema registry's header; an original in Avro stands within as what it is.
     Avro,
+    /// A CloudEvent, whose data are the record in JSON.
+    #[serde(rename = "cloudevents")]
+    CloudEvents,
 }
 
 /// How the enriched record is built.
@@ -165,7 +171,7 @@ impl Input {
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         match self.format {
-            Format::Json | Format::JsonSchema | Format::Avro => self.text.clone(),
+            Format::Json | Format::JsonSchema | Format::Avro | Format::CloudEvents => self.text.clone(),
             Format::Text => vec!["/text".into()],
         }
     }
@@ -219,20 +225,25 @@ impl Config {
         if self.output.format == OutputFormat::Avro && self.output.shape != Shape::Nested {
             return refuse("output.shape", "must be `nested` under `output.format: avro`");
         }
+        self.validate_events()?;
         if self.output.shape == Shape::Headers && self.output.document == KeepDocument::Drop {
             let why =
                 "is `drop`, but under `output.shape: headers` the value is the document: `keep`, or another shape";
             return refuse("output.document", why);
         }
         match format {
-            Format::Json | Format::JsonSchema | Format::Avro if *charset != Charset::default() => {
+            Format::Json | Format::JsonSchema | Format::Avro | Format::CloudEvents
+                if *charset != Charset::default() =>
+            {
                 refuse("input.charset", "is for `input.format: text` alone: all others are UTF-8")
             }
             Format::Text if *id != Input::default().id => refuse(
                 "input.id",
                 format!("is `{id}`, but under `input.format: text` the value has no fields, and no id"),
             ),
-            Format::Text | Format::Avro if *lenient => refuse("input.lenient", "is for JSON alone"),
+            Format::Text | Format::Avro | Format::CloudEvents if *lenient => {
+                refuse("input.lenient", "is for JSON alone")
+            }
             Format::Text => {
                 let given = Some(("input.text", text)).filter(|_| *text != Input::default().text);
                 let given = given.into_iter().flat_map(|(key, all)| all.iter().map(move |text| (key, text)));
@@ -246,7 +257,7 @@ impl Config {
                     None => Ok(()),
                 }
             }
-            Format::Json | Format::JsonSchema | Format::Avro => Ok(()),
+            Format::Json | Format::JsonSchema | Format::Avro | Format::CloudEvents => Ok(()),
         }
     }
 }

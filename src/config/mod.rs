@@ -8,6 +8,7 @@ mod delivery;
 mod device;
 mod dotted;
 mod error;
+mod events;
 mod expand;
 mod formats;
 pub mod installed;
@@ -46,6 +47,7 @@ pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
 pub use self::error::ConfigError;
 use self::error::refuse;
+pub use self::events::{ContentMode, EventSettings};
 pub use self::formats::{Charset, Format, Offsets, OutputFormat, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
@@ -189,6 +191,8 @@ pub struct Output {
     pub document: KeepDocument,
     /// What the values of enriched records are.
     pub format: OutputFormat,
+    /// Of `format: cloudevents`, how the events are.
+    pub cloudevents: EventSettings,
     /// How the enriched record is built.
     pub shape: Shape,
     /// What `start` and `end` of entities count.
@@ -212,6 +216,7 @@ impl Default for Output {
             dead_letters: "documents.dead".into(),
             document: KeepDocument::default(),
             format: OutputFormat::default(),
+            cloudevents: EventSettings::default(),
             shape: Shape::default(),
             offsets: Offsets::default(),
             scores: Scores::default(),

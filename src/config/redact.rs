@@ -234,6 +234,11 @@ impl Config {
                        `nested` or `flat` masks it as JSON";
             return refuse("output.shape", why);
         }
+        if !self.redact.is_empty() && input == Format::CloudEvents && output.shape == Shape::Headers {
+            let why = "`headers` leaves the attributes of an event as they came, which are not masked: `nested` or `flat` has \
+                       them masked";
+            return refuse("output.shape", why);
+        }
         let stays_avro = input == Format::Avro && output.format == OutputFormat::Avro;
         if !self.redact.is_empty() && stays_avro && output.document == KeepDocument::Keep {
             let why = "`keep` leaves an original in Avro as it came, which is not masked: `drop` it, or write JSON";

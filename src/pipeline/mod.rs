@@ -104,7 +104,7 @@ impl Pipeline {
         for _ in 0..cores() {
             let prepare = Prepare {
                 decoder: decoder.clone(),
-                assembler: Assembler::new(&config.output),
+                assembler: Assembler::new(config),
                 live: Arc::clone(live),
                 router: Arc::clone(&router),
                 cache: cache.clone(),
@@ -141,7 +141,7 @@ impl Pipeline {
         }
         drop(to_deliver);
 
-        let assembler = Assembler::new(&config.output);
+        let assembler = Assembler::new(config);
         let redactor = Redactor::new(config)?;
         let deliver = Deliver { redactor, assembler, router, shadow, metrics: Arc::clone(metrics) };
         let stops = Arc::clone(stop);

@@ -42,14 +42,19 @@ impl RecordSpan {
     /// The headers of the output record: the input's own, with `traceparent` naming this span, if there is one.
     #[must_use]
     pub fn propagate(&self, headers: Option<OwnedHeaders>) -> Option<OwnedHeaders> {
-        let Some(span) = &self.0 else { return headers };
-        let context = Context::new().with_remote_span_context(span.span_context().clone());
-        let mut traceparent = Traceparent(None);
-        TraceContextPropagator::new().inject_context(&context, &mut traceparent);
-        match traceparent.0 {
+        match self.traceparent() {
             Some(value) => Some(headers::replace(headers, TRACEPARENT, value.as_bytes())),
             None => headers,
         }
+    }
+
+    /// What names this span, if there is one.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<String> {
+        let context = Context::new().with_remote_span_context(self.0.as_ref()?.span_context().clone());
+        let mut traceparent = Traceparent(None);
+        TraceContextPropagator::new().inject_context(&context, &mut traceparent);
+        traceparent.0
     }
 
     /// Notes that the record became a dead letter.
@@ -71,7 +76,9 @@ struct Headers<'a>(&'a OwnedHeaders);
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        std::str::from_utf8(headers::last(self.0, key)?).ok()
+        // A CloudEvent may have it among its own attributes.
+        let value = headers::last(self.0, key).or_else(|| headers::last(self.0, &format!("ce_{key}")))?;
+        std::str::from_utf8(value).ok()
     }
 
     fn keys(&self) -> Vec<&str> {

@@ -5,10 +5,12 @@ mod lenient;
 mod pointers;
 mod texts;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use anyhow::Result;
 use encoding_rs::Encoding;
+use rdkafka::message::OwnedHeaders;
 use serde_json::value::RawValue;
 
 use self::lenient::NotANumber;
@@ -16,6 +18,7 @@ use self::pointers::{Found, NotFound, Pointers};
 use self::texts::{Made, Source};
 use super::avro;
 use super::avro::output::Outputs;
+use super::event;
 use super::registry::{Missing, Registry, unframed};
 use crate::config::mark::without_mark;
 use crate::config::{Charset, Config, Format, Input, KeepDocument, OutputFormat};
@@ -86,18 +89,22 @@ impl Decoder {
             let (size, limit) = (bytes.len(), self.limit);
             return Err(reject("DocumentTooLarge", format!("{size} bytes are over limits.document, {limit} bytes")));
         }
-        match self.read(bytes) {
+        match self.read(record.headers.as_ref(), bytes) {
             Ok(document) => Ok(Decoded::Document(document)),
             Err(Wrong::Rejected(rejection)) => Err(rejection),
             Err(Wrong::Unanswered(error)) => Ok(Decoded::Unreadable(Arc::new(error))),
         }
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<Document, Wrong> {
+    fn read(&self, headers: Option<&OwnedHeaders>, bytes: &[u8]) -> Result<Document, Wrong> {
         let mut writer = None;
         let mut document = match self.format {
             Format::Json => self.of_json(without_mark(bytes))?,
             Format::Text => self.of_text(bytes)?,
+            Format::CloudEvents => match event::read::json(headers, bytes)? {
+                Cow::Borrowed(json) => self.document(json)?,
+                Cow::Owned(json) => self.made(json)?,
+            },
             Format::JsonSchema => {
                 let (_, json) = framed(bytes)?;
                 self.with_json(self.of_json(json)?, json)

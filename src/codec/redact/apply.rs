@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use encoding_rs::UTF_8;
+use rdkafka::message::OwnedHeaders;
 use serde_json::value::RawValue;
 
 use super::Redactor;
 use super::known::Known;
 use super::rules::{Finds, Rule};
 use super::spans::Moved;
+use crate::codec::event::read::{self, Data};
 use crate::config::Format;
 use crate::config::mark::without_mark;
 use crate::config::redact::Where;
@@ -42,6 +45,10 @@ impl Redactor {
             // In a dead letter, what had a schema is JSON: masked, it may not fit that any more.
             Format::Json | Format::JsonSchema | Format::Avro => masked.get().as_bytes().to_vec(),
             Format::Text => self.value(masked.get()),
+            Format::CloudEvents => {
+                let value = record.value.as_deref().unwrap_or_default();
+                self.event(record.headers.as_ref(), value, masked.get(), &known).unwrap_or_default()
+            }
         };
         let id = RawValue::from_string(self.json(document.id.get(), &self.id, &known));
         let document = Document {
@@ -65,7 +72,8 @@ impl Redactor {
     #[must_use]
     pub fn dead_letter(&self, mut letter: Envelope<Rejection>) -> Envelope<Rejection> {
         let Some(value) = letter.record.value.take_if(|_| self.dead_letters) else { return letter };
-        letter.record.value = Some(self.letter(&value).unwrap_or_else(|why| {
+        let masked = self.letter(letter.record.headers.as_ref(), &value);
+        letter.record.value = Some(masked.unwrap_or_else(|why| {
             let Rejection { message, .. } = &letter.body;
             letter.body.message = format!("{message}; the record's {} bytes are left out, since {why}", value.len());
             // Not null: replayed, that would delete what has the key.
@@ -75,7 +83,12 @@ impl Redactor {
     }
 
     /// A value that no tagger has read, masked.
-    fn letter(&self, value: &[u8]) -> Result<Vec<u8>, &'static str> {
+    fn letter(&self, headers: Option<&OwnedHeaders>, value: &[u8]) -> Result<Vec<u8>, &'static str> {
+        if self.format == Format::CloudEvents {
+            let event = read::json(headers, value).map_err(|_| "what is no event can't be redacted")?;
+            let known = Known::unread(self, &event);
+            return self.event(headers, value, &self.json(&event, "", &known), &known);
+        }
         if self.format == Format::Text {
             let encoding = self.charset.encoding();
             let text = encoding.decode_without_bom_handling_and_without_replacement(value);
@@ -98,6 +111,24 @@ impl Redactor {
             return Err("what is not JSON can't be redacted field by field");
         }
         Ok(self.masked(text, &self.spans(text, "", &Known::default())).into_bytes())
+    }
+
+    /// The value of an event, of which this is the masked JSON form.
+    fn event(
+        &self,
+        headers: Option<&OwnedHeaders>,
+        value: &[u8],
+        masked: &str,
+        known: &Known,
+    ) -> Result<Vec<u8>, &'static str> {
+        Ok(match read::value_is_data(headers, value) {
+            Ok(None) => masked.as_bytes().to_vec(),
+            Ok(Some(Data::Json(json))) => self.json(json, "/data", known).into_bytes(),
+            Ok(Some(Data::Text(text, encoding))) if encoding == UTF_8 => {
+                self.masked(&text, &self.spans(&text, "/data", known)).into_bytes()
+            }
+            _ => return Err("an event's data that are neither JSON nor text in UTF-8 can't be redacted"),
+        })
     }
 
     /// A text with all of its parts masked, and how its code points have moved.

@@ -60,7 +60,7 @@ impl Host {
             }
         }
         let (started, mut count, before) = (Instant::now(), 0, thread_time());
-        let assembler = Assembler::new(&config.output);
+        let assembler = Assembler::new(config);
         for (work, envelope) in tagged.iter().cycle().take(1000) {
             std::hint::black_box(assembler.assemble(envelope, &work.answer()));
             count += 1;
