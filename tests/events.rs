@@ -1,4 +1,4 @@
-//! Events in, and events out, with the CloudEvents SDK for Python on the other side: docs/FORMATS.md.
+//! Events in, and events out, with the `CloudEvents` SDK for Python on the other side: docs/FORMATS.md.
 
 use std::collections::BTreeMap;
 use std::path::Path;

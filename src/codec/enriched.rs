@@ -43,16 +43,14 @@ impl Assembler {
     #[must_use]
     pub fn assemble(&self, envelope: &Envelope<Document>, answer: &Answer) -> Enriched {
         let mut made = self.shaped(envelope, answer);
-        match &self.events {
-            Some(events) => events.make(made.value, envelope),
-            None => {
-                // The value is no longer that of the event that came, so nothing may say that it is.
-                if self.of_events && self.shape != Shape::Headers {
-                    made.headers.0.extend(none_of(envelope.record.headers.as_ref()));
-                }
-                made
-            }
+        if let Some(events) = &self.events {
+            return events.make(made.value, envelope);
         }
+        // The value is no longer that of the event that came, so nothing may say that it is.
+        if self.of_events && self.shape != Shape::Headers {
+            made.headers.0.extend(none_of(envelope.record.headers.as_ref()));
+        }
+        made
     }
 
     fn shaped(&self, envelope: &Envelope<Document>, answer: &Answer) -> Enriched {

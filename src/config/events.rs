@@ -1,4 +1,4 @@
-//! How records are CloudEvents.
+//! How records are `CloudEvents`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -23,7 +23,7 @@ pub enum Format {
     Avro,
     /// The text itself, which stands at `/text` of the document that is made of it.
     Text,
-    /// A CloudEvent, structured or binary. The document is the event in its JSON form.
+    /// A `CloudEvent`, structured or binary. The document is the event in its JSON form.
     #[serde(rename = "cloudevents")]
     CloudEvents,
 }
@@ -37,7 +37,7 @@ pub enum OutputFormat {
     Json,
     /// Avro behind a schema registry's header; an original in Avro stands within as what it is.
     Avro,
-    /// A CloudEvent, whose data are the record in JSON.
+    /// A `CloudEvent`, whose data are the record in JSON.
     #[serde(rename = "cloudevents")]
     CloudEvents,
 }

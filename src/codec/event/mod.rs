@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 by their binding for Kafka: structured, where the value is the event in JSON, or binary, where attributes are
+//! `CloudEvents` 1.0 by their binding for Kafka: structured, where the value is the event in JSON, or binary, where attributes are
 //! headers and the value is the data.
 
 pub mod read;

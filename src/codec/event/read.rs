@@ -138,7 +138,7 @@ fn structured(value: &[u8], is_said: bool) -> Result<Cow<'_, str>, Rejection> {
         Ok(event) => event,
         Err(_) if !is_said => return Err(none()),
         Err(error) if error.is_data() => {
-            return Err(invalid("it is not a JSON object in which each attribute stands once".into()));
+            return Err(invalid("it is not a JSON object in which each attribute stands once"));
         }
         Err(error) => {
             let (line, column) = (error.line(), error.column());
@@ -152,15 +152,15 @@ fn structured(value: &[u8], is_said: bool) -> Result<Cow<'_, str>, Rejection> {
     for (name, value) in REQUIRED.into_iter().zip(required) {
         check(
             name,
-            value.map(text).transpose().map_err(|()| invalid(format!("its `{name}` is not a string")))?.as_deref(),
+            value.map(text).transpose().map_err(|()| invalid(&format!("its `{name}` is not a string")))?.as_deref(),
         )?;
     }
     let Some(base64) = event.data_base64 else { return Ok(Cow::Borrowed(json)) };
     if event.data.is_some() {
-        return Err(invalid("it has `data` and `data_base64`, of which it may have one".into()));
+        return Err(invalid("it has `data` and `data_base64`, of which it may have one"));
     }
     let bytes = text(base64).ok().and_then(|base64| BASE64_STANDARD.decode(&*base64).ok());
-    let bytes = bytes.ok_or_else(|| invalid("its `data_base64` is not Base64".into()))?;
+    let bytes = bytes.ok_or_else(|| invalid("its `data_base64` is not Base64"))?;
     let content_type = event.datacontenttype.and_then(|raw| text(raw).ok());
     let Some(data) = raw(data(content_type.as_deref(), &bytes)?)? else { return Ok(Cow::Borrowed(json)) };
     let mut members: BTreeMap<Cow<str>, Box<RawValue>> = serde_json::from_str(json).map_err(|_| none())?;
@@ -250,21 +250,21 @@ fn written<K: Ord + serde::Serialize>(members: &BTreeMap<K, Box<RawValue>>) -> R
 }
 
 fn unwritten() -> Rejection {
-    invalid("it can't be written in JSON".into())
+    invalid("it can't be written in JSON")
 }
 
 fn check(name: &str, value: Option<&str>) -> Result<(), Rejection> {
     match value {
-        None => Err(invalid(format!("its attribute `{name}` is missing"))),
-        Some("") => Err(invalid(format!("its attribute `{name}` is empty"))),
+        None => Err(invalid(&format!("its attribute `{name}` is missing"))),
+        Some("") => Err(invalid(&format!("its attribute `{name}` is empty"))),
         Some(version) if name == "specversion" && version != VERSION => {
-            Err(invalid(format!("its `specversion` is another than `{VERSION}`, which is read")))
+            Err(invalid(&format!("its `specversion` is another than `{VERSION}`, which is read")))
         }
         Some(_) => Ok(()),
     }
 }
 
-fn invalid(why: String) -> Rejection {
+fn invalid(why: &str) -> Rejection {
     reject("CloudEventInvalid", format!("the record is no valid CloudEvent: {why}"))
 }
 
