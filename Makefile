@@ -87,8 +87,8 @@ bench-variants:  ## the model in other forms and settings, side by side, into be
 scale:  ## a thousand workers, simulated, into benches/SCALE.md (SEED=1; a minute)
 	@python3 benches/scale --seed $(SEED)
 
-tables: build  ## the output topic into Delta, Parquet, Iceberg and files, by Spark and Kafka Connect, which are killed (docs/TABLES.md)
-	@scripts/setup.sh tables
+tables: build  ## the output topic, JSON and Avro, into Delta, Parquet, Iceberg and files, by Spark and Kafka Connect, which are killed (docs/TABLES.md)
+	@scripts/setup.sh tables registry
 	@.cache/tables-venv/bin/python -m unittest discover --verbose --start-directory tests/tables
 
 # From build: it is the worker's library with an interface.

@@ -17,6 +17,7 @@ deserialize = AvroDeserializer(SchemaRegistryClient({"url": url}))
 for line in Path(file).read_text().splitlines():
     record = deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))
     if isinstance(record["document"], str):
+        record["document_text"] = record["document"]
         record["document"] = json.loads(record["document"])
     # JSON has no NaN.
     print(json.dumps(json.loads(json.dumps(record, default=str), parse_constant=str)))

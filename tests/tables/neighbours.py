@@ -105,6 +105,41 @@ broker.session.timeout.ms=120000
     return brokers
 
 
+@functools.cache
+def registry():
+    """The address of a schema registry that keeps its schemas in memory."""
+    port = free_port()
+    settings = [f"-Dquarkus.http.port={port}", "-Dquarkus.http.host=127.0.0.1", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    process = start("registry", [java_21(), *settings, "-jar", CACHE / "registry" / "quarkus-run.jar"])
+    url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+    wait_for("registry", lambda: answers(lambda: urllib.request.urlopen(f"{url}/subjects", timeout=1).status), process)
+    return url
+
+
+@functools.cache
+def java_21():
+    """A Java that is new enough for the registry: the usual one, or one beside it; None if there is none."""
+    for java in ["java", *Path("/usr/lib/jvm").glob("*/bin/java")]:
+        said = answers(lambda: subprocess.run([java, "--version"], check=True, capture_output=True, text=True).stdout)  # noqa: B023
+        if said and int(said.split()[1].split(".")[0]) >= 21:
+            return java
+    return None
+
+
+def register(subject, schema):
+    """The number of a schema, once it is registered."""
+    request = urllib.request.Request(f"{registry()}/subjects/{subject}/versions", json.dumps({"schema": schema}).encode())
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        return json.load(response)["id"]
+
+
+def serializers(script, *arguments):
+    """The lines that a script of tests/formats_neighbours prints, by serializers that are not ours."""
+    command = [CACHE / "registry-venv" / "bin" / "python", ROOT / "tests" / "formats_neighbours" / script, *arguments]
+    return subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+
+
 def answers(question):
     try:
         return question()
@@ -114,16 +149,17 @@ def answers(question):
 
 def create_topics(*names, parts=2):
     # Retention goes by the records' timestamps, and those are the documents'.
+    names = set(names) - set(admin().list_topics(timeout=TIMEOUT).topics)
     topics = [NewTopic(name, parts, 1, config={"retention.ms": "-1"}) for name in names]
-    for created in admin().create_topics(topics).values():
+    for created in (admin().create_topics(topics) if topics else {}).values():
         created.result(TIMEOUT)
 
 
-def produce(topic, values):
+def produce(topic, values, **place):
     """Writes values by their keys; None is a tombstone."""
     producer = Producer({"bootstrap.servers": kafka()})
     for key, value in values.items():
-        producer.produce(topic, value, key)
+        producer.produce(topic, value, key, **place)
     assert producer.flush(TIMEOUT) == 0, f"{topic}: not all was written"
 
 
@@ -166,12 +202,15 @@ def ends(topic, isolation=IsolationLevel.READ_UNCOMMITTED):
     return sum(answer.result(TIMEOUT).offset for answer in answers.values())
 
 
+def program():
+    return os.environ.get("TAGBERT", ROOT / "target" / "release" / "tagbert")
+
+
 def worker(configuration, *arguments):
     """The command of a tagbert worker."""
-    program = os.environ.get("TAGBERT", ROOT / "target" / "release" / "tagbert")
     file = folder() / "tagbert.yaml"
     file.write_text(json.dumps(configuration))
-    return [program, "run", "--config", file, *arguments]
+    return [program(), "run", "--config", file, *arguments]
 
 
 class Connect:

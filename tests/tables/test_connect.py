@@ -19,7 +19,8 @@ PASSED_ON = ("consumer.override.", "iceberg.catalog.", "iceberg.kafka.", "transf
 
 
 LABEL = pa.struct({"label": pa.string(), "score": pa.float32()})
-ENTITY = pa.struct({"type": pa.string(), "text": pa.string(), "start": pa.int32(), "end": pa.int32(), "score": pa.float32()})
+PLACE = {"field": pa.string(), "field_start": pa.int32(), "field_end": pa.int32()}
+ENTITY = pa.struct({"type": pa.string(), "text": pa.string(), "start": pa.int32(), "end": pa.int32(), "score": pa.float32(), **PLACE})
 MODEL = pa.struct({"name": pa.string(), "version": pa.string()})
 # The table of docs/TABLES.md.
 TABLE = pa.schema(
