@@ -29,7 +29,9 @@ impl Registry {
         let port = free_port();
         let port_is = format!("-Dquarkus.http.port={port}");
         let small = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1"];
-        let command = [&[java.to_str()?][..], &small, &[&port_is, "-jar", jar.to_str()?]].concat();
+        // Otherwise it takes port 9000 besides, of all addresses, and two of them can't be.
+        let aside = ["-Dquarkus.management.port=0", "-Dquarkus.management.host=127.0.0.1"];
+        let command = [&[java.to_str()?][..], &small, &aside, &[&port_is, "-jar", jar.to_str()?]].concat();
         let registry = Self { port, _process: Process::start(&command, log) };
         let up = (0..120).any(|_| {
             thread::sleep(Duration::from_millis(500));

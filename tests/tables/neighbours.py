@@ -110,6 +110,8 @@ def registry():
     """The address of a schema registry that keeps its schemas in memory."""
     port = free_port()
     settings = [f"-Dquarkus.http.port={port}", "-Dquarkus.http.host=127.0.0.1", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    # Otherwise it takes port 9000 besides, of all addresses, and two of them can't be.
+    settings += ["-Dquarkus.management.port=0", "-Dquarkus.management.host=127.0.0.1"]
     process = start("registry", [java_21(), *settings, "-jar", CACHE / "registry" / "quarkus-run.jar"])
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
     wait_for("registry", lambda: answers(lambda: urllib.request.urlopen(f"{url}/subjects", timeout=1).status), process)
