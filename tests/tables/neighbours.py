@@ -190,7 +190,8 @@ def read(topic, isolation="read_committed"):
 
 @functools.cache
 def admin():
-    return AdminClient({"bootstrap.servers": kafka()})
+    # It outlives the broker, which is no news.
+    return AdminClient({"bootstrap.servers": kafka(), "log_level": 0})
 
 
 def partitions(topic):

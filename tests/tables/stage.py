@@ -63,7 +63,6 @@ def configuration(into, out, **changes):
         "output": {"topic": out, **changes.pop("output", {})},
         "model": {"path": str(MODEL)},
         "delivery": "exactly-once",
-        "transaction": {"interval": "15s"},
         "http": {"listen": "127.0.0.1:0"},
         **changes,
     }
@@ -73,7 +72,7 @@ def tagged_once(settings, values):
     """What comes of values whose worker is killed within a transaction."""
     (into,), out = settings["input"]["topics"], settings["output"]["topic"]
     neighbours.produce(into, values)
-    first = neighbours.start("worker", neighbours.worker(settings))
+    first = neighbours.start("worker", neighbours.worker(settings | {"transaction": {"interval": "15s"}}))
     neighbours.wait_for("result in a transaction", lambda: neighbours.answers(lambda: neighbours.ends(out)), first)
     # Within the fifteen seconds of the first transaction: what it has written will be aborted.
     first.kill()
