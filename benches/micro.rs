@@ -14,7 +14,7 @@ use divan::counter::ItemsCount;
 use serde_json::Value;
 use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::codec::enriched::Assembler;
-use tagbert::config::{Config, Output};
+use tagbert::config::Config;
 use tagbert::record::budget::Budget;
 use tagbert::record::document::Document;
 use tagbert::record::envelope::{Envelope, Lease, Origin, Record};
@@ -200,7 +200,7 @@ fn assemble(bencher: Bencher, size: Size) {
 fn encode(bencher: Bencher, size: Size) {
     let answered = |envelope: Envelope<Work>| (envelope.body.answer(), envelope.map(|work| work.document));
     let answered: Vec<_> = tagged(size).into_iter().map(answered).collect();
-    let assembler = Assembler::new(&Output::default());
+    let assembler = Assembler::new(&Config::default());
     bencher.counter(ItemsCount::new(DOCUMENTS)).bench_local(|| {
         for (answer, envelope) in &answered {
             black_box(assembler.assemble(envelope, answer));

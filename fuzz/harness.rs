@@ -19,7 +19,7 @@ use tagbert::codec::dead_letter;
 use tagbert::codec::decode::{Decoded, Decoder};
 use tagbert::codec::enriched::Assembler;
 use tagbert::config::mark::without_mark;
-use tagbert::config::{Aggregation, Config, Output};
+use tagbert::config::{Aggregation, Config};
 use tagbert::model::files::manifest::{Head, Manifest, Task};
 use tagbert::model::files::token_label::TokenLabel;
 use tagbert::model::graph::onnx::Graph;
@@ -150,7 +150,7 @@ fn enriched(config: &Config, origin: Origin, record: Record, document: Document)
     let id = document.id.get().to_owned();
     let permit = Budget::new(0).take(record.size());
     let envelope = Envelope { origin, record, body: document, fetched: Instant::now(), span, permit };
-    let made = Assembler::new(&Output::default()).assemble(&envelope, &answer).value;
+    let made = Assembler::new(&Config::default()).assemble(&envelope, &answer).value;
     let made: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&made).expect("an enriched record is JSON");
     assert_eq!(made["id"].get(), id);
     assert_eq!(made["document"].get(), text.trim_matches([' ', '\t', '\r', '\n']), "byte for byte");
