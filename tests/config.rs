@@ -209,3 +209,114 @@ fn tags_are_compared_whatever_the_shape_that_they_are_written_in() {
         assert_eq!(output.status.code(), Some(i32::from(shape == "headers")), "{shape}: {page}{}", said(&output));
     }
 }
+
+const SMALL: &str = "models/tagbert-small";
+
+#[test]
+fn cases_see_keys_partitions_headers_and_what_is_masked() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = format!(
+        "model: {{path: {SMALL}}}\nredact: [{{entities: [PER]}}, {{patterns: [email]}}]\ndead_letters: {{redact: true}}\n\
+         routes:\n- when: tags.spam.label == 'spam'\n  to: spam\n  key: \"'s'\"\n  partition: '2'\n  headers: {{topic: tags.topic.label}}\n\
+         tests:\n"
+    );
+    let spam = "input: {key: k, headers: {topic: forged, from: a@x.org}, json: '{\"n\": 7, \"body\": \"WIN a FREE prize!!! Click here now, Tony Blair\"}'}";
+    let dead = "input: {key: k, headers: {from: a@x.org}, text: '{\"subject\": \"Tony Blair\", \"n\": NaN}'}";
+    let good = [
+        format!(
+            "- name: a\n  {spam}\n  expect: {{topic: spam, key: s, partition: 2, headers: {{topic: null, from: '[EMAIL]'}}, \
+                 document: {{/n: 7, /none: null, /body: 'WIN a FREE prize!!! Click here now, [PER]'}}, without: [Tony, a@x.org]}}\n"
+        ),
+        format!("- name: b\n  {dead}\n  expect: {{dead_letter: NotJson, key: k, without: [Tony, 'a@x']}}\n"),
+    ];
+    let config = written(folder.path(), "good.yaml", &(head.clone() + &good.concat()));
+    let output = tagbert(&["test", &config], b"");
+    assert!(
+        output.status.success() && printed(&output).contains("2 cases, 0 failed"),
+        "{}{}",
+        printed(&output),
+        said(&output)
+    );
+
+    let wrong = [
+        ("key: k", "            key\n              - k\n              + s\n"),
+        ("key: null", "            key\n              - none\n              + s\n"),
+        ("partition: 1", "            partition\n              - 1\n              + 2\n"),
+        ("headers: {topic: forged}", "            headers.topic\n              - forged\n              + none\n"),
+        ("headers: {from: null}", "            headers.from\n              - none\n              + [EMAIL]\n"),
+        ("document: {/n: 8}", "            document./n\n              - 8\n              + 7\n"),
+        ("document: {/n: null}", "            document./n\n              - none\n              + 7\n"),
+        ("without: [prize, 'Click \"here']", "            without\n              - nowhere\n              + prize\n"),
+    ];
+    let cases: String = wrong
+        .iter()
+        .enumerate()
+        .map(|(n, (expect, _))| format!("- name: w{n}\n  {spam}\n  expect: {{{expect}}}\n"))
+        .collect();
+    let config = written(folder.path(), "wrong.yaml", &(head.clone() + &cases));
+    let output = tagbert(&["test", &config], b"");
+    let page = printed(&output);
+    for (_, expected) in wrong {
+        assert!(page.contains(expected), "{expected}\n{page}{}", said(&output));
+    }
+    assert!(page.contains("8 cases, 8 failed"), "{page}");
+
+    for (expect, expected) in [
+        ("{document: {n: 7}}", "is no JSON pointer"),
+        ("{without: ['']}", "stands everywhere"),
+        ("{partition: -1}", "a whole number from 0 on"),
+        ("{documents: {/n: 7}}", "unknown key `tests[0].expect.documents`"),
+    ] {
+        let config = written(folder.path(), "c.yaml", &format!("{head}- name: a\n  {spam}\n  expect: {expect}\n"));
+        let output = tagbert(&["test", &config], b"");
+        assert!(output.status.code() == Some(2) && said(&output).contains(expected), "{expect}: {}", said(&output));
+    }
+}
+
+#[test]
+fn what_is_dropped_has_nothing_that_could_be_as_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "model: {{path: {TINY}}}\nroutes: [{{drop: true}}]\ntests:\n- name: a\n  input: {{json: '{{\"body\": \"Hi\"}}'}}\n  \
+                        expect: {{key: null, headers: {{a: null}}, document: {{/a: null}}}}\n"
+    );
+    let output = tagbert(&["test", &written(folder.path(), "c.yaml", &yaml)], b"");
+    assert_eq!(printed(&output).matches("+ nothing is written").count(), 3, "{}{}", printed(&output), said(&output));
+}
+
+#[test]
+fn a_file_of_cases_is_never_taken_for_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = written(folder.path(), "c.yaml", &format!("model: {{path: {TINY}}}\noutput: {{topic: mine}}\n"));
+    let cases = "tests: [{name: a, input: {json: '{\"body\": \"Hi\"}'}, expect: {topic: mine}}]";
+    let beside = written(folder.path(), "c.test.yaml", cases);
+    for named in [&[&beside][..], &[&config, &beside]] {
+        let args: Vec<&str> = ["test"].into_iter().chain(named.iter().map(|name| name.as_str())).collect();
+        let output = tagbert(&args, b"");
+        assert!(output.status.success(), "{}{}", printed(&output), said(&output));
+        assert!(
+            printed(&output).contains(&format!("{config}\n")) && printed(&output).ends_with("1 cases, 0 failed\n"),
+            "once"
+        );
+    }
+    let alone = written(folder.path(), "d.test.yaml", cases);
+    let output = tagbert(&["test", &alone], b"");
+    assert!(output.status.code() == Some(2) && said(&output).contains("d.yaml, which is not there"), "{output:?}");
+}
+
+#[test]
+fn a_slip_in_a_route_is_told_with_its_line_beside_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "kafka: {{brokers: embedded}}\nmodel: {{path: {SMALL}}}\nroutes:\n- when: tags.spam.label == 'Spam'\n  to: a\n- to: b\n  key: keys\n"
+    );
+    let config = written(folder.path(), "c.yaml", &yaml);
+    let output = tagbert(&["check", "--config", &config], b"");
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("tagbert: 2 mistakes in the configuration\n"), "{said}");
+    let first = format!(
+        "{config}:4:9: `routes[0].when` has `Spam`, which `tags.spam.label` never is; there are ham, spam\n    tags.spam.label == 'Spam'\n                       ^\n"
+    );
+    assert!(said.contains(&first) && said.contains(&format!("{config}:7:8: `routes[1].key` names `keys`")), "{said}");
+}

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rdkafka::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::BaseRecord;
@@ -11,6 +12,7 @@ mod support;
 
 use support::kafka::{Kafka, block_on};
 use support::line::{Line, document, value};
+use support::records::header;
 use support::tagbert::tagbert;
 
 /// Writes a document to a topic, with this age.
@@ -78,6 +80,27 @@ fn a_job_reads_the_topics_that_its_pattern_matches_when_it_begins() {
     let mut none = line.worker().set("input.topics", "^no-such-topic").until_end().start();
     assert_eq!(none.wait().code(), Some(1));
     assert!(none.log().contains("no topic matches ^no-such-topic"), "{}", none.log());
+}
+
+#[test]
+fn documents_are_routed_by_the_topic_that_a_pattern_has_found() {
+    let line = Line::create("routed", 1);
+    // The pattern matches where the route leads, too.
+    Kafka::shared().create_topic("routed-b", 1);
+    Kafka::shared().create_topic("routed-to", 1);
+    produce("routed", "one", NOW);
+    produce("routed-b", "two", NOW);
+    let worker = line.worker().set("input.topics", "^routed").set("routes[0].to", "routed-to");
+    let worker =
+        worker.set("routes[0].when", "source.topic.startsWith('routed-')").set("routes[0].key", "source.topic");
+    for _ in 0..2 {
+        worker.run_to_the_end();
+        assert_eq!(texts(&line), ["one"]);
+        let routed = Kafka::shared().read_committed("routed-to");
+        let keys: Vec<_> = routed.iter().map(|record| record.key().unwrap()).collect();
+        assert_eq!(keys, [b"routed-b"], "once, and what was routed is not read again");
+        assert_eq!(header(&routed[0], "tagbert.record.id").as_deref(), Some("routed-b-0-0"));
+    }
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Style {
             Tag::Number(Number { value }) => WrittenTag::Number(WrittenNumber { value: *value }),
             Tag::Labels(labels) => WrittenTag::Labels(labels.iter().map(label).collect()),
             Tag::Entities(found) => {
-                let text = document.texts[given.text].as_ref().filter(|_| !found.is_empty());
+                let text = document.texts[given.text].as_ref().map(Text::placed).filter(|_| !found.is_empty());
                 let placed = text.map(|text| self.place(text, found));
                 let entity = |(entity, place): (&'a Entity, Place<'a>)| WrittenEntity {
                     kind: named(&entity.kind),

@@ -18,6 +18,9 @@ use crate::tagger::taggers::Taggers;
 pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     let config = super::config(args)?;
     output::print(config.masked())?;
+    if let Some(unsaid) = config.unsaid() {
+        output::say(unsaid);
+    }
     vet::all(&config)?;
     let taggers = Taggers::load(&config)?;
     for model in taggers.models() {

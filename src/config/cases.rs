@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::refuse;
 use super::mistakes::Mistakes;
-use super::{Config, ConfigError, layers};
+use super::{Config, ConfigError, layers, template};
 
 /// A record, and what is to become of it.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -71,8 +71,22 @@ pub struct Expect {
     pub dead_letter: Option<String>,
     /// Its tags, by their names; others may be there.
     pub tags: BTreeMap<String, ExpectTag>,
-    /// Headers that it has in the end, with their values; others may be there. Of several topics, in one of them.
-    pub headers: BTreeMap<String, String>,
+    /// Headers that it has in the end, with their values; null: there is none of that name. Others may be there. Of several
+    /// topics, in one of them.
+    pub headers: BTreeMap<String, Option<String>>,
+    /// Its key; null: it has none. Of several topics, in one of them.
+    #[serde(deserialize_with = "said")]
+    #[schemars(with = "Option<String>", example = &"customer-7")]
+    pub key: Option<Said>,
+    /// The partition that a route chooses.
+    pub partition: Option<u32>,
+    /// What stands in the document that is written, by JSON pointers: a text, or something else as JSON has it; null: nothing.
+    #[schemars(example = serde_json::json!({"/body": "[PER] has called"}))]
+    pub document: BTreeMap<String, Option<String>>,
+    /// Texts that stand nowhere in what is written, neither in a key, nor in a header, nor in a value.
+    #[serde(deserialize_with = "layers::list")]
+    #[schemars(example = ["Ada Lovelace"])]
+    pub without: Vec<String>,
 }
 
 /// What a tag is to be.
@@ -243,7 +257,8 @@ impl Config {
 }
 
 fn validate_case(case: &Case, key: &str) -> Result<(), ConfigError> {
-    let Expect { topic, topics, dead_letter, tags, headers } = &case.expect;
+    let Expect { topic, topics, dead_letter, tags, headers, key: of_record, partition, document, without } =
+        &case.expect;
     if case.name.trim().is_empty() {
         return refuse(&format!("{key}.name"), "is empty");
     }
@@ -256,8 +271,16 @@ fn validate_case(case: &Case, key: &str) -> Result<(), ConfigError> {
     if topic.is_some() && !topics.is_empty() {
         return refuse(&format!("{key}.expect"), "has `topic`, and `topics`: one of them says where it goes");
     }
-    if topic.is_none() && topics.is_empty() && dead_letter.is_none() && tags.is_empty() && headers.is_empty() {
+    let says_where = topic.is_some() || !topics.is_empty() || dead_letter.is_some() || partition.is_some();
+    let has_maps = !tags.is_empty() || !headers.is_empty() || !document.is_empty();
+    if !says_where && !has_maps && of_record.is_none() && without.is_empty() {
         return refuse(&format!("{key}.expect"), "says nothing, so that nothing would be checked");
+    }
+    for pointer in document.keys() {
+        template::pointer(pointer).or_else(|why| refuse(&format!("{key}.expect.document"), why))?;
+    }
+    if without.iter().any(|text| text.trim().is_empty()) {
+        return refuse(&format!("{key}.expect.without"), "has an empty text, which stands everywhere");
     }
     if dead_letter.is_some() && !tags.is_empty() {
         return refuse(&format!("{key}.expect"), "has tags, and `dead_letter`: what is a dead letter has none");

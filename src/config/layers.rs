@@ -16,7 +16,7 @@ use super::mistakes::Mistakes;
 use super::place::{Lines, Origin, Place};
 use super::tree::{deserialize, find};
 use super::words::{Words, shown};
-use super::{Config, ConfigError, written};
+use super::{Config, ConfigError, places, twice, written};
 
 impl Config {
     /// Reads the configuration from `file`, the environment and `sets` (each `KEY=VALUE`), and checks it.
@@ -24,7 +24,7 @@ impl Config {
     /// # Errors
     /// When a layer can't be read, names an unknown key, or has a value that can't be used: all such mistakes.
     pub fn load(file: &Path, sets: &[String]) -> Result<Self, ConfigError> {
-        Self::parse(&read(file)?, environment(), sets)
+        Self::parse(&read(file)?, environment(), sets).map(|config| config.in_file(&file.display().to_string()))
     }
 
     /// The same for the text of a file and a given environment.
@@ -53,7 +53,9 @@ impl Config {
         config.read_secrets(&mut mistakes);
         config.validate(&mut mistakes);
         let lines = Lines::new(yaml, &layers.0[FILE]);
-        mistakes.end(|error| layers.placed(layers.unread(error, &config), &lines)).map(|()| (config, layers))
+        mistakes.end(|error| layers.placed(layers.unread(error, &config), &lines))?;
+        config.places = places::of(&config, |error| layers.placed(error, &lines));
+        Ok((config, layers))
     }
 }
 
@@ -83,6 +85,7 @@ impl Layers {
             mistakes.take(check_elements(key, place)).is_some()
         });
         let mut written = Value::new(None, written);
+        twice::note(&written, yaml, mistakes);
         let mut expansion = Expansion { environment: &environment, mistakes, from_files: BTreeMap::new() };
         expansion.expand(&mut written, "");
         let mut from_files = expansion.from_files;
@@ -293,7 +296,9 @@ impl From<List> for Vec<String> {
         match list {
             List::Elements(elements) => elements,
             List::Joined(joined) => {
-                let inner = joined.trim().trim_start_matches('[').trim_end_matches(']');
+                // A bracket may also be a pattern's: `^logs-[ab]`.
+                let inner = joined.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+                let inner = inner.unwrap_or(&joined);
                 inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']).to_owned()).collect()
             }
         }

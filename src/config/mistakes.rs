@@ -67,7 +67,7 @@ impl Mistakes {
 }
 
 /// What is in the file comes first.
-fn order(error: &ConfigError) -> (usize, usize, &str) {
+pub(super) fn order(error: &ConfigError) -> (usize, usize, &str) {
     match error {
         ConfigError::Placed { place, .. } => place.order(),
         _ => (usize::MAX, 1, ""),

@@ -20,6 +20,7 @@ pub mod mark;
 mod mistakes;
 mod near;
 mod place;
+mod places;
 mod print;
 pub mod redact;
 mod registry;
@@ -31,6 +32,7 @@ mod taggers;
 pub mod template;
 mod topics;
 mod tree;
+mod twice;
 mod words;
 mod written;
 
@@ -52,7 +54,8 @@ pub use self::formats::{Charset, Format, Offsets, OutputFormat, Scores, Shape};
 use self::kinds::{Address, Size, Time};
 pub(crate) use self::layers::environment;
 use self::mistakes::Mistakes;
-pub use self::redact::{Pattern, Redact};
+pub use self::place::Place;
+pub use self::redact::{Pattern, RecordKey, Redact, Spans};
 pub use self::registry::{Registry, Subjects};
 pub use self::routes::{OnRouteError, Otherwise, Route};
 pub use self::settings::{ModelSettings, TaggerSettings, WindowSettings};
@@ -106,6 +109,9 @@ pub struct Config {
     /// What was written for the values that have a file's text in them (`${file:…}`), by their keys.
     #[serde(skip)]
     pub from_files: BTreeMap<String, String>,
+    /// Where expressions stand, by their keys: what is wrong with them is known only when the models are.
+    #[serde(skip)]
+    pub places: BTreeMap<String, Place>,
 }
 
 /// The Kafka cluster.
@@ -197,6 +203,11 @@ pub struct Output {
     pub shape: Shape,
     /// What `start` and `end` of entities count.
     pub offsets: Offsets,
+    /// Where something is masked (`redact`), which text `start` and `end` of entities are of: the masked one, or the one that
+    /// came.
+    pub spans: Spans,
+    /// Where something is masked, what becomes of the record's key. Routes and tombstones see it so, too.
+    pub key: Option<RecordKey>,
     /// Which scores the tag of a class has beside that of the best label.
     #[schemars(with = "kinds::WhichScores")]
     pub scores: Scores,
@@ -219,6 +230,8 @@ impl Default for Output {
             cloudevents: EventSettings::default(),
             shape: Shape::default(),
             offsets: Offsets::default(),
+            spans: Spans::default(),
+            key: None,
             scores: Scores::default(),
             labels: BTreeMap::new(),
             otherwise: Otherwise::default(),

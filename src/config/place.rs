@@ -14,7 +14,7 @@ use super::secrets::{MASK, is_secret, looks_secret};
 const AROUND: usize = 60;
 
 /// Where a mistake is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Place {
     /// In the file.
     File {
@@ -35,6 +35,13 @@ impl Place {
     pub(super) fn in_file(self, name: &str) -> Self {
         match self {
             Self::File { line, column, excerpt, .. } => Self::File { file: Some(name.into()), line, column, excerpt },
+            elsewhere @ Self::Elsewhere(_) => elsewhere,
+        }
+    }
+
+    pub(super) fn without_excerpt(self) -> Self {
+        match self {
+            Self::File { file, line, column, .. } => Self::File { file, line, column, excerpt: String::new() },
             elsewhere @ Self::Elsewhere(_) => elsewhere,
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::refuse;
 pub use super::key::Key;
-use super::{Config, ConfigError, Format, KeepDocument, OutputFormat, Shape, layers, template};
+use super::{Config, ConfigError, Format, Shape, layers, template};
 
 /// What is masked, and with what. It says one of `entities`, `patterns`, `words` and `fields` alone; `fields` beside `patterns` or
 /// `words` says where these are looked for.
@@ -48,6 +48,27 @@ pub struct Redact {
     /// What the file has.
     #[serde(skip)]
     pub key: Key,
+}
+
+/// Which text the offsets of entities are of, where something is masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Spans {
+    /// The masked text, as it is written.
+    #[default]
+    Masked,
+    /// The text as it came. They tell how long was what is masked.
+    Original,
+}
+
+/// What becomes of a record's key, where something is masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordKey {
+    /// It is passed on as it came.
+    Keep,
+    /// It becomes 32 digits, by the key of the first rule `with: hash`: equal ones stay equal.
+    Hash,
 }
 
 /// What has a form, and often a checksum.
@@ -227,6 +248,11 @@ impl Config {
         if self.dead_letters.redact && self.redact.is_empty() {
             return refuse("dead_letters.redact", "is true, but there is no `redact` that says what is masked");
         }
+        if self.output.key == Some(RecordKey::Hash) && self.key_of_hashes().is_none() {
+            let why =
+                "is `hash`, which takes the `key_file` of a rule of `redact` that has `with: hash`, and there is none";
+            return refuse("output.key", why);
+        }
         let (input, output) = (self.input.format, &self.output);
         let is_framed = matches!(input, Format::Avro | Format::JsonSchema);
         if !self.redact.is_empty() && is_framed && output.shape == Shape::Headers {
@@ -239,11 +265,6 @@ impl Config {
                        them masked";
             return refuse("output.shape", why);
         }
-        let stays_avro = input == Format::Avro && output.format == OutputFormat::Avro;
-        if !self.redact.is_empty() && stays_avro && output.document == KeepDocument::Keep {
-            let why = "`keep` leaves an original in Avro as it came, which is not masked: `drop` it, or write JSON";
-            return refuse("output.document", why);
-        }
         let encoding = self.input.charset.encoding();
         let is_written = self.dead_letters.redact || self.output.shape == Shape::Headers;
         if !self.redact.is_empty() && is_written && encoding.output_encoding() != encoding {
@@ -252,6 +273,21 @@ impl Config {
             return refuse("input.charset", why);
         }
         Ok(())
+    }
+
+    /// The key of the first rule that hashes.
+    #[must_use]
+    pub fn key_of_hashes(&self) -> Option<Key> {
+        self.redact.iter().find_map(|rule| if let With::Hash(key) = rule.with() { Some(key) } else { None })
+    }
+
+    /// What whoever masks should know, and has not said that they do.
+    #[must_use]
+    pub fn unsaid(&self) -> Option<&'static str> {
+        (!self.redact.is_empty() && self.output.key.is_none()).then_some(
+            "`redact` leaves the keys of records as they came: `output.key: hash` hides them, `output.key: keep` says that they \
+             may be seen",
+        )
     }
 
     /// Refuses to mask, where rows keep all of their columns.
@@ -327,10 +363,11 @@ mod tests {
             "input: {format: text, charset: utf-16le}\nredact: [{patterns: [email]}]\noutput: {shape: headers}";
         assert!(refused(utf_16).contains("is read, but not written"));
         let avro = "registry: {url: 'http://r'}\nredact: [{patterns: [email]}]\ninput: {format: avro}\n";
-        assert!(refused(&format!("{avro}output: {{format: avro}}")).contains("as it came, which is not masked"));
         assert!(refused(&format!("{avro}output: {{shape: headers}}")).contains("is not masked in its own format"));
-        assert!(parse(&format!("{avro}output: {{format: avro, document: drop}}")).is_ok());
+        assert!(parse(&format!("{avro}output: {{format: avro}}")).is_ok(), "the document is JSON then");
         assert!(refused("dead_letters: {redact: true}").contains("there is no `redact`"));
+        assert!(refused("output: {key: hash}\nredact: [{patterns: [email]}]").contains("`key_file` of a rule"));
+        assert!(refused("output: {key: drop}").contains("must be `keep` or `hash`"));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::config::Config;
 use crate::model::session::runtime::cores;
 use crate::record::answer::Answer;
 use crate::record::document::Document;
-use crate::record::envelope::Envelope;
+use crate::record::envelope::{Envelope, Record};
 use crate::record::outcome::{Outcome, Passed, Routed};
 use crate::record::rejection::Rejection;
 use crate::record::stop::Stop;
@@ -294,6 +294,10 @@ impl Deliver {
                 Some(redactor) => redactor.dead_letter(letter),
                 None => letter,
             })],
+            Finished::Outcome(Outcome::Tombstone(tombstone)) => vec![Outcome::Tombstone(match &self.redactor {
+                Some(redactor) => redactor.tombstone(tombstone),
+                None => tombstone,
+            })],
             Finished::Outcome(outcome) => vec![outcome],
             Finished::Known(document, answer) => vec![self.result(document, &answer, since)],
             Finished::Tagged(mut tagged) => {
@@ -314,30 +318,38 @@ impl Deliver {
         }
         let Some(redactor) = &self.redactor else { return self.routed(document, answer, None, since) };
         // From here on nobody sees what is masked, not even a rule that makes a key of it.
-        let (masked, answer, as_it_came) = redactor.tagged(document, answer);
-        self.routed(masked, &answer, as_it_came, since)
+        let (masked, answer, came) = redactor.tagged(document, answer);
+        self.routed(masked, &answer, came, since)
     }
 
-    /// What becomes of a document; its value in the place of the masked one, if dead letters are to have that.
+    /// What becomes of a document; its record as it came, if dead letters are to have that in the place of the masked one.
     fn routed(
         &self,
         mut document: Envelope<Document>,
         answer: &Answer,
-        as_it_came: Option<Vec<u8>>,
+        mut came: Option<Box<Record>>,
         since: Instant,
     ) -> Outcome {
         let decided = self.router.decide(&answer.tags, &document.body, &document.record, &document.origin);
         let routed = decided.map(|decision| match decision {
-            Decision::To(to) => Some(Routed { enriched: self.assembler.assemble(&document, answer), to }),
+            Decision::To(to) => {
+                Some(Routed { enriched: self.assembler.assemble(&document, answer), to, came: came.take() })
+            }
             Decision::Drop => None,
         });
         self.metrics.took("assemble", since);
-        document.record.value = as_it_came.or(document.record.value);
         let mut routed = match routed {
             Ok(Some(routed)) => document.map(|_| routed),
             Ok(None) => return Outcome::Filtered(document.map(|_| ())),
-            Err(rejection) => return Outcome::DeadLetter(document.map(|_| rejection)),
+            Err(rejection) => {
+                document.record = came.map_or(document.record, |came| *came);
+                return Outcome::DeadLetter(document.map(|_| rejection));
+            }
         };
+        // A dead letter of it would be the record as it came.
+        if routed.body.came.is_some() {
+            routed.record.value = None;
+        }
         // What was answered without the model has not paid for its tags yet; who has pays twice, for a moment. The client
         // library keeps a copy for each topic.
         routed.permit.grow(routed.body.enriched.size() * routed.body.to.count());

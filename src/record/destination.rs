@@ -11,8 +11,9 @@ pub struct Destination {
     pub key: Key,
     /// Its partition; `None` leaves that to the key.
     pub partition: Option<i32>,
-    /// Headers that it has besides those of the input record, each in place of one of that name.
-    pub headers: Vec<(Arc<str>, Vec<u8>)>,
+    /// Headers that it has besides those of the input record, each in place of one of that name; `None`: it has none of that
+    /// name, whatever the record brings.
+    pub headers: Vec<(Arc<str>, Option<Vec<u8>>)>,
 }
 
 /// The key of a result.

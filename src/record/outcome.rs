@@ -2,7 +2,7 @@
 
 use super::destination::Destinations;
 use super::enriched::{Enriched, TagHeaders};
-use super::envelope::{Envelope, Origin};
+use super::envelope::{Envelope, Origin, Record};
 use super::rejection::Rejection;
 
 /// How a record's journey ends: there is no fifth way (G-34).
@@ -25,6 +25,8 @@ pub struct Routed {
     pub enriched: Enriched,
     /// Where to.
     pub to: Destinations,
+    /// The record as it came, where what is written is masked, and a dead letter of it would not be.
+    pub came: Option<Box<Record>>,
 }
 
 /// What is written of a tombstone beside its key, and where to.

@@ -74,3 +74,9 @@ pub enum TagKind {
     /// Entities of these types.
     Entities(Vec<Arc<str>>),
 }
+
+/// The number that the enriched record has: as a `f32`, 0.9 is less than 0.9.
+#[must_use]
+pub fn as_written(score: f32) -> f64 {
+    score.to_string().parse().unwrap_or_else(|_| f64::from(score))
+}

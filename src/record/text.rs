@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub struct Text {
     joined: String,
     parts: Vec<Part>,
+    was: Option<Box<Self>>,
 }
 
 /// What a field has brought.
@@ -40,6 +41,18 @@ impl Text {
         self.parts.extend(other.parts.into_iter().map(moved));
     }
 
+    /// The same, whose offsets are those of another text: what this one was before names in it were masked.
+    #[must_use]
+    pub fn placed_as(self, was: Self) -> Self {
+        Self { was: Some(Box::new(was)), ..self }
+    }
+
+    /// The text that offsets are of.
+    #[must_use]
+    pub fn placed(&self) -> &Self {
+        self.was.as_deref().unwrap_or(self)
+    }
+
     /// All of it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -64,7 +77,7 @@ impl Text {
 /// A text that comes from no field.
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self { joined: text.into(), parts: Vec::new() }
+        Self { joined: text.into(), ..Self::default() }
     }
 }
 

@@ -137,6 +137,7 @@ impl Checker<'_> {
                     let (one, other) = (one.1.words(), other.1.words());
                     return fault(at, format!("compares {one} with {other}, which are never alike"));
                 }
+                possible_score(one, other).and_then(|()| possible_score(other, one))?;
                 known_text(one, other).and_then(|()| known_text(other, one)).map(|()| Type::Truth)
             }
             (op::LESS | op::LESS_EQUALS | op::GREATER | op::GREATER_EQUALS, false, [one, other]) => {
@@ -145,7 +146,7 @@ impl Checker<'_> {
                 if !one.1.may_equal(&other.1) || !is_ordered(one.1.some()) || !is_ordered(other.1.some()) {
                     return fault(at, format!("puts {} and {} in an order", one.1.words(), other.1.words()));
                 }
-                Ok(Type::Truth)
+                possible_score(one, other).and_then(|()| possible_score(other, one)).map(|()| Type::Truth)
             }
             (op::IN, false, [one, within]) => sought(at, one, within),
             (op::CONDITIONAL, false, [condition, one, other]) => {
@@ -264,6 +265,21 @@ fn known_text((at, kind): &(&IdedExpr, Type), (other, _): &(&IdedExpr, Type)) ->
     }
     let what = written(at).map_or_else(|| "it".into(), |name| format!("`{name}`"));
     fault(other, format!("has `{text}`, which {what} never is; there are {}", listed(known.iter())))
+}
+
+/// A score is no percentage: all are on one side of 90.
+fn possible_score((at, kind): &(&IdedExpr, Type), (other, _): &(&IdedExpr, Type)) -> Result<(), Fault> {
+    let is_score = *kind == Type::Fraction && matches!(&at.expr, Expr::Select(select) if select.field == "score");
+    let number = match &other.expr {
+        Expr::Literal(LiteralValue::Int(whole)) => *whole.inner() as f64,
+        Expr::Literal(LiteralValue::UInt(whole)) => *whole.inner() as f64,
+        Expr::Literal(LiteralValue::Double(number)) => *number.inner(),
+        _ => return Ok(()),
+    };
+    if !is_score || (0.0..=1.0).contains(&number) {
+        return Ok(());
+    }
+    fault(other, format!("compares a score, which is from 0 to 1, with {number}"))
 }
 
 fn indexed(at: &IdedExpr, whole: &(&IdedExpr, Type), index: &(&IdedExpr, Type)) -> Result<Type, Fault> {

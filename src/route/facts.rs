@@ -15,7 +15,7 @@ use crate::record::answer::Given;
 use crate::record::document::Document;
 use crate::record::envelope::{Origin, Record};
 use crate::record::headers;
-use crate::record::tag::{Entity, Label, Tag};
+use crate::record::tag::{Entity, Label, Tag, as_written};
 
 /// A tagged document, as expressions see it.
 pub(super) struct Facts<'a> {
@@ -101,11 +101,6 @@ impl VariableResolver for Facts<'_> {
             },
         }
     }
-}
-
-/// The number that the enriched record has: as a `f32`, 0.9 is less than 0.9.
-fn as_written(score: f32) -> f64 {
-    score.to_string().parse().unwrap_or_else(|_| f64::from(score))
 }
 
 fn made(value: Value) -> Option<Box<dyn Val>> {

@@ -71,12 +71,16 @@ impl Router {
     /// The rules of a configuration, for the tags that there are.
     ///
     /// # Errors
-    /// When an expression can't be read, names what there is not, or compares what can't be alike.
+    /// When an expression can't be read, names what there is not, or compares what can't be alike: all such mistakes.
     pub fn new(config: &Config, tags: &[(Arc<str>, TagKind)]) -> Result<Self, ConfigError> {
         let env = Arc::new(expression::environment());
         let known = types::variables(tags, &config.input.topics, config.output.scores);
+        let mut faults = Vec::new();
         let rules = config.routes.iter().enumerate();
-        let rules = rules.map(|(number, route)| Rule::new(number, route, &env, &known)).collect::<Result<_, _>>()?;
+        let rules = rules.filter_map(|(number, route)| Rule::new(number, route, &env, &known, &mut faults)).collect();
+        if !faults.is_empty() {
+            return Err(config.placed(faults));
+        }
         let rest = match config.output.otherwise {
             Otherwise::Default => Some(Destination::of(config.output.topic.as_str().into())),
             Otherwise::Drop => None,
@@ -143,33 +147,35 @@ fn of_tombstones(config: &Config) -> Option<Destinations> {
 }
 
 impl Rule {
-    fn new(number: usize, route: &Route, env: &Env, known: &Type) -> Result<Self, ConfigError> {
-        let compile = |name: &str, text: &str, wanted| {
-            Expression::compile(name, text, wanted, env, known)
-                .map_err(|why| ConfigError::Value { key: format!("routes[{number}].{name}"), why })
+    /// The rule, unless there is something wrong with it, which is added to the faults.
+    fn new(number: usize, route: &Route, env: &Env, known: &Type, faults: &mut Vec<ConfigError>) -> Option<Self> {
+        let before = faults.len();
+        let mut compile = |name: &str, text: &str, wanted| {
+            let compiled = Expression::compile(name, text, wanted, env, known);
+            compiled
+                .map_err(|why| faults.push(ConfigError::Value { key: format!("routes[{number}].{name}"), why }))
+                .ok()
         };
-        let some = |name: &str, text: Option<&String>, wanted| text.map(|text| compile(name, text, wanted)).transpose();
-        let when = some("when", route.when.as_ref(), Wanted::Truth)?;
-        let to = match &route.to {
-            None => None,
-            Some(to) => Some(Way {
-                topic: if route.topics.is_empty() {
-                    Topic::Of(to.as_str().into())
-                } else {
-                    let all = route.topics.iter().map(|topic| topic.as_str().into()).collect();
-                    Topic::OneOf(compile("to", to, Wanted::Text)?, all)
-                },
-                key: some("key", route.key.as_ref(), Wanted::Bytes)?,
-                partition: some("partition", route.partition.as_ref(), Wanted::Whole)?,
-                headers: (route.headers.iter())
-                    .map(|(name, text)| {
-                        let compiled = compile(&format!("headers.{name}"), text, Wanted::Scalar)?;
-                        Ok((name.as_str().into(), compiled))
-                    })
-                    .collect::<Result<_, ConfigError>>()?,
-            }),
-        };
-        Ok(Self { when, to, copy: route.copy })
+        let mut some = |name: &str, text: &Option<String>, wanted| compile(name, text.as_ref()?, wanted);
+        let when = some("when", &route.when, Wanted::Truth);
+        let chosen = if route.topics.is_empty() { None } else { some("to", &route.to, Wanted::Text) };
+        let key = some("key", &route.key, Wanted::Bytes);
+        let partition = some("partition", &route.partition, Wanted::Whole);
+        let headers = route.headers.iter().filter_map(|(name, text)| {
+            let compiled = compile(&format!("headers.{name}"), text, Wanted::Scalar)?;
+            Some((name.as_str().into(), compiled))
+        });
+        let headers = headers.collect();
+        let to = route.to.as_ref().map(|to| Way {
+            topic: match chosen {
+                None => Topic::Of(to.as_str().into()),
+                Some(to) => Topic::OneOf(to, route.topics.iter().map(|topic| topic.as_str().into()).collect()),
+            },
+            key,
+            partition,
+            headers,
+        });
+        (faults.len() == before).then_some(Self { when, to, copy: route.copy })
     }
 
     /// Whether it takes the document, and where to.
@@ -200,9 +206,9 @@ impl Rule {
             },
         };
         let partition = partition.as_ref().map(|expression| partition_of(expression, context, facts)).transpose()?;
-        let headers = headers.iter().filter_map(|(name, expression)| {
+        let headers = headers.iter().map(|(name, expression)| {
             let value = expression.value(context, facts).and_then(|value| bytes(expression, value));
-            value.map(|value| Some((Arc::clone(name), value?))).transpose()
+            value.map(|value| (Arc::clone(name), value))
         });
         Ok(Taken::To(Destination { topic, key, partition, headers: headers.collect::<Result<_, _>>()? }))
     }

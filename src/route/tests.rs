@@ -33,7 +33,12 @@ fn router(yaml: &str) -> Result<Router, String> {
     let usual = "output: {topic: out, dead_letters: dead}\n".to_owned();
     let yaml = if yaml.contains("output:") { yaml.to_owned() } else { usual + yaml };
     let config = Config::parse(&yaml, HashMap::new(), &[]).map_err(|error| error.to_string())?;
-    Router::new(&config, &kinds()).map_err(|error| error.to_string())
+    // Where it stands is for the tests of the configuration.
+    let unplaced = |error: ConfigError| match error {
+        ConfigError::Placed { error, .. } => error.to_string(),
+        error => error.to_string(),
+    };
+    Router::new(&config, &kinds()).map_err(unplaced)
 }
 
 fn record(value: &str) -> Record {
@@ -121,6 +126,7 @@ fn conditions_ask_tags_document_headers_key_and_source() {
         ("has(tags.spam)", true),
         ("'spam' in tags", true),
         ("tags.stars.value == 4.2", true),
+        ("tags.stars.value < 90", true),
         ("tags.entities.exists(e, e.type == 'PER' && e.score > 0.9)", true),
         ("tags.entities.all(e, e.type in ['LOC'])", false),
         ("tags.entities.filter(e, e.type == 'PER').size() == 1", true),
@@ -161,6 +167,9 @@ fn a_slip_is_found_before_there_is_a_document_and_shown_where_it_is() {
         ("tags.entities.exists(e, e.type == 'PERSON')", "'PERSON'", "has `PERSON`"),
         ("tags.entities.exists(e, e.typ == 'PER')", "", "names `typ` of `e`"),
         ("tags.entities.type == 'PER'", "", "asks a list for `.type`"),
+        ("tags.spam.score > 90", "90", "compares a score, which is from 0 to 1, with 90"),
+        ("1.5 <= tags.spam.score", "1.5", "compares a score"),
+        ("tags.entities.exists(e, e.score > 50)", "50", "compares a score"),
         ("tags.spam.score > '0.9'", ">", "puts a number and a text in an order"),
         ("tags.spam.score == null", "==", "compares a number with null, which are never alike"),
         ("tags.spam.score == 'x'", "==", "compares a number with a text"),
@@ -193,6 +202,27 @@ fn a_slip_is_found_before_there_is_a_document_and_shown_where_it_is() {
         router("routes:\n- to: a\n  copy: true\n- when: |\n    true &&\n    tags.nothing.label == null\n  to: b")
             .unwrap_err();
     assert!(error.starts_with("`routes[1].when`") && error.contains("\n    tags.nothing.label == null\n"), "{error}");
+}
+
+#[test]
+fn all_slips_are_told_at_once_each_with_its_place() {
+    let yaml = "output: {topic: out, dead_letters: dead}\nroutes:\n- when: tags.spm.label == 'spam'\n  to: a\n  key: tags\n  headers:\n    \
+                who: nobody\n- when: key == 'a'\n  to: b\n- when: >-\n    tags.spam.label\n    == 'Spam'\n  to: \"'c' + 1\"\n  topics: [c1]\n";
+    let config = Config::parse(yaml, HashMap::new(), &[]).unwrap();
+    let error = Router::new(&config, &kinds()).unwrap_err();
+    let report = error.in_file("mine.yaml").report();
+    let places: Vec<_> = report.lines().filter(|line| line.contains("`routes[")).collect();
+    let expected = [
+        "mine.yaml:3:9: `routes[0].when` names `spm`",
+        "mine.yaml:5:8: `routes[0].key` gives a map",
+        "mine.yaml:7:10: `routes[0].headers.who` names `nobody`",
+        "mine.yaml:11:5: `routes[2].when` has `Spam`",
+        "mine.yaml:13:7: `routes[2].to` joins a text",
+    ];
+    assert!(report.starts_with("5 mistakes in the configuration\n") && places.len() == expected.len(), "{report}");
+    for (place, expected) in places.iter().zip(expected) {
+        assert!(place.starts_with(expected), "{expected}\n{report}");
+    }
 }
 
 #[test]
@@ -294,8 +324,15 @@ fn key_partition_and_headers_are_those_of_the_expressions() {
                 {topic: tags.topic.label, score: tags.spam.score, where: '\"x\"', n: source.offset, t: 'true'}}]";
     let to = decide(yaml, &tags(None, "ham", 0.9)).unwrap().remove(0);
     assert_eq!((to.key, to.partition), (Key::Own(Some(b"u1".to_vec())), Some(3)));
-    let headers: Vec<_> = to.headers.iter().map(|(name, value)| (&**name, &value[..])).collect();
-    assert_eq!(headers, [("n", &b"42"[..]), ("score", b"0.9"), ("t", b"true"), ("where", b"x")], "null puts none in");
+    let headers: Vec<_> = to.headers.iter().map(|(name, value)| (&**name, value.as_deref())).collect();
+    let expected = [
+        ("n", Some(&b"42"[..])),
+        ("score", Some(b"0.9")),
+        ("t", Some(b"true")),
+        ("topic", None),
+        ("where", Some(b"x")),
+    ];
+    assert_eq!(headers, expected, "null is none, also of the record's own");
     let key = |key: &str| decide(&format!("routes: [{{to: a, key: '{key}'}}]"), &tags(None, "ham", 0.9));
     assert_eq!(key("null").unwrap()[0].key, Key::Own(None));
     assert_eq!(key("document.id").unwrap()[0].key, Key::Own(Some(b"7".to_vec())));

@@ -80,6 +80,9 @@ impl Worker {
         let started = Instant::now();
         let live = Live::load(config)?;
         Router::new(config, &live.current().kinds())?;
+        if let Some(unsaid) = config.unsaid() {
+            tracing::warn!("{unsaid}");
+        }
         let took = started.elapsed();
         for identity in live.current().models() {
             tracing::info!("model: {identity}");

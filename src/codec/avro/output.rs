@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use crate::codec::registry::{Fetched, Missing, Registry};
@@ -15,7 +16,8 @@ const ENRICHED: &str = include_str!("../../../schemas/enriched.avsc");
 #[derive(Debug)]
 pub struct Outputs {
     registry: Arc<Registry>,
-    topic: String,
+    /// Those that enriched records may go to: each has a subject of its own.
+    topics: Vec<String>,
     subjects: Subjects,
     keep: bool,
     /// The numbers, by that of the document's schema.
@@ -23,12 +25,14 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Those of the configuration's output topic.
+    /// Those of the configuration's output topics.
     #[must_use]
     pub fn new(config: &Config, registry: Arc<Registry>) -> Self {
-        let keep = config.output.document == KeepDocument::Keep;
-        let (topic, subjects) = (config.output.topic.clone(), config.registry.subjects);
-        Self { registry, topic, subjects, keep, known: Mutex::default() }
+        // What is masked may not fit its schema any more: it is JSON.
+        let keep = config.output.document == KeepDocument::Keep && config.redact.is_empty();
+        let topics = config.output_topics().into_iter().map(ToOwned::to_owned).collect();
+        let subjects = config.registry.subjects;
+        Self { registry, topics, subjects, keep, known: Mutex::default() }
     }
 
     /// The number of the schema for documents that come by this one; `None`: they are JSON.
@@ -43,13 +47,23 @@ impl Outputs {
             return Ok(*id);
         }
         let (schema, name) = enriched(document.map(|(_, fetched)| fetched.text.as_str())).map_err(Missing::Nothing)?;
-        let subject = match self.subjects {
-            Subjects::TopicName => format!("{}-value", self.topic),
-            Subjects::RecordName => name,
-            Subjects::TopicRecordName => format!("{}-{name}", self.topic),
+        let of_topics = |behind: &str| self.topics.iter().map(|topic| format!("{topic}-{behind}")).collect();
+        let subjects: Vec<String> = match self.subjects {
+            Subjects::TopicName => of_topics("value"),
+            Subjects::RecordName => vec![name],
+            Subjects::TopicRecordName => of_topics(&name),
         };
         let references = document.map(|(_, fetched)| fetched.references.as_slice()).unwrap_or_default();
-        let id = self.registry.register(&subject, &schema, references)?;
+        let mut number = None;
+        for subject in &subjects {
+            let id = self.registry.register(subject, &schema, references)?;
+            if *number.get_or_insert(id) != id {
+                let why = "the schema registry gives one schema several numbers, so that a record's copies would differ: \
+                           `registry.subjects: record-name` has one subject for all topics";
+                return Err(Missing::Unanswered(anyhow!("{why}")));
+            }
+        }
+        let id = number.ok_or_else(|| Missing::Nothing("there is no topic for enriched records".into()))?;
         known().insert(key, id);
         Ok(id)
     }

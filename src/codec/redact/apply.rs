@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use encoding_rs::UTF_8;
 use rdkafka::message::OwnedHeaders;
@@ -17,27 +18,27 @@ use crate::config::mark::without_mark;
 use crate::config::redact::Where;
 use crate::record::answer::{Answer, Given};
 use crate::record::document::Document;
-use crate::record::envelope::Envelope;
+use crate::record::envelope::{Envelope, Record};
 use crate::record::rejection::Rejection;
 use crate::record::tag::{Entity, Tag};
 use crate::record::text::Text;
 
 impl Redactor {
-    /// Masks a tagged document and what is said of it: id, value, texts, and the entities with their places in the masked texts.
-    /// The value as it came is given, too, where dead letters are not to be masked.
+    /// Masks a tagged document and what is said of it: id, value, texts, the entities with their places in the masked texts, and
+    /// what the record has beside its value. The record as it came is given, too, where dead letters are not to be masked.
     #[must_use]
     pub fn tagged(
         &self,
         envelope: Envelope<Document>,
         answer: &Answer,
-    ) -> (Envelope<Document>, Answer, Option<Vec<u8>>) {
-        let Envelope { origin, mut record, body: document, fetched, span, permit } = envelope;
-        let as_it_came = || std::str::from_utf8(without_mark(record.value.as_deref()?)).ok();
+    ) -> (Envelope<Document>, Answer, Option<Box<Record>>) {
+        let Envelope { origin, record: came, body: document, fetched, span, permit } = envelope;
+        let as_it_came = || std::str::from_utf8(without_mark(came.value.as_deref()?)).ok();
         let json = document.json.as_deref().map(RawValue::get).or_else(as_it_came).unwrap_or_default();
         let known = Known::of(self, &document.texts, &answer.secrets, json);
         let texts: Vec<_> =
             document.texts.iter().map(|text| text.as_ref().map(|text| self.read(text, &known))).collect();
-        let tags = answer.tags.iter().map(|given| Given { tag: moved(given, &texts), ..given.clone() });
+        let tags = answer.tags.iter().map(|given| Given { tag: self.moved(given, &texts), ..given.clone() });
         let answer = Answer { tags: tags.collect(), secrets: Vec::new(), ..answer.clone() };
         // What was JSON still is. If it were not, nothing would be written of it.
         let masked = RawValue::from_string(self.json(json, "", &known)).unwrap_or_else(|_| RawValue::NULL.to_owned());
@@ -46,19 +47,24 @@ impl Redactor {
             Format::Json | Format::JsonSchema | Format::Avro => masked.get().as_bytes().to_vec(),
             Format::Text => self.value(masked.get()),
             Format::CloudEvents => {
-                let value = record.value.as_deref().unwrap_or_default();
-                self.event(record.headers.as_ref(), value, masked.get(), &known).unwrap_or_default()
+                let value = came.value.as_deref().unwrap_or_default();
+                self.event(came.headers.as_ref(), value, masked.get(), &known).unwrap_or_default()
             }
         };
         let id = RawValue::from_string(self.json(document.id.get(), &self.id, &known));
+        let texts = texts.into_iter().zip(document.texts).map(|(masked, was)| match (masked?.0, was) {
+            (masked, Some(was)) if self.keeps_offsets => Some(masked.placed_as(was)),
+            (masked, _) => Some(masked),
+        });
+        let record = self.record(&came, Some(value), &known);
         let document = Document {
             id: id.unwrap_or_else(|_| RawValue::NULL.to_owned()),
-            texts: texts.into_iter().map(|text| text.map(|(text, _)| text)).collect(),
+            texts: texts.collect(),
             json: document.json.and(Some(masked)),
             avro: document.avro,
         };
-        let as_it_came = record.value.replace(value).filter(|_| !self.dead_letters);
-        (Envelope { origin, record, body: document, fetched, span, permit }, answer, as_it_came)
+        let came = (!self.dead_letters).then(|| Box::new(came));
+        (Envelope { origin, record, body: document, fetched, span, permit }, answer, came)
     }
 
     /// The value of which a document was made that is a text.
@@ -71,46 +77,68 @@ impl Redactor {
     /// Masks a dead letter, if it is to be masked. What can't be is left out, and the reason says so.
     #[must_use]
     pub fn dead_letter(&self, mut letter: Envelope<Rejection>) -> Envelope<Rejection> {
-        let Some(value) = letter.record.value.take_if(|_| self.dead_letters) else { return letter };
-        let masked = self.letter(letter.record.headers.as_ref(), &value);
-        letter.record.value = Some(masked.unwrap_or_else(|why| {
-            let Rejection { message, .. } = &letter.body;
-            letter.body.message = format!("{message}; the record's {} bytes are left out, since {why}", value.len());
-            // Not null: replayed, that would delete what has the key.
-            Vec::new()
-        }));
+        if !self.dead_letters {
+            return letter;
+        }
+        let Record { value, headers, .. } = &letter.record;
+        let masked = value.as_deref().map(|value| self.letter(headers.as_ref(), value));
+        let (value, known) = match masked {
+            None => (None, Known::default()),
+            Some(Ok((masked, known))) => (Some(masked), known),
+            Some(Err(why)) => {
+                let (Rejection { message, .. }, bytes) = (&letter.body, value.as_ref().map_or(0, Vec::len));
+                letter.body.message = format!("{message}; the record's {bytes} bytes are left out, since {why}");
+                // Not null: replayed, that would delete what has the key.
+                (Some(Vec::new()), Known::default())
+            }
+        };
+        letter.record = self.record(&letter.record, value, &known);
         letter
     }
 
-    /// A value that no tagger has read, masked.
-    fn letter(&self, headers: Option<&OwnedHeaders>, value: &[u8]) -> Result<Vec<u8>, &'static str> {
+    /// Masks what a tombstone has.
+    #[must_use]
+    pub fn tombstone<T>(&self, mut tombstone: Envelope<T>) -> Envelope<T> {
+        tombstone.record = self.record(&tombstone.record, None, &Known::default());
+        tombstone
+    }
+
+    /// A value that no tagger has read, masked, and what is known of it.
+    fn letter(&self, headers: Option<&OwnedHeaders>, value: &[u8]) -> Result<(Vec<u8>, Known), &'static str> {
         if self.format == Format::CloudEvents {
             let event = read::json(headers, value).map_err(|_| "what is no event can't be redacted")?;
             let known = Known::unread(self, &event);
-            return self.event(headers, value, &self.json(&event, "", &known), &known);
+            let masked = self.event(headers, value, &self.json(&event, "", &known), &known)?;
+            return Ok((masked, known));
         }
         if self.format == Format::Text {
             let encoding = self.charset.encoding();
             let text = encoding.decode_without_bom_handling_and_without_replacement(value);
             let text = text.ok_or("what is no text can't be redacted")?;
             let spans = self.spans(&text, "/text", &Known::default());
-            return Ok(encoding.encode(&self.masked(&text, &spans)).0.into_owned());
+            return Ok((encoding.encode(&self.masked(&text, &spans)).0.into_owned(), Known::default()));
         }
         if matches!(self.format, Format::Avro | Format::JsonSchema) {
             return Err("what has a schema can't be redacted in its own format");
         }
         let text = std::str::from_utf8(without_mark(value)).map_err(|_| "what is not UTF-8 can't be redacted")?;
-        if serde_json::from_str::<&RawValue>(text).is_ok() {
-            return Ok(self.json(text, "", &Known::unread(self, text)).into_bytes());
-        }
-        // Without fields there are no texts that a tagger reads, and an escape may hide anything.
         let is_everywhere = |rule: &Rule| {
             matches!(rule.finds, Finds::Patterns(_, Where::Everywhere) | Finds::Words(_, Where::Everywhere))
         };
-        if text.contains('\\') || !self.rules.iter().all(is_everywhere) {
+        let needs_fields = !self.rules.iter().all(is_everywhere);
+        if serde_json::from_str::<&RawValue>(text).is_ok() {
+            // A list of documents, or one that was made JSON twice, has its fields elsewhere.
+            if needs_fields && !text.trim_start().starts_with('{') {
+                return Err("what is no object can't be redacted field by field");
+            }
+            let known = Known::unread(self, text);
+            return Ok((self.json(text, "", &known).into_bytes(), known));
+        }
+        // Without fields there are no texts that a tagger reads, and an escape may hide anything.
+        if text.contains('\\') || needs_fields {
             return Err("what is not JSON can't be redacted field by field");
         }
-        Ok(self.masked(text, &self.spans(text, "", &Known::default())).into_bytes())
+        Ok((self.masked(text, &self.spans(text, "", &Known::default())).into_bytes(), Known::default()))
     }
 
     /// The value of an event, of which this is the masked JSON form.
@@ -156,27 +184,35 @@ impl Redactor {
         masked.push_between(&whole[at..]);
         (masked, moved)
     }
-}
 
-/// A tag of the masked texts.
-fn moved(given: &Given, texts: &[Option<(Text, Moved)>]) -> Tag {
-    match (&given.tag, texts.get(given.text)) {
-        (Tag::Entities(entities), Some(Some((text, moved)))) => Tag::Entities(again(entities, text.as_str(), moved)),
-        (Tag::Entities(_), _) => Tag::Entities(Vec::new()),
-        (other, _) => other.clone(),
+    /// A tag of the masked texts.
+    fn moved(&self, given: &Given, texts: &[Option<(Text, Moved)>]) -> Tag {
+        match (&given.tag, texts.get(given.text)) {
+            (Tag::Entities(entities), Some(Some((text, moved)))) => {
+                Tag::Entities(self.again(entities, text.as_str(), moved))
+            }
+            (Tag::Entities(_), _) => Tag::Entities(Vec::new()),
+            (other, _) => other.clone(),
+        }
     }
-}
 
-/// Entities where they stand now. Of a name that is masked, an entity has all that stands in its place.
-fn again(entities: &[Entity], text: &str, moved: &Moved) -> Vec<Entity> {
-    if entities.is_empty() {
-        return Vec::new();
+    /// Entities with what stands there now. Of a name that is masked, an entity has all that stands in its place.
+    fn again(&self, entities: &[Entity], text: &str, moved: &Moved) -> Vec<Entity> {
+        if entities.is_empty() {
+            return Vec::new();
+        }
+        let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+        let entity = |entity: &Entity| {
+            let was = entity.start..entity.end;
+            let is = moved.span(was.clone());
+            let slice = bytes
+                .get(is.start as usize)
+                .zip(bytes.get(is.end as usize))
+                .and_then(|(from, to)| text.get(*from..*to));
+            let Range { start, end } = if self.keeps_offsets { was } else { is };
+            let (kind, text) = (Arc::clone(&entity.kind), slice.unwrap_or_default().into());
+            Entity { kind, text, start, end, score: entity.score }
+        };
+        entities.iter().map(entity).collect()
     }
-    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
-    let entity = |entity: &Entity| {
-        let Range { start, end } = moved.span(entity.start..entity.end);
-        let slice = bytes.get(start as usize).zip(bytes.get(end as usize)).and_then(|(from, to)| text.get(*from..*to));
-        Entity { kind: entity.kind.clone(), text: slice.unwrap_or_default().into(), start, end, score: entity.score }
-    };
-    entities.iter().map(entity).collect()
 }

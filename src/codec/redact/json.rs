@@ -194,6 +194,11 @@ fn escaped(escape: &str) -> (char, usize) {
     (letter, 1 + letter_length(escape))
 }
 
+/// Whether a word is a number.
+pub(super) fn is_number(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_digit() || first == '-')
+}
+
 fn letter_length(text: &str) -> usize {
     text.chars().next().map_or(0, char::len_utf8)
 }

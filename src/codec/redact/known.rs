@@ -7,7 +7,7 @@ use std::sync::Arc;
 use daachorse::DoubleArrayAhoCorasick;
 
 use super::Redactor;
-use super::json::{Part, Walk, decoded};
+use super::json::{Part, Walk, decoded, is_number};
 use super::plain::Plain;
 use super::rules::Finds;
 use super::spans::{Span, union};
@@ -89,6 +89,10 @@ impl Known {
         let mut walk = Walk::new(json, "");
         while let Some((_, part)) = walk.next() {
             let (Part::Text(raw) | Part::Word(raw)) = part else { continue };
+            // `true` and `null` are no texts that anyone else could have written.
+            if matches!(part, Part::Word(_)) && !is_number(raw) {
+                continue;
+            }
             if let Some(rule) = redactor.whole(walk.path()) {
                 let span = Span { range: 0..0, rule, kind: "REDACTED".into() };
                 self.names.extend(Name::of(&decoded(raw), &span, SHORTEST_FIELD));
@@ -111,12 +115,13 @@ impl Known {
         self.add(text, plain, spans, |_| true);
     }
 
-    /// The same, but for names of one word.
-    pub fn again_of_several_words(&self, text: &str, plain: &Plain, spans: &mut Vec<Span>) {
-        self.add(text, plain, spans, |name| name.plain.contains(char::is_whitespace));
+    /// The same, but for plain words, which the names of fields are, too.
+    pub fn again_but_words(&self, text: &str, plain: &Plain, spans: &mut Vec<Span>) {
+        self.add(text, plain, spans, |name| !name.plain.chars().all(char::is_alphabetic));
     }
 
     fn add(&self, text: &str, plain: &Plain, spans: &mut Vec<Span>, is_wanted: fn(&Name) -> bool) {
+        let plain = plain.flowing();
         for found in self.finder.iter().flat_map(|finder| finder.find_overlapping_iter(&plain.text)) {
             let name = &self.names[found.value() as usize];
             let (place, written) = (found.start()..found.end(), plain.written(found.start()..found.end()));
@@ -138,7 +143,7 @@ impl Name {
     }
 
     fn of(text: &str, span: &Span, shortest: usize) -> Option<Self> {
-        let plain = Plain::of(text.trim()).text;
+        let plain = Plain::of(text.trim()).flowing().text.clone();
         let is_name = plain.chars().count() >= shortest && plain.contains(char::is_alphanumeric);
         is_name.then(|| Self { plain, is_one_word: false, rule: span.rule, kind: Arc::clone(&span.kind) })
     }

@@ -5,7 +5,7 @@ use sha2::Sha256;
 
 use super::plain::Plain;
 use super::words::is_possessive;
-use crate::config::redact::With;
+use crate::config::redact::{Key, With};
 
 /// Bytes of a hash that are shown: by chance, two of four thousand million names have the same.
 const SHOWN: usize = 8;
@@ -17,13 +17,16 @@ pub(super) fn mask(with: &With, kind: &str, text: &str) -> String {
         With::Text(text) => text.clone(),
         // So many that no offset changes.
         With::Mask => "*".repeat(text.chars().count()),
-        With::Hash(key) => {
-            let mut hash = Hmac::<Sha256>::new_from_slice(key.0.as_bytes())
-                .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
-            hash.update(same(text).as_bytes());
-            hex::encode(&hash.finalize().into_bytes()[..SHOWN])
-        }
+        With::Hash(key) => keyed(key, same(text).as_bytes(), SHOWN),
     }
+}
+
+/// The first bytes of a hash, which nobody can make without the key.
+pub(super) fn keyed(key: &Key, bytes: &[u8], shown: usize) -> String {
+    let mut hash = Hmac::<Sha256>::new_from_slice(key.0.as_bytes())
+        .unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
+    hash.update(bytes);
+    hex::encode(&hash.finalize().into_bytes()[..shown])
 }
 
 /// One form for all in which a name is written: capitals, composed letters, blanks and `'s` make no difference.
@@ -38,7 +41,6 @@ fn same(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::redact::Key;
 
     #[test]
     fn equal_names_have_equal_hashes_and_others_have_others() {

@@ -10,19 +10,21 @@ mod known;
 mod mask;
 mod patterns;
 mod plain;
+mod record;
 mod rules;
 mod spans;
 mod words;
 
 use anyhow::Result;
 
-use self::json::{Part, Walk, characters, decoded, encoded};
+use self::json::{Part, Walk, characters, decoded, encoded, is_number};
 use self::known::Known;
 use self::mask::mask;
 use self::plain::Plain;
 use self::rules::{Finds, Rule, covers};
 use self::spans::{Span, union};
-use crate::config::{Charset, Config, Format, Input};
+use crate::config::redact::Key;
+use crate::config::{Charset, Config, Format, Input, RecordKey, Spans};
 
 /// Masks what a configuration says.
 #[derive(Clone, Debug)]
@@ -34,6 +36,10 @@ pub struct Redactor {
     texts: Vec<String>,
     /// Whether dead letters are masked, too.
     dead_letters: bool,
+    /// What keys of records are hashed with, if they are.
+    key: Option<Key>,
+    /// Whether offsets stay those of the texts as they came.
+    keeps_offsets: bool,
     format: Format,
     charset: Charset,
 }
@@ -47,7 +53,9 @@ impl Redactor {
         let rules = config.redact.iter().map(Rule::new).collect::<Result<Vec<_>>>()?;
         let Input { ref id, format, charset, .. } = config.input;
         let (id, texts, dead_letters) = (id.clone(), config.text_fields(), config.dead_letters.redact);
-        let made = Self { rules, id, texts, dead_letters, format, charset };
+        let key = config.key_of_hashes().filter(|_| config.output.key == Some(RecordKey::Hash));
+        let keeps_offsets = config.output.spans == Spans::Original;
+        let made = Self { rules, id, texts, dead_letters, key, keeps_offsets, format, charset };
         Ok((!made.rules.is_empty()).then_some(made))
     }
 
@@ -149,17 +157,15 @@ impl Redactor {
             let found = finds.find(&text, &plain, path).into_iter();
             spans.extend(found.map(|(range, kind)| Span { range, rule, kind }));
         }
-        // Names of fields are the schema's, which must not change for a name of one word that reads the same.
-        known.again_of_several_words(&text, &plain, &mut spans);
+        // Names of fields are the schema's, which must not change for a word that reads the same.
+        known.again_but_words(&text, &plain, &mut spans);
         let spans = union(spans);
         (!spans.is_empty()).then(|| self.within(raw, &text, &spans))
     }
 
     /// A number that is masked becomes a string; so does what stands at a field that is masked. Null hides nothing.
     fn word(&self, raw: &str, path: &str, known: &Known) -> Option<String> {
-        if raw == "null"
-            || !raw.starts_with(|first: char| first.is_ascii_digit() || first == '-') && self.whole(path).is_none()
-        {
+        if raw == "null" || !is_number(raw) && self.whole(path).is_none() {
             return None;
         }
         let spans = self.spans(raw, path, known);

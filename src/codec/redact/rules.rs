@@ -55,7 +55,7 @@ impl Rule {
 }
 
 fn automaton(words: &[String]) -> Result<DoubleArrayAhoCorasick<u32>> {
-    let mut words: Vec<String> = words.iter().map(|word| Plain::of(word.trim()).text).collect();
+    let mut words: Vec<String> = words.iter().map(|word| Plain::of(word.trim()).flowing().text.clone()).collect();
     words.sort_unstable();
     words.dedup();
     DoubleArrayAhoCorasick::new(words).map_err(|error| anyhow!("the words to redact can't be searched for: {error}"))
@@ -74,6 +74,7 @@ impl Finds {
                 patterns.iter().flat_map(of).collect()
             }
             Self::Words(words, place) if place.has(path) => {
+                let plain = plain.flowing();
                 let found = words.find_overlapping_iter(&plain.text).map(|found| found.start()..found.end());
                 let apart = found.filter(|span| plain.text.is_char_boundary(span.start) && is_apart(&plain.text, span));
                 apart.map(|span| (whole(text, plain.written(span)), "REDACTED".into())).collect()

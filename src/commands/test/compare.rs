@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::contents::{self, differ};
 use super::line::End;
 use crate::config::cases::{Expect, ExpectEntity, ExpectTag};
-use crate::record::headers;
-use crate::record::tag::Tag;
+use crate::record::tag::{Tag, as_written};
 
 /// What is not as it was to be.
 ///
@@ -39,14 +39,7 @@ pub(super) fn faults(expect: &Expect, end: &End, nested: &End) -> Vec<String> {
         }
         _ => {}
     }
-    for (name, expected) in &expect.headers {
-        let found = end.messages.iter().filter_map(|message| headers::last(&message.headers, name));
-        let found: Vec<_> = found.map(String::from_utf8_lossy).collect();
-        if !found.iter().any(|found| found == expected) {
-            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
-            faults.push(differ(&format!("headers.{name}"), expected, &found));
-        }
-    }
+    contents::faults(expect, end, nested, &mut faults);
     if !expect.tags.is_empty() {
         tags(&expect.tags, nested, &mut faults);
     }
@@ -88,12 +81,12 @@ fn tag_faults(key: &str, expected: &ExpectTag, tag: &Tag, faults: &mut Vec<Strin
                 let found = format!("{} (score {certain})", found.unwrap_or("null"));
                 faults.push(differ(&format!("{key}.label"), label.0.as_deref().unwrap_or("null"), &found));
             }
-            if let Some(score) = score.filter(|score| !score.has(f64::from(certain))) {
+            if let Some(score) = score.filter(|score| !score.has(as_written(certain))) {
                 faults.push(differ(&format!("{key}.score"), &String::from(score), &certain.to_string()));
             }
         }
         Tag::Number(number) if value.is_some() => {
-            if let Some(value) = value.filter(|value| !value.has(f64::from(number.value))) {
+            if let Some(value) = value.filter(|value| !value.has(as_written(number.value))) {
                 faults.push(differ(&format!("{key}.value"), &String::from(value), &number.value.to_string()));
             }
         }
@@ -133,10 +126,6 @@ fn tag_faults(key: &str, expected: &ExpectTag, tag: &Tag, faults: &mut Vec<Strin
         Tag::Labels(_) => faults.push(format!("{key}: it has several labels: `labels`")),
         Tag::Entities(_) => faults.push(format!("{key}: it has entities: `entities` or `contains`")),
     }
-}
-
-fn differ(what: &str, expected: &str, found: &str) -> String {
-    format!("{what}\n  - {expected}\n  + {found}")
 }
 
 /// What is missing, what is too much, and what is as it was to be, in the order of what was found.

@@ -1,6 +1,7 @@
 //! `tagbert test`: a configuration's cases, through the line that a worker has, without Kafka.
 
 mod compare;
+mod contents;
 mod junit;
 mod line;
 
@@ -29,7 +30,8 @@ struct Suite {
 
 pub(super) fn run(args: &Test) -> Result<ExitCode> {
     // All files are read before the first case is tried: a mistake in the last one is no failure of the first.
-    let read = args.configs.iter().map(|file| Ok((file, read(file, &args.set)?)));
+    let files = configurations(&args.configs)?;
+    let read = files.iter().map(|file| Ok((file, read(file, &args.set)?)));
     let mut suites = Vec::new();
     for (file, (config, cases)) in read.collect::<Result<Vec<_>>>()? {
         let suite = Suite { name: file.display().to_string(), cases: attempt(&config, &cases, file)? };
@@ -66,6 +68,27 @@ fn read(file: &Path, set: &[String]) -> Result<(Config, Vec<Case>)> {
         return Err(ConfigError::Value { key: "tests".into(), why }.in_file(&file.display().to_string()).into());
     }
     Ok((config, cases))
+}
+
+/// The configurations that are meant, each once: `configs/*.yaml` names the files of cases, too. Taken for configurations, they
+/// would be tried with defaults, and pass.
+fn configurations(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all: Vec<PathBuf> = Vec::new();
+    for file in named {
+        let stem = file.file_stem().map(Path::new).filter(|stem| stem.extension().is_some_and(|end| end == "test"));
+        let config = match (stem.and_then(Path::file_stem), file.extension()) {
+            (Some(name), Some(ending)) => file.with_file_name(name).with_extension(ending),
+            _ => file.clone(),
+        };
+        if config != *file && !config.exists() {
+            let why = format!("are those of {}, which is not there", config.display());
+            return Err(ConfigError::Value { key: "tests".into(), why }.in_file(&file.display().to_string()).into());
+        }
+        if !all.contains(&config) {
+            all.push(config);
+        }
+    }
+    Ok(all)
 }
 
 /// `local.test.yaml` of `local.yaml`.

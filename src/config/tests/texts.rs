@@ -63,3 +63,51 @@ fn a_byte_order_mark_is_no_part_of_a_configuration_or_a_secret() {
     let set = format!("kafka.properties.sasl.password_file={}", password.path().display());
     assert_eq!(parse("", &[], &[&set]).unwrap().kafka.properties["sasl.password"], "hunter2");
 }
+
+#[test]
+fn a_bracket_of_a_pattern_is_no_lists() {
+    for (written, expected) in [
+        ("^logs-[ab]", &["^logs-[ab]"][..]),
+        ("[^logs-[ab]]", &["^logs-[ab]"]),
+        ("[a, ^b[0-9]]", &["a", "^b[0-9]"]),
+        ("a, b", &["a", "b"]),
+        ("[\"a\", 'b']", &["a", "b"]),
+    ] {
+        let set = format!("input.topics={written}");
+        assert_eq!(parse("", &[], &[&set]).unwrap().input.topics, expected, "{written}");
+        let variable = ("TAGBERT__INPUT__TOPICS", written);
+        assert_eq!(parse("", &[variable], &[]).unwrap().input.topics, expected, "{written}");
+    }
+    assert_eq!(parse("input: {topics: '^logs-[ab]'}", &[], &[]).unwrap().input.topics, ["^logs-[ab]"]);
+}
+
+#[test]
+fn of_two_spellings_of_a_key_none_is_passed_over() {
+    let twice = "kafka: {properties: {sasl.password: one, sasl: {password: other}}}";
+    let error = parse(twice, &[], &[]).unwrap_err();
+    assert!(error.contains("`kafka.properties.sasl.password` is given twice, flat and nested"), "{error}");
+    assert!(!error.contains("one,") && !error.contains("other}"), "{error}");
+    for yaml in [
+        "kafka.group: a\nkafka: {group: b}",
+        "kafka: {group: b}\nkafka.group: a",
+        "kafka.properties.sasl.username: a\nkafka: {properties: {sasl: {username: b}}}",
+    ] {
+        let error = parse(yaml, &[], &[]).unwrap_err();
+        assert!(error.contains("is given twice, flat and nested") && error.starts_with("line "), "{yaml}: {error}");
+    }
+    assert_eq!(parse("kafka.group: a\nkafka: {brokers: 'b:1'}", &[], &[]).unwrap().kafka.group, "a");
+    let both =
+        parse("kafka: {properties: {sasl.username: file}}", &[], &["kafka.properties.sasl.username=set"]).unwrap();
+    assert_eq!(both.kafka.properties["sasl.username"], "set", "of two layers, the upper one counts");
+}
+
+#[test]
+fn a_variable_is_looked_for_in_values_alone_and_may_be_a_list() {
+    // In comments and names others have had to set what nobody uses; quotes and `$` others have lost.
+    let yaml = "# ${NOT_SET}\nkafka:\n  group: 'f*t4$Xqf' # ${NOT_SET}\n  properties:\n    sasl.password: \"${PASSWORD}\"\n\
+                input: {topics: '${TOPICS}'}\n";
+    let environment = [("PASSWORD", "a\"b'c$d${e"), ("TOPICS", "a, b")];
+    let config = parse(yaml, &environment, &[]).unwrap();
+    assert_eq!((config.kafka.group.as_str(), &*config.kafka.properties["sasl.password"]), ("f*t4$Xqf", "a\"b'c$d${e"));
+    assert_eq!(config.input.topics, ["a", "b"]);
+}

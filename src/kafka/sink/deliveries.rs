@@ -309,7 +309,7 @@ impl Books {
         self.metrics.acknowledged(parcel.fetched);
         let Some(tally) = &self.tally else { return };
         tally.count(&parcel.origin, |account, id| match &parcel.kind {
-            Kind::Enriched(Routed { enriched, to }) => {
+            Kind::Enriched(Routed { enriched, to, .. }) => {
                 account.enriched(id, &enriched.value);
                 account.went(to.all().map(|to| &*to.topic));
             }

@@ -49,8 +49,11 @@ pub(super) enum Kind {
 /// What would be sent for a record, for who tries a configuration.
 pub(crate) struct Message {
     pub topic: String,
+    pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: OwnedHeaders,
+    /// `None` leaves it to the key.
+    pub partition: Option<i32>,
 }
 
 /// What would be sent for an outcome; nothing for one that is skipped or filtered.
@@ -59,12 +62,13 @@ pub(crate) struct Message {
 /// With the reason, when the policy is to stop.
 pub(crate) fn messages(outcome: Outcome, config: &Config) -> Result<Vec<Message>, Rejection> {
     let parcel = Parcel::of(outcome, config.dead_letters.policy)?;
-    let message = |Contents { to, value, headers, .. }: Contents<'_>| {
-        let topic = match to {
-            To::Topic(destination) => destination.topic.to_string(),
-            To::DeadLetters => config.output.dead_letters.clone(),
+    let message = |Contents { to, key, value, headers, .. }: Contents<'_>| {
+        let (topic, partition) = match to {
+            To::Topic(destination) => (destination.topic.to_string(), destination.partition),
+            To::DeadLetters => (config.output.dead_letters.clone(), None),
         };
-        Message { topic, value: value.map(ToOwned::to_owned), headers }
+        let [key, value] = [key, value].map(|bytes| bytes.map(ToOwned::to_owned));
+        Message { topic, key, value, headers, partition }
     };
     Ok(parcel.contents().into_iter().map(message).collect())
 }
@@ -121,7 +125,7 @@ impl Parcel {
     /// About the size of its messages, in bytes.
     pub fn size(&self) -> usize {
         match &self.kind {
-            Kind::Enriched(Routed { enriched, to }) => to.count() * (enriched.size() + self.record.size()),
+            Kind::Enriched(Routed { enriched, to, .. }) => to.count() * (enriched.size() + self.record.size()),
             Kind::Tombstone(Passed { headers, to }) => to.count() * (headers.size() + self.record.size()),
             _ => self.record.size(),
         }
@@ -162,7 +166,7 @@ impl Parcel {
         let Record { key, value, headers: own, .. } = &self.record;
         let (key, value) = (key.as_deref(), value.as_deref());
         match &self.kind {
-            Kind::Enriched(Routed { enriched, to }) => {
+            Kind::Enriched(Routed { enriched, to, .. }) => {
                 let headers = self.span.propagate(enriched.headers.head(own.clone()));
                 to.all().map(|to| self.message(to, Some(enriched.value.as_slice()), headers.clone())).collect()
             }
@@ -187,7 +191,10 @@ impl Parcel {
             Key::Own(key) => key.as_deref(),
         };
         for (name, value) in &to.headers {
-            headers = Some(headers::replace(headers, name, value));
+            headers = match value {
+                Some(value) => Some(headers::replace(headers, name, value)),
+                None => headers.map(|headers| headers::without(headers, |other| other == name.as_bytes())),
+            };
         }
         self.content(To::Topic(to), key, value, headers)
     }
@@ -231,6 +238,11 @@ impl Parcel {
     pub fn instead(&mut self, error: RDKafkaErrorCode, policy: Policy) -> Result<(), Rejection> {
         let class = if is_size(error) { "RecordTooLarge" } else { "RecordRefused" };
         let timestamp = if error == RDKafkaErrorCode::InvalidTimestamp { self.timestamp.take() } else { None };
+        if let Kind::Enriched(Routed { came, .. }) = &mut self.kind
+            && let Some(came) = came.take()
+        {
+            self.record = *came;
+        }
         self.kind = match &self.kind {
             Kind::Enriched(_) | Kind::Tombstone(_) => {
                 let topic = self.refused_by().map(|topic| format!(" `{topic}`")).unwrap_or_default();

@@ -47,7 +47,7 @@ fn config(delivery: Delivery) -> Config {
 fn enriched(offset: i64) -> Routed {
     let topics = ["out", "copy"].into_iter().take(if world::has_copy(offset) { 2 } else { 1 });
     let to = Destinations::of(topics.map(|topic| Destination::of(topic.into()))).unwrap();
-    Routed { enriched: Enriched::default(), to }
+    Routed { enriched: Enriched::default(), to, came: None }
 }
 
 /// A worker, as far as the sink sees it.

@@ -13,7 +13,7 @@ fn regex(pattern: &str) -> Regex {
 }
 
 /// Digits in groups.
-static DIGITS: LazyLock<Regex> = LazyLock::new(|| regex(r"[0-9]+(?:[ .-][0-9]+)*"));
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| regex(r"[0-9]+(?:[ .-]{1,3}[0-9]+)*"));
 
 /// Card numbers, ISO/IEC 7812: whole groups of digits, of all that stand in a row the first that make one.
 pub(super) fn cards(text: &str) -> Vec<Range<usize>> {
@@ -40,9 +40,9 @@ fn groups(run: &str, at: usize) -> Vec<Range<usize>> {
     let group = |group: &str| {
         let span = start..start + group.len();
         start = span.end + 1;
-        span
+        (!group.is_empty()).then_some(span)
     };
-    run.split([' ', '.', '-']).map(group).collect()
+    run.split([' ', '.', '-']).filter_map(group).collect()
 }
 
 /// How those that are issued begin, how many digits they have, and Luhn's.
