@@ -77,7 +77,8 @@ def arguments():
     parser.add_argument("--batch", type=int, default=100_000, help="records a batch, at most")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="such as kafka.security.protocol=SASL_SSL")
     given = parser.parse_args()
-    given.tag = given.tag or ["topic=class", "spam=class", "entities=entities"]
+    given.tag = dict(tag.split("=", 1) for tag in given.tag or ["topic=class", "spam=class", "entities=entities"])
+    given.option = dict(option.split("=", 1) for option in given.option)
     return given
 
 
@@ -101,9 +102,27 @@ def source(spark, given):
         .option("kafka.isolation.level", "read_committed")
         .option("includeHeaders", "true")
         .option("maxOffsetsPerTrigger", given.batch)
-        .options(**dict(option.split("=", 1) for option in given.option))
+        .options(**given.option)
         .load()
     )
+
+
+def check_topic(spark, given):
+    """Offsets say nothing of another topic of the same name: a file of the checkpoint's is named after the one that it has read."""
+    jvm, settings = spark.sparkContext._jvm, {"kafka.bootstrap.servers": given.brokers} | given.option
+    settings = {name.removeprefix("kafka."): value for name, value in settings.items() if name.startswith("kafka.")}
+    admin = jvm.org.apache.kafka.clients.admin.AdminClient.create(settings)
+    topic = admin.describeTopics([given.topic]).allTopicNames().get()[given.topic].topicId().toString()
+    admin.close()
+    place = jvm.org.apache.hadoop.fs.Path(given.checkpoint)
+    files = place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    known = [file.getPath().getName() for file in files.globStatus(jvm.org.apache.hadoop.fs.Path(place, "topic-*")) or []]
+    if not known:
+        files.createNewFile(jvm.org.apache.hadoop.fs.Path(place, f"topic-{topic}"))
+    elif known != [f"topic-{topic}"]:
+        raise SystemExit(
+            f"error: {given.topic} was deleted and made again since {given.checkpoint} read it: take another --checkpoint, and another --to"
+        )
 
 
 def table(records, columns, fits):
@@ -301,15 +320,15 @@ def run(rows, given):
 
 def main():
     given = arguments()
-    tags = dict(tag.split("=", 1) for tag in given.tag)
     spark = session(given.format)
+    check_topic(spark, given)
     if not given.registry:
-        return run(json_rows(source(spark, given), tags), given)
+        return run(json_rows(source(spark, given), given.tag), given)
     registry = Registry(spark, given.registry)
     schemas = {number: registry.schema(number) for number in registry.ids(given.topic)}
     while True:
         try:
-            return run(avro_rows(source(spark, given), tags, schemas), given)
+            return run(avro_rows(source(spark, given), given.tag, schemas), given)
         except StreamingQueryException as error:
             # To Spark a schema is a constant. The batch with another one has failed as a whole, and is read again.
             new = re.search(NEW_SCHEMA + r"(\d+)", str(error))
