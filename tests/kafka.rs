@@ -282,7 +282,6 @@ fn what_cannot_work_is_said_in_one_line_before_the_first_record() {
     expect(&yaml, "input.topics=no-such-topic", 1, "there is no topic `no-such-topic`");
     expect(&yaml, "output.topic=no-such-topic", 1, "output.topic");
     expect(&yaml, "output.dead_letters=no-such-topic", 1, "output.dead_letters");
-    expect(&yaml, "kafka.brokers=127.0.0.1:1", 1, "kafka.brokers");
     expect(&yaml, "kafka.brokers=embedded", 2, "tagbert demo");
     expect(&yaml, "kafka.properties.no.such.property=1", 2, "no.such.property");
     expect(&yaml, "model.path=no/such/model", 1, "no/such/model");

@@ -1,6 +1,8 @@
-//! A stop while the worker is still starting: nothing is in flight, so it leaves at once (G-5).
+//! While the worker is still starting: a stop leaves at once, since nothing is in flight (G-5); slow models and brokers that are
+//! late are waited for (G-16), and no probe ends the worker for it.
 
-use std::net::TcpListener;
+use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,9 @@ use axum::response::IntoResponse as _;
 mod support;
 
 use support::hub::Server;
-use support::tagbert::Worker;
+use support::kafka::{Kafka, free_port};
+use support::line::{Line, document};
+use support::tagbert::{Worker, tagbert};
 
 /// A machine that is busy with other things takes a while for everything.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -60,6 +64,18 @@ fn a_stop_does_not_wait_for_a_model_that_is_being_fetched() {
 }
 
 #[test]
+fn a_worker_that_fetches_a_slow_model_is_live_but_not_ready() {
+    let hub = dripping();
+    let cache = tempfile::tempdir().unwrap();
+    let yaml = format!("model: {{path: 'http://{}/model'}}\n", hub.address);
+    let mut worker = Worker::start_with(&yaml, &[], &[("TAGBERT_CACHE", cache.path().to_str().unwrap())]);
+    worker.wait_for_log("http: listening on");
+    assert_eq!(worker.get("/livez").0, 200);
+    let (status, why) = worker.get("/readyz");
+    assert!(status == 503 && why.contains("the model is not loaded yet"), "{status}: {why}");
+}
+
+#[test]
 fn a_stop_does_not_wait_for_brokers_that_do_not_answer() {
     // It takes connections, and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -76,4 +92,54 @@ fn a_bounded_run_that_is_stopped_before_it_has_read_anything_is_not_done() {
     let environment = [("TAGBERT_CACHE", cache.path().to_str().unwrap())];
     let mut worker = Worker::start_with(&yaml, &["--until-end"], &environment);
     leaves_with(1, &mut worker, "http: listening on", "TERM");
+}
+
+/// Lets a port lead to the brokers, from now on.
+fn lead_to_the_brokers(port: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let broker = TcpStream::connect(Kafka::shared().brokers()).unwrap();
+            for (mut from, mut to) in [(&client, &broker), (&broker, &client)].map(|(from, to)| {
+                let [from, to] = [from, to].map(|end| end.try_clone().unwrap());
+                (from, to)
+            }) {
+                thread::spawn(move || io::copy(&mut from, &mut to));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_service_waits_for_brokers_that_are_late_and_is_live_but_not_ready_meanwhile() {
+    let line = Line::create("late-brokers", 1);
+    line.produce([document("Angela Merkel met Tim Cook in Berlin.")]);
+    let port = free_port();
+    let mut worker = line.worker().set("kafka.brokers", &format!("127.0.0.1:{port}")).start();
+    worker.wait_for_log("waiting for the brokers");
+    let log = worker.log();
+    assert!(log.contains(&format!("kafka.brokers: no connection to 127.0.0.1:{port}: no answer in")), "{log}");
+    assert_eq!(worker.get("/livez").0, 200);
+    let (status, why) = worker.get("/readyz");
+    assert!(status == 503 && why.contains("the brokers have not answered yet"), "{status}: {why}");
+    lead_to_the_brokers(port);
+    worker.wait_until("it tags", |_| line.tagged().len() == 1);
+    assert_eq!(worker.get("/readyz").0, 200);
+    worker.terminate();
+    worker.wait_for_success();
+}
+
+#[test]
+fn a_job_and_a_check_give_brokers_up_that_do_not_answer() {
+    let yaml =
+        format!("kafka: {{brokers: '127.0.0.1:{}'}}\nmodel: {{path: tests/fixtures/tiny-distilbert}}\n", free_port());
+    let mut job = Worker::start(&yaml, &["--until-end"]);
+    assert_eq!(job.wait().code(), Some(1), "{}", job.log());
+    let config = job.folder().join("config.yaml");
+    let check = tagbert(&["check", "--config", config.to_str().unwrap()], b"");
+    assert_eq!(check.status.code(), Some(1), "{check:?}");
+    for said in [job.log(), String::from_utf8(check.stderr).unwrap()] {
+        let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tagbert: ")).collect();
+        assert!(lines.len() == 1 && lines[0].contains("kafka.brokers: no connection to"), "{said}");
+    }
 }

@@ -9,7 +9,7 @@ use super::cli::ConfigArgs;
 use super::output;
 use crate::codec::registry::Registry;
 use crate::config::Inputs;
-use crate::kafka::clients;
+use crate::kafka::{clients, reach};
 use crate::model::vet;
 use crate::route::Router;
 use crate::tagger::shadow;
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let _: BaseProducer = clients::producer(&config).create().map_err(clients::refused)?;
-    let (topics, _) = clients::check_topics(&config)?;
+    let (topics, _) = clients::check_topics(&config, &reach::metadata(&config)?)?;
     output::say(format_args!("topics: all there on {}", config.kafka.brokers));
     if Inputs::of(&config).has_patterns() {
         let topics = if topics.is_empty() { "none yet".into() } else { topics.join(", ") };

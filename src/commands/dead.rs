@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::manifest::of_record;
 use crate::config::Config;
-use crate::kafka::clients;
+use crate::kafka::reach;
 use crate::kafka::scan::Scan;
 use crate::kafka::tally::Part;
 use crate::record::headers;
@@ -23,7 +23,7 @@ pub(super) fn of_job(config: &Config, job: &[Part], most: u64) -> Result<u64> {
         return Ok(0);
     }
     let topic = &config.output.dead_letters;
-    let metadata = clients::metadata(config)?;
+    let metadata = reach::metadata(config)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic).context("there is no such topic")?;
     let scan = Scan::of(config, topic, found.partitions().len() as i32)?;
     let mut dead = HashSet::new();

@@ -12,7 +12,7 @@ use super::cli::{Manifest as Command, Verify};
 use super::{keeper, output};
 use crate::codec::account::Account;
 use crate::config::{Config, Delivery};
-use crate::kafka::clients;
+use crate::kafka::reach;
 use crate::kafka::scan::Scan;
 use crate::kafka::tally::Part;
 use crate::lake::place::Place;
@@ -154,7 +154,7 @@ struct Topics<'a> {
 
 impl<'a> Topics<'a> {
     fn of(config: &'a Config) -> Result<Self> {
-        Ok(Self { config, partitions: clients::partition_counts(config)? })
+        Ok(Self { config, partitions: reach::partition_counts(config)? })
     }
 
     fn scan(&self, topic: &str) -> Result<Scan> {

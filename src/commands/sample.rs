@@ -15,6 +15,7 @@ use super::cli::SampleArgs;
 use crate::config::mark::without_mark;
 use crate::config::{Config, ConfigError, Inputs};
 use crate::kafka::clients::{self, Log};
+use crate::kafka::reach;
 
 /// How long the brokers may take for the next record.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,7 +82,7 @@ impl Sample {
             let why = "is `embedded`, so there is no topic to read: name a file by --documents".into();
             return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
         }
-        let metadata = clients::metadata(config)?;
+        let metadata = reach::metadata(config)?;
         let known = metadata.topics().iter().find(|known| known.name() == topic);
         let Some(partitions) = known.map(|known| known.partitions().len()) else {
             bail!("there is no topic `{topic}` on {} (or this user may not see it)", config.kafka.brokers);

@@ -1,10 +1,10 @@
 //! Clients of the cluster: their configuration, what they log, and whether the topics are there.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -41,16 +41,6 @@ pub fn watcher(config: &Config) -> ClientConfig {
     let mut watcher = consumer(config, 1);
     watcher.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
     watcher
-}
-
-/// How many partitions each topic of the cluster has.
-///
-/// # Errors
-/// When the cluster does not tell.
-pub fn partition_counts(config: &Config) -> Result<HashMap<String, i32>> {
-    let metadata = metadata(config)?;
-    let count = |topic: &MetadataTopic| (topic.name().to_owned(), topic.partitions().len() as i32);
-    Ok(metadata.topics().iter().map(count).collect())
 }
 
 /// The partitions of these topics.
@@ -168,10 +158,9 @@ pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 /// Looks for the topics; gives the number of partitions of the input topics.
 ///
 /// # Errors
-/// When a property is wrong, the cluster can't be reached or refuses the worker, or a topic is missing.
-pub fn check_topics(config: &Config) -> Result<(Vec<String>, usize)> {
+/// When one is missing.
+pub fn check_topics(config: &Config, metadata: &Metadata) -> Result<(Vec<String>, usize)> {
     let brokers = &config.kafka.brokers;
-    let metadata = metadata(config)?;
     let present: HashSet<_> = metadata.topics().iter().map(MetadataTopic::name).collect();
     let inputs = Inputs::of(config);
     let named = inputs.names().iter().map(|topic| ("input.topics", topic.as_str()));
@@ -185,84 +174,6 @@ pub fn check_topics(config: &Config) -> Result<(Vec<String>, usize)> {
     let partitions = partitions.map(|topic| topic.partitions().len()).sum();
     Ok((read.into_iter().collect(), partitions))
 }
-
-/// How often it is looked whether waiting is of any use.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// How long it is then listened to what the library has met.
-const LISTEN: Duration = Duration::from_millis(200);
-
-/// The cluster's topics, all of them: to ask for one by name may create it.
-///
-/// The library goes on trying for ever; what it meets meanwhile, it tells only to who polls.
-///
-/// # Errors
-/// When a property is wrong, or the cluster can't be reached or refuses the worker.
-pub fn metadata(config: &Config) -> Result<Metadata> {
-    let client = consumer(config, 1).set("statistics.interval.ms", "0").create_with_context(Witness::default());
-    let client: BaseConsumer<Witness> = client.map_err(refused)?;
-    ask(&client, config).with_context(|| format!("kafka.brokers: no connection to {}", config.kafka.brokers))
-}
-
-fn ask(client: &BaseConsumer<Witness>, config: &Config) -> Result<Metadata> {
-    let deadline = Instant::now() + REQUEST_TIMEOUT;
-    loop {
-        let error = match client.fetch_metadata(None, LOOK) {
-            Ok(metadata) => return Ok(metadata),
-            Err(error) => error,
-        };
-        // One poll passes one message on, and does not tell whether there are more.
-        let until = Instant::now() + LISTEN;
-        while Instant::now() < until {
-            drop(client.poll(LISTEN / 10));
-        }
-        let witness = client.context();
-        if let Some(reason) = witness.refused.get() {
-            bail!("{reason}: {HINT}");
-        }
-        if Instant::now() >= deadline {
-            let last = witness.last.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let last = last.unwrap_or_else(|| plain(&error));
-            let protocol =
-                config.kafka.properties.get("security.protocol").map_or("PLAINTEXT, unless set", String::as_str);
-            let seconds = REQUEST_TIMEOUT.as_secs();
-            bail!("no answer in {seconds} s: {last}; `security.protocol` is {protocol}: is the listener of that kind?");
-        }
-    }
-}
-
-/// Where to look when the brokers and the worker do not trust each other.
-const HINT: &str = "look at `security.protocol`, `sasl.*` and `ssl.*` of kafka.properties";
-
-/// Keeps what went wrong, to tell it once.
-#[derive(Default)]
-struct Witness {
-    /// Credentials or certificates that one side does not take: that does not pass.
-    refused: OnceLock<String>,
-    last: Mutex<Option<String>>,
-}
-
-impl ClientContext for Witness {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", "{facility}: {message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        use RDKafkaErrorCode::{Authentication, Fatal, SSL, SaslAuthenticationFailed};
-        let code = error.rdkafka_error_code();
-        // Under TLS 1.3, that a certificate is not taken is told only once the connection is up, as an alert.
-        let alert = reason.contains("SSL alert number");
-        if alert || matches!(code, Some(Authentication | Fatal | SSL | SaslAuthenticationFailed)) {
-            let _ = self.refused.set(reason.to_owned());
-        }
-        // That all are down only sums up.
-        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for Witness {}
 
 /// What the group has committed of the partitions, each with an error of its own; `None` where it has not yet.
 ///

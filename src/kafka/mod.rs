@@ -4,6 +4,7 @@
 pub mod clients;
 mod describe;
 pub mod ledger;
+pub mod reach;
 pub mod reset;
 pub mod scan;
 pub mod sink;

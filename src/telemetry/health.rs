@@ -13,6 +13,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Health {
     warm: AtomicBool,
+    connected: AtomicBool,
     assigned: AtomicBool,
     stopping: AtomicBool,
     last_poll: Mutex<Option<Instant>>,
@@ -24,6 +25,11 @@ impl Health {
     /// The model is loaded and has run once.
     pub fn set_warm(&self) {
         self.warm.store(true, Ordering::Release);
+    }
+
+    /// The brokers have answered.
+    pub fn set_connected(&self) {
+        self.connected.store(true, Ordering::Release);
     }
 
     /// The group has told this worker its partitions (which may be none).
@@ -68,6 +74,9 @@ impl Health {
         if !self.warm.load(Ordering::Acquire) {
             return Err("the model is not loaded yet".into());
         }
+        if !self.connected.load(Ordering::Acquire) {
+            return Err("the brokers have not answered yet".into());
+        }
         if !self.is_assigned() {
             return Err("no partitions are assigned yet".into());
         }
@@ -83,7 +92,7 @@ impl Health {
     /// With the reason.
     pub fn live(&self) -> Result<(), Cow<'static, str>> {
         let last_poll = *self.last_poll.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the first poll the worker loads and connects, and gives up by itself if it can't.
+        // Before the first poll the worker loads its models, and waits for brokers: to be started anew would not help.
         let hangs = last_poll.is_some_and(|last_poll| last_poll.elapsed() > SILENCE);
         if hangs { Err("the source has not polled for a minute".into()) } else { Ok(()) }
     }
@@ -98,6 +107,8 @@ mod tests {
         let health = Health::default();
         assert!(health.ready().is_err() && health.live().is_ok());
         health.set_warm();
+        assert_eq!(health.ready(), Err("the brokers have not answered yet".into()));
+        health.set_connected();
         assert!(health.ready().is_err());
         health.set_assigned();
         assert!(health.ready().is_ok());

@@ -9,7 +9,7 @@ use rdkafka::message::{BorrowedMessage, Message, OwnedHeaders};
 use super::notes::Offsets;
 use crate::codec::dead_letter::{self, Explanation};
 use crate::config::Config;
-use crate::kafka::clients;
+use crate::kafka::reach;
 use crate::kafka::scan::Scan;
 
 /// The dead-letter topic.
@@ -49,7 +49,7 @@ impl Letters {
     /// When the cluster can't be reached, or the topic is missing.
     pub fn connect(config: &Config) -> Result<Self> {
         let topic = config.output.dead_letters.clone();
-        let partitions = clients::partition_counts(config)?;
+        let partitions = reach::partition_counts(config)?;
         let Some(&own) = partitions.get(&topic) else {
             bail!(
                 "output.dead_letters: there is no topic `{topic}` on {} (or this user may not see it)",

@@ -35,6 +35,7 @@ use self::watchdog::{Pulse, Watchdog};
 use super::clients;
 use super::describe::Describe;
 use super::ledger::Ledger;
+use super::reach;
 use super::reset::Reset;
 use super::tally::Part;
 use crate::config::{Config, Delivery};
@@ -91,10 +92,11 @@ pub struct Source {
 }
 
 impl Source {
-    /// Connects, and looks for the topics. Of a bounded run, the end offsets are taken now.
+    /// Connects, and looks for the topics. Brokers that can't be reached are waited for, but not by a bounded run, whose end
+    /// offsets are taken now.
     ///
     /// # Errors
-    /// When a property is wrong, the cluster can't be reached, or a topic is missing.
+    /// When a property is wrong, the brokers refuse the worker, or a topic is missing.
     pub fn connect(
         config: &Config,
         bounds: Option<Bounds>,
@@ -107,7 +109,10 @@ impl Source {
         let reset = Reset::of(config);
         let reset = if bounds.is_some() { reset.bounded() } else { reset };
         let context = Assignment::new(config.delivery, &ledger, &metrics, &health, &stop);
-        let (inputs, partitions) = clients::check_topics(config)?;
+        // A job ends, one way or the other; a service has nothing to do but wait.
+        let metadata = if bounds.is_some() { reach::metadata(config)? } else { reach::metadata_when_there(config)? };
+        health.set_connected();
+        let (inputs, partitions) = clients::check_topics(config, &metadata)?;
         let consumer: BaseConsumer<Assignment> =
             clients::consumer(config, partitions).create_with_context(context).map_err(clients::refused)?;
         let consumer = Arc::new(consumer);
