@@ -120,6 +120,7 @@ fn a_plan_has_enough_of_everything() {
             "cores",
             "GPUs",
             "partitions",
+            "KEDA",
             "memory",
             "cost",
         ],
@@ -135,6 +136,9 @@ fn a_plan_has_enough_of_everything() {
     assert_same(number(&needs["cores"]), workers * number(&one["cores"]));
     assert_eq!((&needs["partitions"], &needs["gpus"]), (&needs["workers"], &json!(0)));
     assert_same(number(&needs["cost_per_million"]), workers * 0.5 / 3600.0);
+    // What a worker does in half a minute.
+    let threshold = 30.0 * number(&one["documents_per_second"]);
+    assert!((number(&needs["lag_threshold"]) - threshold).abs() <= 1.0, "{plan}");
     assert!(number(&plan["memory"]) > f64::from(64 << 20), "limits.in_flight at least");
 
     let args = of(&["--rate", "0.001"]);

@@ -110,11 +110,15 @@ struct Needs {
     partitions: u64,
     /// As many as there are.
     partitions_there: Option<u64>,
+    /// KEDA's `lagThreshold`: what a worker does in the time that results may be late.
+    lag_threshold: u64,
+    /// That time, in seconds.
+    late: f64,
     cost_per_million: Option<f64>,
 }
 
 impl Needs {
-    #[expect(clippy::cast_sign_loss, reason = "rates are above 0")]
+    #[expect(clippy::cast_sign_loss, reason = "rates and times are above 0")]
     fn of(args: &Args, prediction: &Prediction, partitions: Option<usize>) -> Self {
         let one = prediction.documents_per_second;
         let workers = (args.rate / (LOAD * one)).ceil().max(1.0);
@@ -127,6 +131,9 @@ impl Needs {
             gpus: if prediction.gpu { count } else { 0 },
             partitions: count,
             partitions_there: args.partitions.map(u64::from).or(partitions.map(|count| count as u64)),
+            // With a worker for each so much lag, all of it is done in that time.
+            lag_threshold: (one * args.late.as_secs_f64()).floor().max(1.0) as u64,
+            late: args.late.as_secs_f64(),
             cost_per_million: args.price.map(|price| workers * price / (args.rate * 3600.0) * 1e6),
         }
     }
@@ -164,7 +171,18 @@ impl fmt::Display for Plan {
              {cores} cores{}",
             if *gpu { " and a GPU" } else { "" }
         )?;
-        let Needs { rate, workers, load, cores, gpus, partitions, partitions_there, cost_per_million } = needs;
+        let Needs {
+            rate,
+            workers,
+            load,
+            cores,
+            gpus,
+            partitions,
+            partitions_there,
+            lag_threshold,
+            late,
+            cost_per_million,
+        } = needs;
         writeln!(f, "workers    {workers} for {rate} documents/s, each {:.0} % busy", 100.0 * load)?;
         writeln!(f, "cores      {cores}")?;
         writeln!(f, "GPUs       {}", if *gpus == 0 { "none: there is none here".into() } else { gpus.to_string() })?;
@@ -175,6 +193,7 @@ impl fmt::Display for Plan {
         if partitions_there.is_some_and(|there| there < *partitions) {
             write!(f, ": no more workers than that would work")?;
         }
+        write!(f, "\nKEDA       lagThreshold {lag_threshold}, for results {late} s late at most")?;
         match memory {
             Some(bytes) => {
                 write!(f, "\nmemory     {} MiB a worker, limits.in_flight and cache.size included", bytes >> 20)?;

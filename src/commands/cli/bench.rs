@@ -1,6 +1,9 @@
 //! The command lines of `tagbert bench` and `tagbert plan`.
 
+use std::time::Duration;
+
 use clap::Args;
+use humantime_serde::re::humantime;
 
 use super::ConfigArgs;
 
@@ -44,6 +47,9 @@ pub struct Plan {
     /// How many documents a second are to be tagged
     #[arg(long, value_name = "N", value_parser = positive)]
     pub rate: f64,
+    /// How late results may be, and in what time workers are to be through what has piled up: KEDA's lag threshold follows
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub late: Duration,
     /// What a machine like this one costs an hour, in any currency
     #[arg(long, value_name = "PRICE", value_parser = positive)]
     pub price: Option<f64>,
@@ -63,9 +69,23 @@ fn positive(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number from 0.000001 to 1000000000".into())
 }
 
+/// Less than a second is less than it takes to notice that there is lag.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| (1..=86_400 * 365).contains(&time.as_secs()));
+    time.ok_or_else(|| "a time of a second or more, with its unit, such as 30s or 10m".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_long_enough_to_be_kept() {
+        assert_eq!(time("1m 30s"), Ok(Duration::from_secs(90)));
+        for bad in ["0s", "999ms", "30", "-1s", "soon", "9999y", ""] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_rate_is_one_that_can_be() {
