@@ -1,9 +1,12 @@
 //! Configurations as their user meets them: what is said of mistakes, where a value came from, and the cases that one is tried
 //! with.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+
+use serde_json::Value;
 
 mod support;
 
@@ -319,4 +322,35 @@ fn a_slip_in_a_route_is_told_with_its_line_beside_all_others() {
         "{config}:4:9: `routes[0].when` has `Spam`, which `tags.spam.label` never is; there are ham, spam\n    tags.spam.label == 'Spam'\n                       ^\n"
     );
     assert!(said.contains(&first) && said.contains(&format!("{config}:7:8: `routes[1].key` names `keys`")), "{said}");
+}
+
+/// The keys below a part of the schema, dotted; `[]` stands for each element of a list.
+fn keys(schema: &Value, part: &Value, path: &str, found: &mut BTreeSet<String>) {
+    if let Some(name) = part["$ref"].as_str().and_then(|place| place.strip_prefix("#/$defs/")) {
+        keys(schema, &schema["$defs"][name], path, found);
+    }
+    for (key, below) in part["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if found.insert(path.clone()) {
+            keys(schema, below, &path, found);
+        }
+    }
+    for either in ["anyOf", "oneOf", "allOf"].iter().filter_map(|name| part[*name].as_array()).flatten() {
+        keys(schema, either, path, found);
+    }
+    if part["items"].is_object() {
+        keys(schema, &part["items"], &format!("{path}.[]"), found);
+    }
+}
+
+#[test]
+fn each_key_of_the_last_release_is_still_one() {
+    let schema: Value =
+        serde_json::from_str(&fs::read_to_string(support::root().join("schemas/config.json")).unwrap()).unwrap();
+    let mut now = BTreeSet::new();
+    keys(&schema, &schema, "", &mut now);
+    let released = fs::read_to_string(support::root().join("tests/fixtures/released/0.2.0.keys")).unwrap();
+    let gone: Vec<_> = released.lines().filter(|key| !now.contains(*key)).collect();
+    assert!(released.lines().count() > 70, "{released}");
+    assert!(gone.is_empty(), "{gone:?}: take both names for one minor version, and warn (docs/UPGRADING.md)");
 }
