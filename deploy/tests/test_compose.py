@@ -42,6 +42,12 @@ class Compose(unittest.TestCase):
             for port in service.get("ports", []):
                 self.assertTrue(port.startswith("127.0.0.1:"), name)
 
+    def test_records_outlive_the_container(self):
+        kafka = self.services["kafka"]
+        volumes = dict(each.split(":") for each in kafka["volumes"])
+        self.assertIn(kafka["environment"]["KAFKA_LOG_DIRS"], volumes.values())
+        self.assertLessEqual(volumes.keys(), self.compose["volumes"].keys())
+
     def test_topics_are_those_of_the_configuration(self):
         production = yaml.safe_load((ROOT / "configs/production.yaml").read_text())
         made = re.search(r"for topic in (.+); do", self.services["topics"]["command"][0])[1].split()
