@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak bench bench-micro bench-variants scale tables wheel wheel-test model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak rehearsal bench bench-micro bench-variants scale tables wheel wheel-test model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -70,6 +70,15 @@ chaos: target/release/libonnxruntime.so  ## FAULTS=200 on DOCUMENTS=50000, with 
 soak: target/release/libonnxruntime.so  ## constant load and faults for MINUTES=30: does anything grow?
 	@scripts/setup.sh build corpus kafka toxiproxy
 	$(cargo) test --release --test chaos -- soak --delivery $(DELIVERY) --seed $(SEED) --minutes $(MINUTES)
+
+# All of it writes the page and its picture anew; ACT=name is some of it.
+rehearsal: DELIVERY = exactly-once
+rehearsal: DOCUMENTS = 20000
+rehearsal: target/release/libonnxruntime.so  ## a cluster on one machine: updates, scaling by lag, lost nodes, limits, into docs/REHEARSAL.md; ACT=name
+	@scripts/setup.sh build corpus kafka toxiproxy plot
+	$(cargo) test --release --test chaos -- rehearse --delivery $(DELIVERY) --model $(MODEL) --documents $(DOCUMENTS) \
+	    $(if $(ACT),--only '$(ACT)',--write)
+	@$(if $(ACT),,.cache/plot-venv/bin/python scripts/rehearsal.py target/tmp/rehearsal.json docs/rehearsal.png)
 
 # Not from build either.
 bench: target/release/libonnxruntime.so  ## how fast it is, into benches/RESULTS.md; QUICK=1, FULL=1; PEERS=all fetches PyTorch to compare with

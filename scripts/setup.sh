@@ -20,6 +20,7 @@
 #   roots    bare systems to try a release on   -> .cache/roots/
 #   wheel    maturin                            -> .cache/wheel-venv/
 #   engines  Spark, Ray, Polars, DuckDB         -> .cache/engines-venv/
+#   plot     Matplotlib                         -> .cache/plot-venv/
 #
 #   demo     build runtime corpus
 #   test     build to tools
@@ -502,6 +503,14 @@ packages_engines() {
 
 install_engines() { install_venv "Spark, Ray, Polars and DuckDB (900 MB)" "${ENGINES[@]}" "make wheel-test"; }
 
+# --- plot --------------------------------------------------------------------
+
+readonly PLOT=(scripts/plot-requirements.txt "$cache/plot-venv")
+
+packages_plot() { has_venv "${PLOT[@]}" || want_python; }
+
+install_plot() { install_venv "Matplotlib" "${PLOT[@]}" "make rehearsal"; }
+
 # --- Debian packages ---------------------------------------------------------
 
 missing=()
@@ -543,13 +552,13 @@ install_missing() {
 parts=()
 for arg; do
     case $arg in
-    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | registry | tools | helm | apiserver | peers | peers-torch | tables | wheel | engines | dist | roots) parts+=("$arg") ;;
+    build | runtime | runtime-gpu | corpus | kafka | toxiproxy | registry | tools | helm | apiserver | peers | peers-torch | tables | wheel | engines | dist | roots | plot) parts+=("$arg") ;;
     demo) parts+=(build runtime corpus) ;;
     test) parts+=(build runtime corpus kafka toxiproxy registry tools) ;;
     *) die "no such part: $arg" ;;
     esac
 done
-((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy registry tools helm apiserver peers peers-torch tables wheel engines dist roots, or demo, test"
+((${#parts[@]})) || die "name a part: build runtime runtime-gpu corpus kafka toxiproxy registry tools helm apiserver peers peers-torch tables wheel engines dist roots plot, or demo, test"
 
 # On the cache's own file system, so that a move from here is atomic.
 mkdir -p "$cache"

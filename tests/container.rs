@@ -2,61 +2,18 @@
 //! can't suffice.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 mod support;
 
+use support::container::Container;
 use support::tagbert::{Worker, command};
 
 /// Needs no broker to be there: models are loaded before it is looked for.
 const LINES: &str = "kafka: {brokers: '127.0.0.1:1', group: g}\ninput: {topics: [documents]}\n\
                      output: {topic: tagged, dead_letters: dead}\nmodel: {path: tests/fixtures/tiny-distilbert}\n";
-
-/// Control groups that this process is in, and so the workers that it starts.
-struct Container(Vec<PathBuf>);
-
-impl Container {
-    /// With half a core, and so much memory; `None` where the kernel's interface is out of reach.
-    fn enter(memory: usize) -> Option<Self> {
-        let root = Path::new("/sys/fs/cgroup");
-        let name = format!("tagbert-{}", std::process::id());
-        let (files, groups) = if root.join("cgroup.controllers").exists() {
-            let group = root.join(&name);
-            let files =
-                vec![(group.join("memory.max"), memory.to_string()), (group.join("cpu.max"), "50000 100000".into())];
-            (files, vec![group])
-        } else {
-            let [memory_group, cpu] = ["memory", "cpu"].map(|controller| root.join(controller).join(&name));
-            let files = vec![
-                (memory_group.join("memory.limit_in_bytes"), memory.to_string()),
-                (cpu.join("cpu.cfs_quota_us"), "50000".into()),
-            ];
-            (files, vec![memory_group, cpu])
-        };
-        let container = Self(groups);
-        let written = container.0.iter().try_for_each(fs::create_dir).and_then(|()| {
-            files.iter().try_for_each(|(file, value)| fs::write(file, value))?;
-            container.0.iter().try_for_each(|group| move_here(group))
-        });
-        written.is_ok().then_some(container)
-    }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        for group in &self.0 {
-            let _ = move_here(group.parent().unwrap());
-            let _ = fs::remove_dir(group);
-        }
-    }
-}
-
-fn move_here(group: &Path) -> std::io::Result<()> {
-    fs::write(group.join("cgroup.procs"), std::process::id().to_string())
-}
 
 /// How many threads decode and infer in a `tagbert tag` that waits for documents.
 fn threads() -> [usize; 2] {
@@ -83,7 +40,8 @@ fn threads() -> [usize; 2] {
 #[test]
 fn a_small_container_is_heeded_and_told_of() {
     let name = "a_small_container_is_heeded_and_told_of";
-    let Some(container) = Container::enter(150 << 20) else {
+    let container = Container::create(&format!("tagbert-{}", std::process::id()), Some(500), Some(150 << 20));
+    let Some(container) = container.filter(Container::enter) else {
         return support::skip(name, "control groups can't be made here");
     };
     assert_eq!(threads(), [1, 1], "half a core is one");

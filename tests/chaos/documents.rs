@@ -10,7 +10,6 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use serde_json::{Value, json};
 
 use crate::support::cluster::Cluster;
-use crate::support::line::TINY;
 use crate::support::tagbert::tagbert;
 
 /// Texts of the corpus, cut short.
@@ -51,13 +50,13 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Reads the texts, and has them tagged.
-    pub fn tagged() -> Self {
+    /// Reads the texts, and has this model tag them.
+    pub fn tagged(model: &str) -> Self {
         let short = |text: String| text.chars().take(CHARACTERS).collect::<String>();
         let texts = crate::support::corpus().map(|document| short(document.text()));
         let texts: Vec<_> = texts.filter(|text| !text.trim().is_empty()).take(TEXTS).collect();
         let lines: String = texts.iter().map(|text| format!("{}\n", json!({ "id": 1, "body": text }))).collect();
-        let output = tagbert(&["tag", "--model", TINY, "--set", "input.text=/body"], lines.as_bytes());
+        let output = tagbert(&["tag", "--model", model, "--set", "input.text=/body"], lines.as_bytes());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let tags = String::from_utf8(output.stdout).unwrap();
         let tags: Vec<_> =

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::options::Options;
-use crate::support::tagbert::Worker;
+use crate::support::tagbert::{Place, Worker};
 
 /// How long a worker may take to stop: it drains for ten seconds at most, and leaves the group.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
@@ -18,7 +18,9 @@ const BACKOFF: Duration = Duration::from_millis(500);
 pub struct Fleet {
     yaml: String,
     settings: Vec<String>,
-    log: String,
+    place: Place,
+    /// What those log that are started, as `RUST_LOG`.
+    pub log: String,
     /// `FAILPOINTS` of all.
     always: String,
     /// `FAILPOINTS` of those that are started, on top of these.
@@ -41,6 +43,7 @@ impl Fleet {
         let mut fleet = Self {
             yaml,
             settings,
+            place: Place::default(),
             log: options.log.clone(),
             always: options.failpoints.clone(),
             failpoints: String::new(),
@@ -67,11 +70,28 @@ impl Fleet {
     }
 
     fn add(&mut self) {
-        let settings: Vec<_> = self.settings.iter().map(String::as_str).collect();
-        let failpoints = format!("{};{}", self.always, self.failpoints);
-        let worker = Worker::start_with(&self.yaml, &settings, &[("FAILPOINTS", &failpoints), ("RUST_LOG", &self.log)]);
-        self.folders.push(worker.folder().into());
+        let worker = self.apart(&[]);
         self.workers.push(worker);
+    }
+
+    /// Starts one with these arguments that is like the others, but none of them: nobody replaces it.
+    pub fn apart(&mut self, more: &[&str]) -> Worker {
+        let args: Vec<_> = self.settings.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let failpoints = format!("{};{}", self.always, self.failpoints);
+        let environment = [("FAILPOINTS", failpoints.as_str()), ("RUST_LOG", &self.log)];
+        let worker = Worker::start_at(&self.place, &self.yaml, &args, &environment);
+        self.folders.push(worker.folder().into());
+        worker
+    }
+
+    /// Those that are started from now on are started there.
+    pub fn lodge(&mut self, place: Place) {
+        self.place = place;
+    }
+
+    /// Those that are started from now on have this setting.
+    pub fn set(&mut self, setting: String) {
+        self.settings.extend(["--set".into(), setting]);
     }
 
     /// Replaces those that have ended by themselves. To be called often.
@@ -136,9 +156,14 @@ impl Fleet {
 
     /// Takes all away by SIGTERM, at the same time.
     pub fn terminate_all(&mut self) {
-        self.due.clear();
-        let workers = std::mem::take(&mut self.workers);
-        self.stop(workers);
+        self.shrink(0);
+    }
+
+    /// Takes the latest ones away by SIGTERM, at the same time, until there are so many.
+    pub fn shrink(&mut self, count: usize) {
+        self.due.truncate(count.saturating_sub(self.workers.len()));
+        let latest = self.workers.split_off(count.min(self.workers.len()));
+        self.stop(latest);
     }
 
     fn stop(&mut self, mut workers: Vec<Worker>) {

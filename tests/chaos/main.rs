@@ -1,5 +1,5 @@
-//! Faults while the worker works, on a real Apache Kafka of three nodes: `make chaos`, `make soak`, and a minute of it
-//! in `make test`.
+//! Faults while the worker works, on a real Apache Kafka of three nodes: `make chaos`, `make soak`, `make rehearsal`, and a
+//! minute of it in `make test`.
 
 use std::fs;
 use std::path::Path;
@@ -17,6 +17,7 @@ mod ledger;
 mod options;
 mod proof;
 mod reader;
+mod rehearse;
 mod report;
 mod rows;
 mod samples;
@@ -29,13 +30,15 @@ use documents::Corpus;
 use options::{Cli, Command, Delivery, Options};
 use rows::Done;
 use support::cluster::Cluster;
+use support::line::TINY;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let good = match arguments.get(1).map(String::as_str) {
-        Some("chaos" | "soak" | "help" | "--help" | "-h") => match Cli::parse().command {
+        Some("chaos" | "soak" | "rehearse" | "help" | "--help" | "-h") => match Cli::parse().command {
             Command::Chaos(options) => chaos(&options),
             Command::Soak(options) => soak::soak(&options),
+            Command::Rehearse(rehearsal) => rehearse::rehearse(&rehearsal),
         },
         // `cargo test` gives what it gives to every test binary.
         _ => return as_test(&arguments[1..]),
@@ -52,7 +55,7 @@ fn chaos(options: &Options) -> bool {
     let rows: Vec<_> = all.iter().filter(wanted).cloned().collect();
     assert!(!rows.is_empty(), "no row has any of {:?} in its name", options.only);
     println!("seed {}, delivery {}", options.seed, options.delivery);
-    let corpus = Corpus::tagged();
+    let corpus = Corpus::tagged(TINY);
     let mut cluster = Cluster::start();
     // A row that is asked for alone is the very same as among all.
     let faults: usize = all.iter().map(|row| rows::share(row, &all, options.faults)).sum();
@@ -88,8 +91,9 @@ type Test = fn(&Corpus) -> bool;
 
 /// A minute of it, with the report of a test binary.
 fn as_test(arguments: &[String]) -> ExitCode {
-    let tests: [(&str, Test); 2] = [
+    let tests: [(&str, Test); 3] = [
         ("the_ledger_notices_all_harm", proof::the_ledger_notices_all_harm),
+        ("the_scaler_wants_what_keda_would", |_| rehearse::the_scaler_wants_what_keda_would()),
         ("a_minute_of_faults_loses_nothing", a_minute_of_faults),
     ];
     let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
@@ -100,7 +104,7 @@ fn as_test(arguments: &[String]) -> ExitCode {
     }
     println!("\nrunning {} tests", tests.len());
     let server = support::root().join(".cache/toxiproxy/server");
-    let corpus = Corpus::tagged();
+    let corpus = Corpus::tagged(TINY);
     let mut failed = 0;
     for (name, test) in &tests {
         let good = !support::fetched(name, &server) || test(&corpus);

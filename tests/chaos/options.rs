@@ -19,6 +19,49 @@ pub enum Command {
     Chaos(Options),
     /// Constant load and faults; do memory, files and threads stay as they are?
     Soak(Options),
+    /// What Kubernetes would do, act by act: updates, scaling by lag, lost nodes, limits, jobs.
+    Rehearse(Rehearsal),
+}
+
+/// How it is rehearsed.
+#[derive(Args, Clone, Debug)]
+pub struct Rehearsal {
+    /// The workers' model.
+    #[arg(long, default_value = "models/tagbert-small")]
+    pub model: String,
+    /// So many documents for the bounded job.
+    #[arg(long, default_value_t = 20_000)]
+    pub documents: usize,
+    /// So many documents a second, where the load is steady.
+    #[arg(long, default_value_t = 40)]
+    pub rate: usize,
+    /// Which promise is held to.
+    #[arg(long, value_enum, default_value_t = Delivery::ExactlyOnce)]
+    pub delivery: Delivery,
+    /// Only acts whose name has one of these (between commas) in it.
+    #[arg(long, default_value = "")]
+    pub only: String,
+    /// Put the table into docs/REHEARSAL.md.
+    #[arg(long)]
+    pub write: bool,
+}
+
+impl Rehearsal {
+    /// The same for an arena.
+    pub fn options(&self) -> Options {
+        Options {
+            faults: 0,
+            documents: 0,
+            seed: 1,
+            delivery: self.delivery,
+            minutes: 0,
+            only: String::new(),
+            // Unlike in a row of the table, they shall be able to catch up.
+            set: vec![format!("model.path={}", self.model), "limits.in_flight=4MiB".into()],
+            failpoints: String::new(),
+            log: "warn,tagbert=info".into(),
+        }
+    }
 }
 
 /// How much of it.

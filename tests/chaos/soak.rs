@@ -11,6 +11,7 @@ use crate::faults::Fault;
 use crate::options::Options;
 use crate::samples::Samples;
 use crate::support::cluster::Cluster;
+use crate::support::line::TINY;
 
 /// Documents a second.
 const RATE: usize = 50;
@@ -46,7 +47,7 @@ pub fn soak(options: &Options) -> bool {
     let mut options = options.clone();
     options.set.insert(0, "limits.in_flight=4MiB".into());
     let options = &options;
-    let corpus = Corpus::tagged();
+    let corpus = Corpus::tagged(TINY);
     let mut cluster = Cluster::start();
     let cooperative = Protocol::Classic("cooperative-sticky");
     let mut arena = Arena::open(&mut cluster, &corpus, options, "soak", 6, 2, cooperative);
@@ -114,7 +115,7 @@ pub fn soak(options: &Options) -> bool {
 }
 
 /// Does something again and again, until it is over.
-fn every(interval: Duration, over: &AtomicBool, mut something: impl FnMut()) {
+pub fn every(interval: Duration, over: &AtomicBool, mut something: impl FnMut()) {
     let mut due = Instant::now();
     while !over.load(Ordering::Acquire) {
         something();

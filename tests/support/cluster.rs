@@ -122,6 +122,16 @@ impl Cluster {
         node.process = Some(Process::start(&command, &node.dir.join("out.log")));
     }
 
+    /// Where a node keeps its records.
+    pub fn data(&self, n: usize) -> PathBuf {
+        self.nodes[n].dir.join("data")
+    }
+
+    /// Whether a node that nobody has stopped has ended.
+    pub fn has_ended(&mut self, n: usize) -> bool {
+        self.nodes[n].process.as_mut().is_some_and(|process| process.ended().is_some())
+    }
+
     /// Waits until every node is up, and every partition has all its replicas in sync. A node that finds its controller
     /// too slow while it starts gives up, and is started again.
     pub fn wait_until_whole(&mut self) {

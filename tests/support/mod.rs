@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 pub mod cluster;
+pub mod container;
 pub mod detour;
 pub mod hub;
 pub mod kafka;

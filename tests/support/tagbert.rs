@@ -51,15 +51,51 @@ pub fn resident_peak(process: u32) -> Option<usize> {
 
 /// The command, to be run.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tagbert"));
+    let mut command = undisturbed(env!("CARGO_BIN_EXE_tagbert"));
+    command.args(args);
+    command
+}
+
+fn undisturbed(program: &str) -> Command {
+    let mut command = Command::new(program);
     // The caller's own settings must not reach in.
     for (name, _) in std::env::vars() {
         if ["TAGBERT__", "OTEL_", "KAFKA_", "RUST_LOG", "FAILPOINTS"].iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }
     }
-    command.args(args).current_dir(super::root());
+    command.current_dir(super::root());
     command
+}
+
+/// Where on this machine a worker runs.
+#[derive(Clone)]
+pub struct Place {
+    /// Its configuration, its log and its output are in a folder below this one.
+    pub folder: PathBuf,
+    /// The control groups that it is put into before it begins.
+    pub groups: Vec<PathBuf>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { folder: env!("CARGO_TARGET_TMPDIR").into(), groups: Vec::new() }
+    }
+}
+
+/// Joins the control groups, and becomes the command.
+const ENTER: &str = r#"for group in $1; do echo $$ >"$group/cgroup.procs" || exit; done; shift; exec "$@""#;
+
+impl Place {
+    fn command(&self, args: &[&str]) -> Command {
+        if self.groups.is_empty() {
+            return command(args);
+        }
+        let groups: Vec<_> = self.groups.iter().map(|group| group.display().to_string()).collect();
+        let mut entering = undisturbed("sh");
+        entering.args(["-c", ENTER, "sh", &groups.join(" "), env!("CARGO_BIN_EXE_tagbert")]).args(args);
+        entering
+    }
 }
 
 /// A running worker; dropping it kills it.
@@ -76,14 +112,20 @@ impl Worker {
 
     /// The same with environment variables.
     pub fn start_with(yaml: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_at(&Place::default(), yaml, args, environment)
+    }
+
+    /// The same somewhere else.
+    pub fn start_at(place: &Place, yaml: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let name = format!("worker-{}-{:?}", std::process::id(), Instant::now()).replace([' ', '{', '}', ':', ','], "");
-        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let directory = place.folder.join(name);
         fs::create_dir_all(&directory).unwrap();
         let (config, log) = (directory.join("config.yaml"), directory.join("log"));
         fs::write(&config, yaml).unwrap();
         let mut all = vec!["run", "--config", config.to_str().unwrap(), "--set", "http.listen=127.0.0.1:0"];
         all.extend(args);
-        let child = command(&all)
+        let child = place
+            .command(&all)
             .envs(environment.iter().copied())
             .stdout(File::create(directory.join("stdout")).unwrap())
             .stderr(File::create(&log).unwrap())
@@ -202,19 +244,39 @@ impl Worker {
 
     /// A connection to its HTTP port.
     pub fn connect(&self) -> TcpStream {
-        let log = self.log();
-        let (_, rest) = log.split_once("http: listening on ").unwrap_or_else(|| panic!("no HTTP port:\n{log}"));
-        let address: String = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        let address = self.address().unwrap_or_else(|| panic!("no HTTP port:\n{}", self.log()));
         TcpStream::connect(address).unwrap()
+    }
+
+    /// Where its HTTP port is, once it is open.
+    fn address(&self) -> Option<String> {
+        let log = self.log();
+        let (_, rest) = log.split_once("http: listening on ")?;
+        Some(rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect())
+    }
+
+    /// What a probe would get: status and body of a GET; `None` when there is no answer in this time.
+    pub fn probe(&self, path: &str, timeout: Duration) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.address()?.parse().ok()?, timeout).ok()?;
+        stream.set_read_timeout(Some(timeout)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: tagbert\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
     /// The value of a metric, summed over its series.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let (_, text) = self.get("/metrics");
-        let series =
-            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-        series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).reduce(|a, b| a + b)
+        sum(&self.get("/metrics").1, name)
     }
+}
+
+/// The value of a metric among what `/metrics` says, summed over its series.
+pub fn sum(metrics: &str, name: &str) -> Option<f64> {
+    let series =
+        metrics.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).reduce(|a, b| a + b)
 }
 
 impl Drop for Worker {
