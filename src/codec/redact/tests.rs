@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use proptest::prelude::*;
+use rdkafka::message::{Header, OwnedHeaders};
 
 mod leaks;
 mod record;
@@ -306,5 +307,36 @@ proptest! {
         if json {
             prop_assert!(serde_json::from_str::<serde_json::Value>(&masked).is_ok(), "{masked}");
         }
+    }
+}
+
+#[test]
+fn an_event_that_is_a_dead_letter_is_masked_in_its_own_mode() {
+    let yaml = "input: {format: cloudevents, text: /data/body}\nredact: [{patterns: [email]}, {fields: [/data/login]}]\n\
+                dead_letters: {redact: true}";
+    let redactor = Redactor::new(&Config::parse(yaml, HashMap::new(), &[]).unwrap()).unwrap().unwrap();
+    let masked = |content_type: &str, is_binary: bool, value: &[u8]| {
+        let attributes = [("ce_id", "1"), ("ce_source", "/s"), ("ce_type", "t"), ("ce_specversion", "1.0")];
+        let attributes = attributes.into_iter().take(if is_binary { 4 } else { 0 });
+        let headers = attributes.chain([("content-type", content_type)]);
+        let headers =
+            headers.fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }));
+        let mut letter = envelope(value, Rejection::new(Stage::Infer, "ModelError", String::new()));
+        letter.record.headers = Some(headers);
+        let letter = redactor.dead_letter(letter);
+        (String::from_utf8(letter.record.value.unwrap()).unwrap(), letter.body.message)
+    };
+    let (json, _) = masked("application/json", true, br#"{"login":"anna", "body":"to a@example.org, Anna"}"#);
+    assert_eq!(json, r#"{"login":"[REDACTED]", "body":"to [EMAIL], [REDACTED]"}"#);
+    assert_eq!(masked("text/plain", true, b"to a@example.org").0, "to [EMAIL]");
+    let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data_base64":"YUBleGFtcGxlLm9yZw=="}"#;
+    assert!(masked("application/cloudevents+json", false, event.as_bytes()).0.contains(r#""data":"[EMAIL]""#));
+    for (content_type, is_binary, value) in [
+        ("text/plain; charset=latin1", true, &b"to a@example.org"[..]),
+        ("image/png", true, b"a@example.org"),
+        ("application/json", false, b"a@example.org"),
+    ] {
+        let (value, message) = masked(content_type, is_binary, value);
+        assert!(value.is_empty() && message.contains("can't be redacted"), "{content_type}: {value} {message}");
     }
 }
