@@ -211,3 +211,111 @@ fn texts_that_are_no_texts_are_dead_letters_as_they_were() {
     assert_eq!((class(0).as_str(), class(1).as_str()), ("NotText", "TextEmpty"));
     assert_eq!(dead[0].payload(), Some(&b"Zo\xeb met Tim Cook"[..]));
 }
+
+#[test]
+fn entities_of_clean_texts_stand_where_the_document_has_them() {
+    let hidden = |text: &str| text.replace("im", "i\u{200b}m").replace('o', "\u{43e}");
+    let document = json!({
+        "subject": hidden("🎉 Angela Merkel and Tim Cook"),
+        "body": hidden("Microsoft of New York met Zoë, and Tim of Paris"),
+    });
+    let plain =
+        json!({"subject": "🎉 Angela Merkel and Tim Cook", "body": "Microsoft of New York met Zoë, and Tim of Paris"});
+    let text = ["input.text=[/subject, /body]", "input.clean=unicode", "output.offsets=utf8"];
+    let records = tagged(&text, format!("{document}\n{plain}\n").as_bytes());
+    let (record, plain) = (&records[0], &records[1]);
+    assert_eq!(record["document"], document, "as it came");
+    assert_eq!(record["tags"]["spam"], plain["tags"]["spam"], "tagged as what people read");
+    let joined = format!("{}\n{}", document["subject"].as_str().unwrap(), document["body"].as_str().unwrap());
+    let all = |record: &Value| record["tags"]["entities"].as_array().unwrap().clone();
+    assert_eq!(all(record).len(), all(plain).len());
+    assert!(!all(record).is_empty());
+    for (entity, same) in all(record).iter().zip(all(plain)) {
+        let number = |name: &str| entity[name].as_u64().unwrap() as usize;
+        assert_eq!(slice(&joined, "utf8", number("start"), number("end")), entity["text"].as_str().unwrap());
+        assert_eq!(entity["text"].as_str().unwrap(), hidden(same["text"].as_str().unwrap()));
+        if let Some(field) = entity["field"].as_str() {
+            let value = document.pointer(field).and_then(Value::as_str).unwrap();
+            assert_eq!(slice(value, "utf8", number("field_start"), number("field_end")), entity["text"]);
+        }
+    }
+    let masked = &tagged(
+        &[
+            "input.text=[/subject, /body]",
+            "input.clean=unicode",
+            "redact[0].entities=[PER, ORG, LOC, MISC]",
+            "redact[0].min_score=0",
+        ],
+        document.to_string().as_bytes(),
+    )[0];
+    let left = masked["document"].to_string();
+    for half in ["i\u{200b}m", "T\u{456}", "Merkel", "C\u{43e}", "Micr"] {
+        assert!(!left.contains(half), "{left}");
+    }
+}
+
+#[test]
+fn entities_of_html_stand_where_its_markup_has_them() {
+    let html = "<div style='display:none'>hidden</div><p>Angela <b>Merkel</b> met Zo&euml;</p><p>in New<br>York &amp; Paris</p>";
+    let document = json!({ "text": html });
+    let read = json!({ "text": "Angela Merkel met Zoë\nin New\nYork & Paris" });
+    let records = tagged(&["input.clean=html"], format!("{document}\n{read}\n").as_bytes());
+    assert_eq!(records[0]["document"], document);
+    assert_eq!(records[0]["tags"]["spam"], records[1]["tags"]["spam"], "tagged as what is seen");
+    for (entity, same) in records[0]["tags"]["entities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(records[1]["tags"]["entities"].as_array().unwrap())
+    {
+        let number = |name: &str| entity[name].as_u64().unwrap() as usize;
+        let text = entity["text"].as_str().unwrap();
+        assert_eq!(slice(html, "code-points", number("start"), number("end")), text);
+        let seen = text
+            .replace("<b>", "")
+            .replace("</b>", "")
+            .replace("&euml;", "ë")
+            .replace("</p><p>", "\n")
+            .replace("<br>", "\n");
+        assert_eq!(seen.replace("&amp;", "&"), same["text"].as_str().unwrap());
+    }
+    assert!(refused(&["input.clean=html", "redact[0].entities=[PER]"]).contains("names there would not be masked"));
+}
+
+#[test]
+fn entities_of_a_mail_stand_in_its_text_which_the_record_has() {
+    let mail = "From: a@example.org\r\nSubject: =?utf-8?Q?Angela_Merkel?=\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\
+                Content-Transfer-Encoding: quoted-printable\r\n\r\nZo=EB met Tim Cook in New=\r\n York.\r\n";
+    let read = "Angela Merkel\nZoë met Tim Cook in New York.";
+    let lines = format!("{}\n{}\n", json!({ "text": mail }), json!({ "text": read }));
+    let records = tagged(&["input.clean=[mail, unicode]"], format!("{}\n", json!({ "text": mail })).as_bytes());
+    let plain = tagged(&[], lines.as_bytes());
+    let record = &records[0];
+    assert_eq!((&record["document"]["text"], &record["texts"]), (&json!(mail), &json!([read])));
+    assert_eq!(record["tags"]["spam"], plain[1]["tags"]["spam"]);
+    for entity in record["tags"]["entities"].as_array().unwrap() {
+        let number = |name: &str| entity[name].as_u64().unwrap() as usize;
+        assert_eq!(slice(read, "code-points", number("start"), number("end")), entity["text"].as_str().unwrap());
+        assert_eq!(
+            (&entity["field"], &entity["field_start"], &entity["field_end"]),
+            (&json!("/text"), &Value::Null, &Value::Null)
+        );
+    }
+    let dropped =
+        &tagged(&["input.clean=mail", "output.document=drop"], json!({ "text": mail }).to_string().as_bytes())[0];
+    assert!(dropped.get("texts").is_none() && plain[0].get("texts").is_none());
+}
+
+#[test]
+fn what_is_no_mail_or_a_broken_one_is_a_dead_letter() {
+    let line = Line::create("broken-mails", 1);
+    let broken =
+        "Subject: S\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n%%% no base64 %%%\r\n";
+    line.produce([&b"Subject: Hi\r\n\r\nLunch in Berlin?\r\n"[..], b"Lunch in Berlin?", broken.as_bytes()]);
+    line.worker().set("input.format", "text").set("input.clean", "mail").run_to_the_end();
+    assert_eq!(value(&line.tagged()[0])["texts"], json!(["Hi\nLunch in Berlin?"]));
+    let dead = line.dead();
+    let class = |place: usize| header(&dead[place], "__connect.errors.exception.class.name").unwrap();
+    assert_eq!((class(0).as_str(), class(1).as_str()), ("NotAMail", "MailBroken"));
+    assert_eq!(dead[1].payload(), Some(broken.as_bytes()), "as it came");
+}

@@ -17,6 +17,7 @@ use crate::record::answer::Answer;
 use crate::record::document::{AvroTarget, Document};
 use crate::record::enriched::{Enriched, TagHeaders};
 use crate::record::envelope::Envelope;
+use crate::record::text::Text;
 
 /// Makes enriched records of what the models gave.
 #[derive(Clone, Debug)]
@@ -111,10 +112,14 @@ impl Assembler {
             KeepDocument::Keep => document.json.as_deref().or_else(as_it_came),
             KeepDocument::Drop => None,
         };
+        let is_made = |text: &&Text| text.parts().iter().any(|part| part.is_made);
+        let made = document.texts.iter().flatten().filter(is_made).map(Text::as_str);
+        let texts = if self.document == KeepDocument::Keep { made.collect() } else { Vec::new() };
         EnrichedRecord {
             id: &document.id,
             tags: Tags(tags),
             document: original,
+            texts,
             source: Source {
                 topic: &origin.topic,
                 partition: origin.partition,

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod avro;
+pub mod clean;
 pub mod dead_letter;
 pub mod decode;
 pub mod enriched;

@@ -24,6 +24,9 @@ pub struct EnrichedRecord<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     pub(super) document: Option<&'a RawValue>,
+    /// The texts that were made of mails (`input.clean: mail`), in which entities stand; only with `output.document: keep`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) texts: Vec<&'a str>,
     /// The record that the document came in.
     pub(super) source: Source<'a>,
     /// The model that tagged it; of several, the first.

@@ -15,7 +15,7 @@ pub(super) struct Flat<'r, 'a>(pub &'r EnrichedRecord<'a>);
 
 impl Serialize for Flat<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let EnrichedRecord { id, tags, document, source, model, models, tokens, truncated, tagged_at } = self.0;
+        let EnrichedRecord { id, tags, document, texts, source, model, models, tokens, truncated, tagged_at } = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", id)?;
         for (name, tag) in tags.0 {
@@ -34,6 +34,9 @@ impl Serialize for Flat<'_, '_> {
         }
         if let Some(document) = document {
             map.serialize_entry("document", document)?;
+        }
+        if !texts.is_empty() {
+            map.serialize_entry("texts", texts)?;
         }
         map.serialize_entry("source_topic", source.topic)?;
         map.serialize_entry("source_partition", &source.partition)?;

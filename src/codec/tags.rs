@@ -10,7 +10,7 @@ use crate::config::Offsets;
 use crate::record::answer::Given;
 use crate::record::document::Document;
 use crate::record::tag::{Class, Entity, Label, Number, Tag};
-use crate::record::text::Text;
+use crate::record::text::{Part, Text};
 
 /// How tags are written.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +83,8 @@ pub(super) struct WrittenEntity<'a> {
     pub score: f32,
     /// JSON pointer to the field of the document that has it; null when it reaches from one field into another.
     pub field: Option<&'a str>,
-    /// Where it begins in that field's value, counted like `start`.
+    /// Where it begins in that field's value, counted like `start`; null where it is in a text that was made of the value
+    /// (`input.clean: mail`).
     pub field_start: Option<u32>,
     /// Behind its end there.
     pub field_end: Option<u32>,
@@ -113,8 +114,8 @@ impl Style {
                     end: place.end,
                     score: entity.score,
                     field: place.field.map(|(field, _)| field),
-                    field_start: place.field.map(|(_, from)| place.start - from),
-                    field_end: place.field.map(|(_, from)| place.end - from),
+                    field_start: place.field.and_then(|(_, from)| Some(place.start - from?)),
+                    field_end: place.field.and_then(|(_, from)| Some(place.end - from?)),
                 };
                 WrittenTag::Entities(found.iter().zip(placed.into_iter().flatten()).map(entity).collect())
             }
@@ -126,7 +127,8 @@ impl Style {
         let offset = |code_point| ruler.offset(code_point, self.offsets);
         let place = |entity: &Entity| {
             let part = text.part_of(&(ruler.byte(entity.start)..ruler.byte(entity.end)));
-            let field = part.map(|part| (&*part.field, offset(ruler.code_point(part.range.start))));
+            let from = |part: &Part| (!part.is_made).then(|| offset(ruler.code_point(part.range.start)));
+            let field = part.map(|part| (&*part.field, from(part)));
             Place { start: offset(entity.start), end: offset(entity.end), field }
         };
         found.iter().map(place).collect()
@@ -137,8 +139,8 @@ impl Style {
 struct Place<'a> {
     start: u32,
     end: u32,
-    /// Its field, and where that begins.
-    field: Option<(&'a str, u32)>,
+    /// Its field, and where that begins, if it stands in the field's value.
+    field: Option<(&'a str, Option<u32>)>,
 }
 
 #[cfg(test)]

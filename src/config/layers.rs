@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use config::{Environment, Map, Source, Value, ValueKind};
+use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Deserializer};
 
 use super::dotted::dotted;
@@ -313,6 +314,17 @@ pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D:
 /// The same where it may be left out.
 pub(super) fn some_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
     Option::<List>::deserialize(from).map(|list| list.map(Vec::from))
+}
+
+/// Reads a list of words that are known.
+pub(super) fn words<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    list(from)?.into_iter().map(|word| T::deserialize(word.into_deserializer())).collect()
+}
+
+/// The same where it may be left out.
+pub(super) fn some_words<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Vec<T>>, D::Error> {
+    let known = |word: String| T::deserialize(word.into_deserializer());
+    some_list(from)?.map(|list| list.into_iter().map(known).collect()).transpose()
 }
 
 /// A time such as `5s`, or `off`, which is none.

@@ -3,6 +3,7 @@
 //! [`load`](Config::load) reads it in layers (defaults, file, environment, `--set`).
 
 pub mod cases;
+mod clean;
 mod cluster;
 mod delivery;
 mod device;
@@ -45,6 +46,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::clean::Clean;
 pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
 pub use self::error::ConfigError;
@@ -169,6 +171,10 @@ pub struct Input {
     pub charset: Charset,
     /// Of `format: json`, whether `NaN`, `Infinity` and a comma behind the last element are passed.
     pub lenient: bool,
+    /// What is done to texts before they are tagged, one step after the other. The document stays as it is, and entities
+    /// stand where they stand in it.
+    #[serde(deserialize_with = "layers::words")]
+    pub clean: Vec<Clean>,
 }
 
 impl Default for Input {
@@ -181,6 +187,7 @@ impl Default for Input {
             format: Format::default(),
             charset: Charset::default(),
             lenient: false,
+            clean: Vec::new(),
         }
     }
 }
@@ -364,6 +371,7 @@ impl Config {
         mistakes.check(&["input.start", "kafka.properties.auto.offset.reset"], self.validate_start());
         mistakes.check(&["shadow", "model", "taggers"], self.validate_shadow());
         mistakes.check(&["input", "output", "taggers"], self.validate_formats());
+        mistakes.check(&["input.clean", "redact", "output.format"], self.validate_clean());
         mistakes.check(&["redact", "dead_letters.redact", "input", "output"], self.validate_redact());
         mistakes.check(&["registry", "input.format", "output.format"], self.validate_registry());
         mistakes.check(&["http.token"], self.validate_token());

@@ -24,6 +24,7 @@ pub struct Redact {
     #[schemars(example = 0.3)]
     pub min_score: Option<f32>,
     /// What has a form.
+    #[serde(deserialize_with = "layers::some_words")]
     #[schemars(example = ["email", "iban"])]
     pub patterns: Option<Vec<Pattern>>,
     /// Words and names that are masked in any case, whatever the taggers find.

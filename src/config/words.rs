@@ -81,8 +81,14 @@ impl Words {
                     self.check_at(element, &kind["items"], &format!("{key}[{n}]"), mistakes);
                 }
             }
-            // A list of texts may be written in one.
+            // A list of texts may be written in one, and so may one of words that are known.
             ValueKind::String(_) if is(kind, "array") && is(&kind["items"], "string") => {}
+            ValueKind::String(text) if is(kind, "array") && !variants(self.kind(&kind["items"])).is_empty() => {
+                for (n, word) in text.trim().trim_matches(['[', ']']).split(',').enumerate() {
+                    let word = ValueKind::String(word.trim().trim_matches(['"', '\'']).to_owned());
+                    self.check_at(&Value::new(None, word), &kind["items"], &format!("{key}[{n}]"), mistakes);
+                }
+            }
             ValueKind::Nil if is_optional(schema) || is_anything(kind) || key == "kafka.properties" => {}
             ValueKind::String(text) if takes(kind, text) => {}
             _ => mistakes.note(self.explain(key, value)),

@@ -27,6 +27,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use self::reorder::Reorder;
 use self::sink::Sink;
+use crate::codec::clean::restore;
 use crate::codec::decode::{Decoded, Decoder};
 use crate::codec::enriched::Assembler;
 use crate::codec::redact::Redactor;
@@ -316,6 +317,8 @@ impl Deliver {
         if let Some(shadow) = &self.shadow {
             shadow.offer(&document.origin, &document.body, answer);
         }
+        let (document, restored) = restore(document, answer);
+        let answer = restored.as_ref().unwrap_or(answer);
         let Some(redactor) = &self.redactor else { return self.routed(document, answer, None, since) };
         // From here on nobody sees what is masked, not even a rule that makes a key of it.
         let (masked, answer, came) = redactor.tagged(document, answer);

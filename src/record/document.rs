@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::text::{Part, Text};
+use super::text::Text;
 
 /// What is to be tagged, as the record's value has it.
 #[derive(Clone, Debug)]
@@ -37,9 +37,7 @@ impl Document {
     /// Bytes of what was made for it beside the texts' own.
     #[must_use]
     pub fn size(&self) -> usize {
-        // A field's name may be its own, beside the two counts of its pointer.
-        let part = |part: &Part| size_of::<Part>() + part.field.len() + 2 * size_of::<usize>();
-        let parts = self.texts.iter().flatten().flat_map(Text::parts);
-        parts.map(part).sum::<usize>() + self.json.as_ref().map_or(0, |json| json.get().len())
+        let texts = self.texts.iter().flatten().map(Text::size);
+        texts.sum::<usize>() + self.json.as_ref().map_or(0, |json| json.get().len())
     }
 }

@@ -20,7 +20,8 @@ pub(in crate::codec) enum Original<'a> {
 
 /// The record behind the number of its schema.
 pub(in crate::codec) fn record(schema: u32, record: &EnrichedRecord, original: Original) -> Vec<u8> {
-    let EnrichedRecord { id, tags, document: _, source, model, models, tokens, truncated, tagged_at } = record;
+    let EnrichedRecord { id, tags, document: _, texts: _, source, model, models, tokens, truncated, tagged_at } =
+        record;
     let mut out = Writer(Vec::with_capacity(512));
     out.0.push(0);
     out.0.extend(schema.to_be_bytes());

@@ -18,6 +18,7 @@ use self::pointers::{Found, NotFound, Pointers};
 use self::texts::{Made, Source};
 use super::avro;
 use super::avro::output::Outputs;
+use super::clean::Cleaner;
 use super::event;
 use super::registry::{Missing, Registry, unframed};
 use crate::config::mark::without_mark;
@@ -52,6 +53,7 @@ pub struct Decoder {
     /// Which of the pointers is the id's.
     id: usize,
     texts: Vec<Source>,
+    cleaner: Cleaner,
     pointers: Pointers,
     limit: usize,
 }
@@ -72,7 +74,8 @@ impl Decoder {
         let registry = Registry::new(&config.registry)?.map(Arc::new);
         let outputs = registry.clone().filter(|_| config.output.format == OutputFormat::Avro);
         let outputs = outputs.map(|registry| Arc::new(Outputs::new(config, registry)));
-        Ok(Self { format, charset, lenient, registry, outputs, keep, id, texts, pointers, limit })
+        let cleaner = Cleaner::new(&config.input.clean);
+        Ok(Self { format, charset, lenient, registry, outputs, keep, id, texts, cleaner, pointers, limit })
     }
 
     /// Decodes a record.
@@ -200,7 +203,8 @@ impl Decoder {
     }
 
     fn texts(&self, found: &[Vec<Found>]) -> Result<Vec<Option<Text>>, Rejection> {
-        let made: Vec<Made> = self.texts.iter().map(|text| text.make(found)).collect::<Result<_, _>>()?;
+        let made: Vec<Made> =
+            self.texts.iter().map(|text| text.make(found, &self.cleaner)).collect::<Result<_, _>>()?;
         if !made.iter().any(|text| matches!(text, Made::Text(_))) {
             let named: Vec<_> = self.texts.iter().flat_map(Source::fields).collect();
             let named = named.join("`, `");

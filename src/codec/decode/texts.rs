@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::pointers::{Found, Pointers};
 use super::reject;
+use crate::codec::clean::Cleaner;
 use crate::config::template::{self, Piece};
 use crate::record::rejection::Rejection;
 use crate::record::text::Text;
@@ -56,7 +57,7 @@ impl Source {
     ///
     /// # Errors
     /// When there is something else than text.
-    pub fn make(&self, found: &[Vec<Found>]) -> Result<Made, Rejection> {
+    pub fn make(&self, found: &[Vec<Found>], cleaner: &Cleaner) -> Result<Made, Rejection> {
         let (mut text, mut is_missing, mut is_blank) = (Text::default(), true, true);
         for entry in &self.0 {
             let mut made = Text::default();
@@ -71,13 +72,20 @@ impl Source {
                 };
                 is_missing &= found.is_empty();
                 let mut is_first = true;
-                for value in values(found, pointer)?.iter().filter(|value| !value.text.is_empty()) {
+                for Value { field, text: value } in values(found, pointer)? {
+                    if value.is_empty() {
+                        continue;
+                    }
+                    let clean = cleaner.clean(value)?;
+                    if clean.text().is_empty() {
+                        continue;
+                    }
                     if !std::mem::take(&mut is_first) {
                         made.push_between("\n");
                     }
-                    made.push(Arc::clone(&value.field), &value.text);
-                    is_blank &= value.text.trim().is_empty();
+                    is_blank &= clean.text().trim().is_empty();
                     is_empty = false;
+                    clean.add_to(&mut made, field);
                 }
             }
             if is_empty {

@@ -55,7 +55,16 @@ impl Known {
                     (range.start < range.end).then(|| Span { range: whole(value, range), ..span.clone() })
                 });
                 let within = union(within.collect());
-                known.names.extend(within.iter().filter_map(|span| Name::found(&value[span.range.clone()], span)));
+                for span in &within {
+                    let written = &value[span.range.clone()];
+                    known.names.extend(Name::found(written, span));
+                    // In another place it may stand as it is read.
+                    if let Ok(clean) = redactor.cleaner.clean(written.into())
+                        && clean.text() != written
+                    {
+                        known.names.extend(Name::found(clean.text(), span));
+                    }
+                }
                 known.read.entry(value.to_owned()).or_default().extend(within);
             }
         }

@@ -23,6 +23,7 @@ use self::mask::mask;
 use self::plain::Plain;
 use self::rules::{Finds, Rule, covers};
 use self::spans::{Span, union};
+use crate::codec::clean::Cleaner;
 use crate::config::redact::Key;
 use crate::config::{Charset, Config, Format, Input, RecordKey, Spans};
 
@@ -42,6 +43,7 @@ pub struct Redactor {
     keeps_offsets: bool,
     format: Format,
     charset: Charset,
+    cleaner: Cleaner,
 }
 
 impl Redactor {
@@ -55,7 +57,8 @@ impl Redactor {
         let (id, texts, dead_letters) = (id.clone(), config.text_fields(), config.dead_letters.redact);
         let key = config.key_of_hashes().filter(|_| config.output.key == Some(RecordKey::Hash));
         let keeps_offsets = config.output.spans == Spans::Original;
-        let made = Self { rules, id, texts, dead_letters, key, keeps_offsets, format, charset };
+        let cleaner = Cleaner::new(&config.input.clean);
+        let made = Self { rules, id, texts, dead_letters, key, keeps_offsets, format, charset, cleaner };
         Ok((!made.rules.is_empty()).then_some(made))
     }
 

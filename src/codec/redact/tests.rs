@@ -9,6 +9,7 @@ mod leaks;
 mod record;
 
 use super::*;
+use crate::codec::clean::restore;
 use crate::codec::decode::{Decoded, Decoder};
 use crate::record::answer::{Answer, Given, Identity, Secret};
 use crate::record::budget::Budget;
@@ -339,4 +340,19 @@ fn an_event_that_is_a_dead_letter_is_masked_in_its_own_mode() {
         let (value, message) = masked(content_type, is_binary, value);
         assert!(value.is_empty() && message.contains("can't be redacted"), "{content_type}: {value} {message}");
     }
+}
+
+#[test]
+fn a_name_that_hides_is_masked_whole_and_elsewhere_too() {
+    let yaml = "input: {clean: [unicode]}\nredact: [{entities: [PER]}]\ndead_letters: {redact: true}";
+    let config = Config::parse(yaml, HashMap::new(), &[]).unwrap();
+    let value = "{\"body\":\"met \u{422}\u{200b}ony Bl\u{2060}air\u{200b}, Tony\",\"from\":\"TONY BLAIR\"}";
+    let document = decode(&config, value);
+    let secrets = found(&document, &[("PER", "Tony Blair")]);
+    assert_eq!((document.texts[0].as_ref().unwrap().as_str(), secrets.len()), ("met Tony Blair, Tony", 1));
+    let answer = Answer { load: 0, tags: vec![], absent: vec![], secrets, models: vec![], tokens: 1, truncated: false };
+    let (document, answer) = restore(envelope(value.as_bytes(), document), &answer);
+    let redactor = Redactor::new(&config).unwrap().unwrap();
+    let masked = redactor.tagged(document, &answer.unwrap()).0.record.value.unwrap();
+    assert_eq!(String::from_utf8(masked).unwrap(), r#"{"body":"met [PER], Tony","from":"[PER]"}"#);
 }
