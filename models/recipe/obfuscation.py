@@ -6,7 +6,7 @@ TAGBERT is the built binary. TAGBERT_DATA names the folder with the sets, as for
 sets.py. Each message is disguised in several ways (of the ham, every third one).
 Prints a table: the share of the spam that is called so, and of the ham that is
 called spam, as it is and cleaned; and for how many ham messages that are not
-disguised cleaning changes the tags at all.
+disguised cleaning changes a label or an entity.
 Needs the standard library alone.
 """
 
@@ -42,6 +42,11 @@ def tags(tagbert, model, texts, steps):
     return [json.loads(line) for line in out.splitlines()]
 
 
+def labels(row):
+    """What is said, without the scores."""
+    return row["spam"]["label"], row["topic"]["label"], [(found["type"], found["start"], found["end"]) for found in row["entities"]]
+
+
 def share(rows):
     return f"{100 * sum(row['spam']['label'] == 'spam' for row in rows) / len(rows):.1f} %"
 
@@ -57,9 +62,9 @@ def main():
         said = [tags(tagbert, model, [disguise(text) for text in texts], steps) for texts in (spam, ham) for steps in ([], ["unicode"])]
         print(f"| {name} |", " | ".join(map(share, said)), "|", flush=True)
         if name == "none":
-            other = sum(one != two for one, two in zip(said[2], said[3], strict=True))
+            other = sum(labels(one) != labels(two) for one, two in zip(said[2], said[3], strict=True))
     odd = sum(not text.isascii() for text in ham)
-    print(f"\nham messages, not in disguise, whose tags cleaning changes in any digit: {other} of {len(ham)} ({odd} are not ASCII)")
+    print(f"\nham messages, not in disguise, of which cleaning changes a label or an entity: {other} of {len(ham)} ({odd} are not ASCII)")
 
 
 if __name__ == "__main__":
