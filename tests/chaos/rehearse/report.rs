@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::scene::Scene;
-use crate::options::Rehearsal;
+use crate::options::{Delivery, Rehearsal};
 use crate::support::root;
 
 /// Between these lines of docs/REHEARSAL.md is the table.
@@ -78,9 +78,12 @@ pub fn details(scene: &Scene) -> String {
     let outcome = &scene.outcome;
     let mut text = format!("  {}", table(std::slice::from_ref(scene)).lines().nth(2).unwrap_or_default());
     text.push('\n');
+    let none = Vec::new();
+    // At-least-once, they are what is to be expected.
+    let again = if scene.delivery == Delivery::ExactlyOnce { &outcome.account.again } else { &none };
     for (what, lines) in [
         ("", &outcome.account.details),
-        ("twice: ", &outcome.account.again),
+        ("twice: ", again),
         ("stalled: ", &outcome.stalled),
         ("a pod ended: ", &outcome.exits),
         ("", &scene.failed),
