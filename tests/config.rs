@@ -279,6 +279,19 @@ fn cases_see_keys_partitions_headers_and_what_is_masked() {
 #[test]
 fn what_is_dropped_has_nothing_that_could_be_as_expected() {
     let folder = tempfile::tempdir().unwrap();
+    let case =
+        |expect: &str| format!("- name: '{expect}'\n  input: {{json: '{{\"body\": \"Hi\"}}'}}\n  expect: {expect}\n");
+    let cases = [case("{topics: [], without: [nobody]}"), case("{topics: [a], without: [nobody]}")].concat();
+    for (routes, failed) in [("[{drop: true}]", "{topics: [a]"), ("[{to: a}]", "{topics: []")] {
+        let yaml = format!("model: {{path: {TINY}}}\nroutes: {routes}\ntests:\n{cases}");
+        let output = tagbert(&["test", &written(folder.path(), "c.yaml", &yaml)], b"");
+        let page = printed(&output);
+        assert!(
+            page.contains("2 cases, 1 failed") && page.contains(&format!("FAILED  {failed}")),
+            "{page}{}",
+            said(&output)
+        );
+    }
     let yaml = format!(
         "model: {{path: {TINY}}}\nroutes: [{{drop: true}}]\ntests:\n- name: a\n  input: {{json: '{{\"body\": \"Hi\"}}'}}\n  \
                         expect: {{key: null, headers: {{a: null}}, document: {{/a: null}}}}\n"

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use rdkafka::Message;
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::BaseRecord;
 use serde_json::{Value, json};
 
 mod support;
 
+use support::kafka::Kafka;
 use support::line::{Line, value};
 use support::records::header;
 use support::tagbert::{Worker, tagbert};
@@ -34,7 +36,9 @@ fn write(name: &str, text: &str) -> String {
 fn all_of(record: &OwnedMessage) -> String {
     let headers = record.headers().into_iter().flat_map(tagbert::record::headers::iter);
     let headers = headers.map(|(_, value)| String::from_utf8_lossy(value.unwrap_or_default()).into_owned());
-    headers.chain([String::from_utf8_lossy(record.payload().unwrap_or_default()).into_owned()]).collect()
+    let parts =
+        [record.payload(), record.key()].map(|part| String::from_utf8_lossy(part.unwrap_or_default()).into_owned());
+    headers.chain(parts).collect()
 }
 
 #[test]
@@ -88,6 +92,61 @@ fn what_is_masked_stands_in_no_record_log_or_metric() {
     assert_eq!(dead[1].payload(), Some(&b""[..]));
     let why = header(&dead[1], "__connect.errors.exception.message").unwrap();
     assert!(why.contains("left out, since what is not JSON"), "{why}");
+}
+
+#[test]
+fn keys_and_headers_tell_nobody_and_what_belongs_together_stays_together() {
+    let line = Line::create("redaction-keys", 1).with_output(&[("max.message.bytes", "4000")]);
+    let key_file = write("redaction.key", "0123456789abcdef");
+    let headers = || {
+        let from = Header { key: "from", value: Some("Angela Merkel <angela@example.org>") };
+        OwnedHeaders::new().insert(from).insert(Header { key: "n", value: Some("1") })
+    };
+    let text = "Angela Merkel met Tim Cook in Berlin.";
+    let long = json!({ "body": text, "more": "word ".repeat(2000) }).to_string();
+    let values = [Some(json!({ "body": text }).to_string()), None, Some("{broken".into()), Some(long.clone())];
+    let record = |value: &Option<String>| {
+        let record = BaseRecord::<[u8], [u8]>::to(&line.input).key(b"angela@example.org").headers(headers());
+        Kafka::shared().produce([match value {
+            Some(value) => record.payload(value.as_bytes()),
+            None => record,
+        }]);
+    };
+    values.iter().for_each(record);
+    let rules = format!(
+        "redact: [{{entities: [PER]}}, {{patterns: [email], with: hash, key_file: {key_file}}}]\noutput.key: hash\n"
+    );
+    let start = |dead: &str, group: &str| {
+        let yaml = line.yaml(SMALL) + &rules + dead;
+        let group = format!("kafka.group={group}");
+        let args = ["--until-end", "--max-dead", "9", "--set", &group];
+        Worker::start(&yaml, &args).wait_for_success();
+    };
+    start("dead_letters: {redact: true}\n", "masked");
+    let (tagged, dead) = (line.tagged(), line.dead());
+    assert_eq!((tagged.len(), dead.len()), (2, 2), "a document and a tombstone; what is no JSON, and what is too long");
+    let keys: Vec<_> = tagged.iter().chain(&dead).map(|record| record.key().unwrap()).collect();
+    assert!(keys.iter().all(|key| *key == keys[0] && key.len() == 32), "{keys:?}");
+    for text in tagged.iter().chain(&dead).map(all_of) {
+        assert!(!text.contains("example.org"), "{text}");
+    }
+    // Names are known of what a tagger has read: the document, and the one that is too long to be written.
+    for text in [&tagged[0], &dead[1]].map(all_of) {
+        assert!(!text.contains("Angela") && !text.contains("Merkel") && !text.contains("Tim Cook"), "{text}");
+    }
+    let from = header(&tagged[0], "from").unwrap();
+    assert!(from.starts_with("[PER] <") && from.len() == "[PER] <>".len() + 16, "{from}");
+    assert_eq!((tagged[1].payload(), header(&tagged[0], "n").as_deref()), (None, Some("1")));
+
+    // Dead letters that are not to be masked are the records as they came, whoever has refused them.
+    start("", "plain");
+    let dead = line.dead().split_off(2);
+    assert_eq!(dead.len(), 2);
+    for (letter, value) in dead.iter().zip(["{broken", &long]) {
+        assert_eq!((letter.key(), letter.payload()), (Some(&b"angela@example.org"[..]), Some(value.as_bytes())));
+        assert_eq!(header(letter, "from").as_deref(), Some("Angela Merkel <angela@example.org>"));
+    }
+    assert!(line.tagged().iter().all(|record| !all_of(record).contains("example.org")));
 }
 
 fn tag(rules: &str, line: &str) -> (Option<i32>, Value, String) {

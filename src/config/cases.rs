@@ -63,9 +63,9 @@ pub struct Expect {
     #[schemars(with = "Option<String>", example = &"documents.tagged")]
     pub topic: Option<Said>,
     /// The topics that it goes to, if there are several: exactly these, in any order.
-    #[serde(deserialize_with = "layers::list")]
-    #[schemars(example = ["documents.tagged", "documents.spam"])]
-    pub topics: Vec<String>,
+    #[serde(deserialize_with = "layers::some_list")]
+    #[schemars(with = "Vec<String>", example = ["documents.tagged", "documents.spam"])]
+    pub topics: Option<Vec<String>>,
     /// The class of the error, if it is to be a dead letter, such as `NotJson`.
     #[schemars(with = "String", example = &"NotJson")]
     pub dead_letter: Option<String>,
@@ -268,10 +268,10 @@ fn validate_case(case: &Case, key: &str) -> Result<(), ConfigError> {
     {
         return refuse(&format!("{key}.input"), why);
     }
-    if topic.is_some() && !topics.is_empty() {
+    if topic.is_some() && topics.is_some() {
         return refuse(&format!("{key}.expect"), "has `topic`, and `topics`: one of them says where it goes");
     }
-    let says_where = topic.is_some() || !topics.is_empty() || dead_letter.is_some() || partition.is_some();
+    let says_where = topic.is_some() || topics.is_some() || dead_letter.is_some() || partition.is_some();
     let has_maps = !tags.is_empty() || !headers.is_empty() || !document.is_empty();
     if !says_where && !has_maps && of_record.is_none() && without.is_empty() {
         return refuse(&format!("{key}.expect"), "says nothing, so that nothing would be checked");

@@ -372,7 +372,7 @@ impl Config {
         mistakes.check(&["shadow", "model", "taggers"], self.validate_shadow());
         mistakes.check(&["input", "output", "taggers"], self.validate_formats());
         mistakes.check(&["input.clean", "redact", "output.format"], self.validate_clean());
-        mistakes.check(&["redact", "dead_letters.redact", "input", "output"], self.validate_redact());
+        self.validate_redact(mistakes);
         mistakes.check(&["registry", "input.format", "output.format"], self.validate_registry());
         mistakes.check(&["http.token"], self.validate_token());
         mistakes.check(&["batch.tokens"], self.batch.validate_tokens());

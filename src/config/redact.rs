@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::refuse;
 pub use super::key::Key;
+use super::mistakes::Mistakes;
 use super::{Config, ConfigError, Format, Shape, layers, template};
 
 /// What is masked, and with what. It says one of `entities`, `patterns`, `words` and `fields` alone; `fields` beside `patterns` or
@@ -242,10 +243,15 @@ impl Redact {
 }
 
 impl Config {
-    pub(super) fn validate_redact(&self) -> Result<(), ConfigError> {
+    pub(super) fn validate_redact(&self, mistakes: &mut Mistakes) {
         for (number, rule) in self.redact.iter().enumerate() {
-            rule.validate(&format!("redact[{number}]"))?;
+            let key = format!("redact[{number}]");
+            mistakes.check(&[&key], rule.validate(&key));
         }
+        mistakes.check(&["redact", "dead_letters.redact", "input", "output"], self.validate_masked());
+    }
+
+    fn validate_masked(&self) -> Result<(), ConfigError> {
         if self.dead_letters.redact && self.redact.is_empty() {
             return refuse("dead_letters.redact", "is true, but there is no `redact` that says what is masked");
         }
@@ -369,6 +375,15 @@ mod tests {
         assert!(refused("dead_letters: {redact: true}").contains("there is no `redact`"));
         assert!(refused("output: {key: hash}\nredact: [{patterns: [email]}]").contains("`key_file` of a rule"));
         assert!(refused("output: {key: drop}").contains("must be `keep` or `hash`"));
+    }
+
+    #[test]
+    fn each_rule_has_its_own_mistake() {
+        let message =
+            refused("redact: [{fields: [user]}, {words: ['--']}, {entities: []}]\ndead_letters: {redact: true}");
+        for key in ["redact[0].fields", "redact[1].words", "redact[2].entities"] {
+            assert!(message.contains(key), "{message}");
+        }
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Words {
     fn unknown(&self, key: String) -> ConfigError {
         // In a list, the number of the element says nothing.
         let plain: String = key.split('[').map(|part| part.rsplit(']').next().unwrap_or(part)).collect();
+        let plain = plain.to_lowercase();
         let alike = |candidate: &&String| strsim::damerau_levenshtein(candidate, &plain);
         let same_name = self.known.iter().find(|candidate| candidate.rsplit('.').next() == plain.rsplit('.').next());
         let near = |most| self.known.iter().min_by_key(alike).filter(|near| alike(near) <= most);

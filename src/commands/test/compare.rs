@@ -19,8 +19,8 @@ pub(super) fn faults(expect: &Expect, end: &End, nested: &End) -> Vec<String> {
         let found = if topics.is_empty() { "none".to_owned() } else { topics.join(", ") };
         faults.push(differ("topic", expected.0.as_deref().unwrap_or("none"), &found));
     }
-    if !expect.topics.is_empty() {
-        let mut expected = expect.topics.clone();
+    if let Some(expected) = &expect.topics {
+        let mut expected = expected.clone();
         expected.sort();
         topics.sort();
         if topics != expected {
@@ -47,7 +47,7 @@ pub(super) fn faults(expect: &Expect, end: &End, nested: &End) -> Vec<String> {
 }
 
 fn says_where(expect: &Expect) -> bool {
-    expect.topic.is_some() || !expect.topics.is_empty()
+    expect.topic.is_some() || expect.topics.is_some()
 }
 
 fn tags(expected: &BTreeMap<String, ExpectTag>, end: &End, faults: &mut Vec<String>) {
