@@ -21,11 +21,30 @@ pub enum Format {
     JsonSchema,
     /// Avro behind such bytes; `registry` has its schema.
     Avro,
+    /// A message of Protocol Buffers behind such bytes, and the place of its type in the schema.
+    Protobuf,
     /// The text itself, which stands at `/text` of the document that is made of it.
     Text,
     /// A `CloudEvent`, structured or binary. The document is the event in its JSON form.
     #[serde(rename = "cloudevents")]
     CloudEvents,
+}
+
+impl Format {
+    /// Whether a schema registry's five bytes come first.
+    #[must_use]
+    pub fn has_schema(self) -> bool {
+        matches!(self, Self::JsonSchema | Self::Avro | Self::Protobuf)
+    }
+
+    /// Its name, if values can't be read without their schema.
+    pub(super) fn asks_the_registry(self) -> Option<&'static str> {
+        match self {
+            Self::Avro => Some("avro"),
+            Self::Protobuf => Some("protobuf"),
+            Self::Json | Self::JsonSchema | Self::Text | Self::CloudEvents => None,
+        }
+    }
 }
 
 /// What the values of enriched records are.
@@ -171,7 +190,9 @@ impl Input {
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         match self.format {
-            Format::Json | Format::JsonSchema | Format::Avro | Format::CloudEvents => self.text.clone(),
+            Format::Json | Format::JsonSchema | Format::Avro | Format::Protobuf | Format::CloudEvents => {
+                self.text.clone()
+            }
             Format::Text => vec!["/text".into()],
         }
     }
@@ -232,7 +253,7 @@ impl Config {
             return refuse("output.document", why);
         }
         match format {
-            Format::Json | Format::JsonSchema | Format::Avro | Format::CloudEvents
+            Format::Json | Format::JsonSchema | Format::Avro | Format::Protobuf | Format::CloudEvents
                 if *charset != Charset::default() =>
             {
                 refuse("input.charset", "is for `input.format: text` alone: all others are UTF-8")
@@ -241,7 +262,7 @@ impl Config {
                 "input.id",
                 format!("is `{id}`, but under `input.format: text` the value has no fields, and no id"),
             ),
-            Format::Text | Format::Avro | Format::CloudEvents if *lenient => {
+            Format::Text | Format::Avro | Format::Protobuf | Format::CloudEvents if *lenient => {
                 refuse("input.lenient", "is for JSON alone")
             }
             Format::Text => {
@@ -257,7 +278,7 @@ impl Config {
                     None => Ok(()),
                 }
             }
-            Format::Json | Format::JsonSchema | Format::Avro | Format::CloudEvents => Ok(()),
+            Format::Json | Format::JsonSchema | Format::Avro | Format::Protobuf | Format::CloudEvents => Ok(()),
         }
     }
 }

@@ -261,7 +261,7 @@ impl Config {
             return refuse("output.key", why);
         }
         let (input, output) = (self.input.format, &self.output);
-        let is_framed = matches!(input, Format::Avro | Format::JsonSchema);
+        let is_framed = input.has_schema();
         if !self.redact.is_empty() && is_framed && output.shape == Shape::Headers {
             let why = "`headers` leaves the value as it came, and what has a schema is not masked in its own format: \
                        `nested` or `flat` masks it as JSON";

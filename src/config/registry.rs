@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::refuse;
 use super::kinds::Time;
-use super::{Config, ConfigError, Format, OutputFormat};
+use super::{Config, ConfigError, OutputFormat};
 
 /// A schema registry that speaks as Confluent's does.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -78,8 +78,8 @@ impl Config {
     pub(super) fn validate_registry(&self) -> Result<(), ConfigError> {
         let Registry { url, username, password, token, timeout, .. } = &self.registry;
         let Some(url) = url else {
-            if self.input.format == Format::Avro {
-                return refuse("registry.url", "is missing, which `input.format: avro` needs");
+            if let Some(format) = self.input.format.asks_the_registry() {
+                return refuse("registry.url", format!("is missing, which `input.format: {format}` needs"));
             }
             if self.output.format == OutputFormat::Avro {
                 return refuse("registry.url", "is missing, which `output.format: avro` needs");

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use crate::codec::registry::{Fetched, Missing, Registry};
+use super::schema::Schema;
+use crate::codec::registry::schemas::Fetched;
+use crate::codec::registry::{Missing, Registry};
 use crate::config::{Config, KeepDocument, Subjects};
 
 /// The schema of enriched records, but for the type of the document.
@@ -39,21 +41,21 @@ impl Outputs {
     ///
     /// # Errors
     /// When the registry can't or won't register it.
-    pub fn schema(&self, document: Option<(u32, &Fetched)>) -> Result<u32, Missing> {
+    pub fn schema(&self, document: Option<&Fetched<Schema>>) -> Result<u32, Missing> {
         let document = document.filter(|_| self.keep);
-        let key = document.map(|(id, _)| id);
+        let key = document.map(|fetched| fetched.id);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = known().get(&key) {
             return Ok(*id);
         }
-        let (schema, name) = enriched(document.map(|(_, fetched)| fetched.text.as_str())).map_err(Missing::Nothing)?;
+        let (schema, name) = enriched(document.map(|fetched| fetched.text.as_str())).map_err(Missing::Nothing)?;
         let of_topics = |behind: &str| self.topics.iter().map(|topic| format!("{topic}-{behind}")).collect();
         let subjects: Vec<String> = match self.subjects {
             Subjects::TopicName => of_topics("value"),
             Subjects::RecordName => vec![name],
             Subjects::TopicRecordName => of_topics(&name),
         };
-        let references = document.map(|(_, fetched)| fetched.references.as_slice()).unwrap_or_default();
+        let references = document.map(|fetched| fetched.references.as_slice()).unwrap_or_default();
         let mut number = None;
         for subject in &subjects {
             let id = self.registry.register(subject, &schema, references)?;
@@ -97,7 +99,8 @@ fn enriched(document: Option<&str>) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::avro::schema::{Schema, Type};
+    use crate::codec::avro::schema::Type;
+    use crate::codec::registry::schemas::Readable as _;
 
     #[test]
     fn a_document_keeps_its_names_within_an_enriched_record() {
@@ -114,13 +117,13 @@ mod tests {
         ] {
             let (schema, name) = enriched(Some(document)).unwrap();
             assert_eq!(name, expected);
-            let parsed = Schema::parse(&schema, &[]).unwrap();
+            let parsed = Schema::read(&schema, &[]).unwrap();
             let Type::Record(fields) = parsed.root() else { panic!() };
             let Type::Union(branches) = parsed.at(fields[2].1) else { panic!() };
             assert!(matches!(parsed.at(branches[1]), Type::Record(_)), "{schema}");
         }
         let (schema, name) = enriched(None).unwrap();
-        assert!(Schema::parse(&schema, &[]).is_ok() && name == "tagbert.Enriched");
+        assert!(Schema::read(&schema, &[]).is_ok() && name == "tagbert.Enriched");
         assert!(enriched(Some(r#"["null"]"#)).is_err());
     }
 }

@@ -283,9 +283,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::codec::registry::schemas::Readable as _;
 
     fn read(schema: &Value, bytes: &[u8]) -> Result<Value, String> {
-        let json = to_json(&Schema::parse(&schema.to_string(), &[]).unwrap(), bytes)?;
+        let json = to_json(&Schema::read(&schema.to_string(), &[]).unwrap(), bytes)?;
         Ok(serde_json::from_str(&json).expect("JSON"))
     }
 

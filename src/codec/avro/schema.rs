@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use crate::codec::registry::Named;
+use crate::codec::registry::schemas::Readable;
+
 /// A schema: all types that there are in it, which name each other by their places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
@@ -63,21 +66,21 @@ pub enum Logical {
     Uuid,
 }
 
-impl Schema {
-    /// Reads a schema, and those before it that it refers to.
-    ///
-    /// # Errors
-    /// With what is wrong with it.
-    pub fn parse(schema: &str, references: &[String]) -> Result<Self, String> {
+impl Readable for Schema {
+    const KIND: &'static str = "AVRO";
+
+    fn read(schema: &str, references: &[Named]) -> Result<Self, String> {
         let mut parser = Parser::default();
-        for text in references.iter().map(String::as_str).chain([schema]) {
+        for text in references.iter().map(|reference| reference.text.as_str()).chain([schema]) {
             // A name alone is a schema, too, and registries keep it without its quotation marks.
             let json = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.trim().to_owned()));
             parser.root = parser.add(&json, "")?;
         }
         Ok(Self { types: parser.types, root: parser.root })
     }
+}
 
+impl Schema {
     /// The type of the whole.
     #[must_use]
     pub fn root(&self) -> &Type {
@@ -221,14 +224,14 @@ mod tests {
     fn names_are_found_in_their_namespaces_and_within_themselves() {
         let schema = r#"{"type":"record","name":"Node","namespace":"a.b","fields":[
             {"name":"next","type":["null","Node"]},{"name":"far","type":"c.Far"},{"name":"kind","type":{"type":"string"}}]}"#;
-        let reference = r#"{"type":"enum","name":"c.Far","symbols":["X"]}"#.to_owned();
-        let parsed = Schema::parse(schema, std::slice::from_ref(&reference)).unwrap();
+        let text = r#"{"type":"enum","name":"c.Far","symbols":["X"]}"#.to_owned();
+        let parsed = Schema::read(schema, &[Named { name: "c.Far".into(), text }]).unwrap();
         let Type::Record(fields) = parsed.root() else { panic!() };
         let Type::Union(branches) = parsed.at(fields[0].1) else { panic!() };
         assert_eq!(parsed.at(branches[1]), parsed.root());
         assert_eq!(parsed.at(fields[1].1), &Type::Enum(vec!["X".into()]));
-        assert_eq!(Schema::parse(schema, &[]).unwrap_err(), "there is no type `c.Far`");
-        assert_eq!(Schema::parse("string", &[]).unwrap().root(), &Type::String);
+        assert_eq!(Schema::read(schema, &[]).unwrap_err(), "there is no type `c.Far`");
+        assert_eq!(Schema::read("string", &[]).unwrap().root(), &Type::String);
     }
 
     #[test]
@@ -240,7 +243,7 @@ mod tests {
             (r#"{"type":"bytes","logicalType":"decimal","precision":4,"scale":5}"#, Type::Bytes(Logical::Plain)),
             (r#"{"type":"string","logicalType":"uuid"}"#, Type::String),
         ] {
-            assert_eq!(Schema::parse(schema, &[]).unwrap().root(), &expected, "{schema}");
+            assert_eq!(Schema::read(schema, &[]).unwrap().root(), &expected, "{schema}");
         }
     }
 
@@ -249,7 +252,7 @@ mod tests {
         for broken in
             ["", "7", "{}", "[{}]", r#"{"type":"record","name":"A"}"#, r#"{"type":"fixed","name":"A","size":-1}"#]
         {
-            assert!(Schema::parse(broken, &[]).is_err(), "{broken}");
+            assert!(Schema::read(broken, &[]).is_err(), "{broken}");
         }
     }
 }

@@ -7,7 +7,7 @@ pub(super) fn format(bytes: &[u8]) -> Option<(&'static str, String)> {
         // What is behind the id tells how to get rid of it: a producer's serializer, or another format altogether.
         let what = match body.first() {
             Some(b'{' | b'[' | b'"') => "set `input.format: json-schema`",
-            _ => "set `input.format: avro`, if that is what comes behind it",
+            _ => "set `input.format: avro`, or `protobuf`, whichever comes behind it",
         };
         ("SchemaRegistry", format!("it starts with a schema registry's {id}: {what}"))
     };
@@ -76,7 +76,7 @@ mod tests {
             assert!(found == class && what.contains(expected), "{head:?}: {found}: {what}");
         }
         assert!(format(&[&[0, 0, 0, 0, 7], &json[..]].concat()).unwrap().1.contains("input.format: json-schema"));
-        assert!(format(b"\0\0\0\0\x07\x02\x0ahello").unwrap().1.contains("input.format: avro"));
+        assert!(format(b"\0\0\0\0\x07\x02\x0ahello").unwrap().1.contains("input.format: avro`, or `protobuf`"));
         assert_eq!(format(json), None);
         assert_eq!(format(b""), None);
         assert_eq!(format(b"\0\0"), None);

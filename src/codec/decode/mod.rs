@@ -3,6 +3,7 @@
 mod foreign;
 mod lenient;
 mod pointers;
+mod schemas;
 mod texts;
 
 use std::borrow::Cow;
@@ -15,8 +16,8 @@ use serde_json::value::RawValue;
 
 use self::lenient::NotANumber;
 use self::pointers::{Found, NotFound, Pointers};
+use self::schemas::{BySchema, Writer};
 use self::texts::{Made, Source};
-use super::avro;
 use super::avro::output::Outputs;
 use super::clean::Cleaner;
 use super::event;
@@ -45,7 +46,8 @@ pub struct Decoder {
     format: Format,
     charset: Charset,
     lenient: bool,
-    registry: Option<Arc<Registry>>,
+    /// The schemas of values, if they have such.
+    schemas: Option<Arc<BySchema>>,
     /// The schemas of enriched records, if they are Avro.
     outputs: Option<Arc<Outputs>>,
     /// Whether the document is wanted once its texts are known.
@@ -72,10 +74,11 @@ impl Decoder {
         // What is masked is masked in the document, whether that is written or not.
         let keep = config.output.document == KeepDocument::Keep || !config.redact.is_empty();
         let registry = Registry::new(&config.registry)?.map(Arc::new);
-        let outputs = registry.clone().filter(|_| config.output.format == OutputFormat::Avro);
+        let schemas = registry.as_ref().and_then(|registry| BySchema::new(format, registry)).map(Arc::new);
+        let outputs = registry.filter(|_| config.output.format == OutputFormat::Avro);
         let outputs = outputs.map(|registry| Arc::new(Outputs::new(config, registry)));
         let cleaner = Cleaner::new(&config.input.clean);
-        Ok(Self { format, charset, lenient, registry, outputs, keep, id, texts, cleaner, pointers, limit })
+        Ok(Self { format, charset, lenient, schemas, outputs, keep, id, texts, cleaner, pointers, limit })
     }
 
     /// Decodes a record.
@@ -112,18 +115,19 @@ impl Decoder {
                 let (_, json) = framed(bytes)?;
                 self.with_json(self.of_json(json)?, json)
             }
-            Format::Avro => {
-                let (id, datum) = framed(bytes)?;
-                let registry = self.registry.as_ref();
-                let registry = registry.ok_or_else(|| reject("SchemaMissing", "there is no registry".into()))?;
-                let (_, fetched) = writer.insert((id, registry.schema(id)?));
-                let json = avro::read::to_json(&fetched.schema, datum);
-                let misfit = |why: String| reject("NotAvro", format!("the value does not fit its schema, {id}: {why}"));
-                self.made(json.map_err(misfit)?)?
+            Format::Avro | Format::Protobuf => {
+                let schemas = self.schemas.as_ref();
+                let schemas = schemas.ok_or_else(|| reject("SchemaMissing", "there is no registry".into()))?;
+                let (json, by) = schemas.read(bytes)?;
+                writer = Some(by);
+                self.made(json)?
             }
         };
         if let Some(outputs) = &self.outputs {
-            let writer = writer.as_ref().map(|(id, fetched)| (*id, &**fetched));
+            let writer = match &writer {
+                Some(Writer::Avro(fetched)) => Some(&**fetched),
+                Some(Writer::Protobuf) | None => None,
+            };
             document.avro = Some(AvroTarget { schema: outputs.schema(writer)?, has_datum: writer.is_some() });
         }
         Ok(document)

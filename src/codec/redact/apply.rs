@@ -44,7 +44,7 @@ impl Redactor {
         let masked = RawValue::from_string(self.json(json, "", &known)).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let value = match self.format {
             // In a dead letter, what had a schema is JSON: masked, it may not fit that any more.
-            Format::Json | Format::JsonSchema | Format::Avro => masked.get().as_bytes().to_vec(),
+            Format::Json | Format::JsonSchema | Format::Avro | Format::Protobuf => masked.get().as_bytes().to_vec(),
             Format::Text => self.value(masked.get()),
             Format::CloudEvents => {
                 let value = came.value.as_deref().unwrap_or_default();
@@ -118,7 +118,7 @@ impl Redactor {
             let spans = self.spans(&text, "/text", &Known::default());
             return Ok((encoding.encode(&self.masked(&text, &spans)).0.into_owned(), Known::default()));
         }
-        if matches!(self.format, Format::Avro | Format::JsonSchema) {
+        if self.format.has_schema() {
             return Err("what has a schema can't be redacted in its own format");
         }
         let text = std::str::from_utf8(without_mark(value)).map_err(|_| "what is not UTF-8 can't be redacted")?;

@@ -1,15 +1,14 @@
-//! A schema registry, asked for the schemas that records name by their numbers. What it has said is known from then on: a
-//! number's schema never changes.
+//! A schema registry, asked over HTTP.
+
+pub mod schemas;
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use hashlink::LinkedHashMap;
 use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::{Certificate, StatusCode};
 use serde::de::DeserializeOwned;
@@ -17,14 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use super::avro::schema::Schema;
 use crate::config::Registry as Settings;
-
-/// So many schemas are known at once: far more than topics have.
-const KNOWN: usize = 1000;
-
-/// How long nobody asks again for a number that the registry did not know.
-const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// How often it is asked before it counts as gone, and how long it may rest after the first time; each time twice as long.
 const TRIES: u32 = 5;
@@ -40,14 +32,6 @@ pub struct Registry {
     client: Client,
     settings: Settings,
     url: Url,
-    known: Mutex<LinkedHashMap<u32, Known>>,
-}
-
-#[derive(Clone, Debug)]
-enum Known {
-    Schema(Arc<Fetched>),
-    /// Why there is none, and since when.
-    Nothing(String, Instant),
 }
 
 /// The number of a value's schema, and what is behind it: a zero byte and the number come first (Confluent's wire format).
@@ -78,23 +62,21 @@ struct Answer {
     references: Vec<Reference>,
 }
 
-/// A schema of the registry's.
-#[derive(Debug)]
-pub struct Fetched {
-    /// As it was registered.
-    pub text: String,
-    /// The others that it refers to.
-    pub references: Vec<Reference>,
-    /// Ready to be read by.
-    pub schema: Schema,
-}
-
 /// Another schema that one refers to.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 pub struct Reference {
     name: String,
     subject: String,
     version: i64,
+}
+
+/// The text of a schema that another refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// As the other calls it.
+    pub name: String,
+    /// As it was registered.
+    pub text: String,
 }
 
 impl Registry {
@@ -114,31 +96,7 @@ impl Registry {
             }
         }
         let client = client.build().context("registry")?;
-        Ok(Some(Self { client, settings: settings.clone(), url, known: Mutex::default() }))
-    }
-
-    /// The Avro schema of a number. Blocks until the registry has answered, or has had its tries.
-    ///
-    /// # Errors
-    /// When there is none, or nobody can tell.
-    pub fn schema(&self, id: u32) -> Result<Arc<Fetched>, Missing> {
-        match self.known().to_back(&id).cloned() {
-            Some(Known::Schema(schema)) => return Ok(schema),
-            Some(Known::Nothing(why, since)) if since.elapsed() < UNKNOWN => return Err(Missing::Nothing(why)),
-            _ => {}
-        }
-        let asked = self.ask_for(id);
-        let known = match &asked {
-            Ok(schema) => Known::Schema(Arc::clone(schema)),
-            Err(Missing::Nothing(why)) => Known::Nothing(why.clone(), Instant::now()),
-            Err(Missing::Unanswered(_)) => return asked,
-        };
-        let mut all = self.known();
-        all.insert(id, known);
-        if all.len() > KNOWN {
-            all.pop_front();
-        }
-        asked
+        Ok(Some(Self { client, settings: settings.clone(), url }))
     }
 
     /// The number of a schema under a subject; it is registered there, unless that is for others to do. Blocks.
@@ -179,40 +137,28 @@ impl Registry {
         }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, LinkedHashMap<u32, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn schema(&self, id: u32) -> Result<Answer, Missing> {
+        self.get(&["schemas", "ids", &id.to_string()])
     }
 
-    fn ask_for(&self, id: u32) -> Result<Arc<Fetched>, Missing> {
-        let nothing = |why: String| Missing::Nothing(format!("schema {id} of the registry {why}"));
-        let number = id.to_string();
-        let answer: Answer = self.get(&["schemas", "ids", &number]).map_err(|missing| match missing {
-            Missing::Nothing(_) => nothing("is not there".into()),
-            unanswered @ Missing::Unanswered(_) => unanswered,
-        })?;
-        let kind = answer.schema_type.as_deref().unwrap_or("AVRO");
-        if kind != "AVRO" {
-            return Err(nothing(format!("is of type {kind}, and `input.format` is avro")));
-        }
-        let mut references = Vec::new();
-        self.add_references(&answer.references, &mut HashSet::new(), &mut references)?;
-        let schema = Schema::parse(&answer.schema, &references);
-        let schema = schema.map_err(|why| nothing(format!("can't be read: {why}")))?;
-        Ok(Arc::new(Fetched { text: answer.schema, references: answer.references, schema }))
+    /// The others that a schema refers to, those first that others refer to.
+    fn referred_to(&self, references: &[Reference]) -> Result<Vec<Named>, Missing> {
+        let mut texts = Vec::new();
+        self.add_references(references, &mut HashSet::new(), &mut texts)?;
+        Ok(texts)
     }
 
-    /// The texts of others that a schema refers to, those first that others refer to.
     fn add_references(
         &self,
         references: &[Reference],
         seen: &mut HashSet<Reference>,
-        texts: &mut Vec<String>,
+        texts: &mut Vec<Named>,
     ) -> Result<(), Missing> {
         for reference in references {
             if !seen.insert(reference.clone()) {
                 continue;
             }
-            let Reference { subject, version, .. } = reference;
+            let Reference { name, subject, version } = reference;
             if seen.len() > REFERENCES {
                 return Err(Missing::Nothing(format!(
                     "a schema of the registry refers to more than {REFERENCES} others"
@@ -220,7 +166,7 @@ impl Registry {
             }
             let answer: Answer = self.get(&["subjects", subject, "versions", &version.to_string()])?;
             self.add_references(&answer.references, seen, texts)?;
-            texts.push(answer.schema);
+            texts.push(Named { name: name.clone(), text: answer.schema });
         }
         Ok(())
     }

@@ -1,0 +1,52 @@
+//! Values that are read by a registry's schema, made JSON.
+
+use std::sync::Arc;
+
+use super::{Wrong, framed, reject};
+use crate::codec::registry::Registry;
+use crate::codec::registry::schemas::{Fetched, Schemas};
+use crate::codec::{avro, protobuf};
+use crate::config::Format;
+
+/// The schemas of values.
+#[derive(Debug)]
+pub(super) enum BySchema {
+    Avro(Schemas<avro::schema::Schema>),
+    Protobuf(Schemas<protobuf::schema::Schema>),
+}
+
+/// What a value was read by.
+pub(super) enum Writer {
+    Avro(Arc<Fetched<avro::schema::Schema>>),
+    Protobuf,
+}
+
+impl BySchema {
+    /// Those of a registry, if the format needs them.
+    pub fn new(format: Format, registry: &Arc<Registry>) -> Option<Self> {
+        match format {
+            Format::Avro => Some(Self::Avro(Schemas::new(Arc::clone(registry)))),
+            Format::Protobuf => Some(Self::Protobuf(Schemas::new(Arc::clone(registry)))),
+            Format::Json | Format::JsonSchema | Format::Text | Format::CloudEvents => None,
+        }
+    }
+
+    /// A value as JSON.
+    pub fn read(&self, value: &[u8]) -> Result<(String, Writer), Wrong> {
+        let (id, bytes) = framed(value)?;
+        let misfit = |class, why: String| reject(class, format!("the value does not fit its schema, {id}: {why}"));
+        match self {
+            Self::Avro(schemas) => {
+                let fetched = schemas.get(id)?;
+                let json = avro::read::to_json(&fetched.schema, bytes).map_err(|why| misfit("NotAvro", why))?;
+                Ok((json, Writer::Avro(fetched)))
+            }
+            Self::Protobuf(schemas) => {
+                let fetched = schemas.get(id)?;
+                let json = protobuf::read::message(&fetched.schema, bytes)
+                    .and_then(|(kind, message)| protobuf::read::to_json(kind, message));
+                Ok((json.map_err(|why| misfit("NotProtobuf", why))?, Writer::Protobuf))
+            }
+        }
+    }
+}

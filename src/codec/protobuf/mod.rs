@@ -1,0 +1,9 @@
+//! Protocol Buffers, as they are written to topics: a message behind the place of its type in the schema.
+
+mod json;
+mod known;
+pub mod read;
+pub mod schema;
+
+#[cfg(test)]
+mod tests;
