@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::avro::write::{self, Original};
 use super::event::write::{Events, none_of};
 pub use super::nested::EnrichedRecord;
 use super::nested::{Source, Tags, bytes};
-use super::registry::unframed;
+use super::registry::{framed, unframed};
 use super::shape;
 use super::tags::{Style, WrittenTag};
+use super::{avro, protobuf};
 use crate::config::mark::without_mark;
-use crate::config::{Config, Format, KeepDocument, Output, Shape};
+use crate::config::{Config, Format, KeepDocument, Output, OutputFormat, Shape};
 use crate::record::answer::Answer;
-use crate::record::document::{AvroTarget, Document};
+use crate::record::document::{Document, Original, Target};
 use crate::record::enriched::{Enriched, TagHeaders};
 use crate::record::envelope::Envelope;
 use crate::record::text::Text;
@@ -24,6 +24,7 @@ use crate::record::text::Text;
 pub struct Assembler {
     document: KeepDocument,
     shape: Shape,
+    format: OutputFormat,
     style: Style,
     /// Whether records are events as they come.
     of_events: bool,
@@ -35,9 +36,9 @@ impl Assembler {
     /// An assembler of the records that the configuration describes.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let Output { document, shape, offsets, ref labels, .. } = config.output;
+        let Output { document, shape, format, offsets, ref labels, .. } = config.output;
         let (of_events, events) = (config.input.format == Format::CloudEvents, Events::new(config));
-        Self { document, shape, style: Style { offsets, labels: labels.clone() }, of_events, events }
+        Self { document, shape, format, style: Style { offsets, labels: labels.clone() }, of_events, events }
     }
 
     /// Turns a document and what the taggers say of it into what is written.
@@ -60,8 +61,8 @@ impl Assembler {
         let tags: Vec<_> = tags.collect();
         let about = envelope.record.value.as_ref().map_or(0, Vec::len) + 512;
         match self.shape {
-            Shape::Nested => Enriched::of(match document.avro {
-                Some(target) => self.avro(target, envelope, answer, &tags),
+            Shape::Nested => Enriched::of(match &document.target {
+                Some(target) => self.by_schema(target, envelope, answer, &tags),
                 None => bytes(&self.record(envelope, answer, &tags), about),
             }),
             Shape::Flat => Enriched::of(bytes(&shape::Flat(&self.record(envelope, answer, &tags)), about)),
@@ -73,21 +74,40 @@ impl Assembler {
         }
     }
 
-    fn avro(
+    fn by_schema(
         &self,
-        target: AvroTarget,
+        target: &Target,
         envelope: &Envelope<Document>,
         answer: &Answer,
         tags: &[(&str, WrittenTag)],
     ) -> Vec<u8> {
         let record = self.record(envelope, answer, tags);
         let value = envelope.record.value.as_deref().unwrap_or_default();
-        let original = match (record.document, unframed(value)) {
-            (None, _) => Original::None,
-            (Some(_), Some((_, datum))) if target.has_datum => Original::Datum(datum),
-            (Some(json), _) => Original::Json(json),
-        };
-        write::record(target.schema, &record, original)
+        let schema = target.schema;
+        match self.format {
+            OutputFormat::Avro => {
+                let datum = unframed(value).filter(|_| target.original == Original::Datum);
+                let original = match (record.document, datum) {
+                    (None, _) => avro::write::Original::None,
+                    (Some(_), Some((_, datum))) => avro::write::Original::Datum(datum),
+                    (Some(json), None) => avro::write::Original::Json(json),
+                };
+                avro::write::record(schema, &record, original)
+            }
+            OutputFormat::Protobuf => {
+                let original = match (record.document, &target.original) {
+                    (None, _) => protobuf::write::Original::None,
+                    (Some(_), Original::Message { kind, at }) => {
+                        protobuf::write::Original::Message(kind, value.get(*at..).unwrap_or_default())
+                    }
+                    (Some(json), _) => protobuf::write::Original::Json(json),
+                };
+                protobuf::write::record(schema, &record, original)
+            }
+            OutputFormat::Json | OutputFormat::CloudEvents | OutputFormat::JsonSchema => {
+                framed(schema, &bytes(&record, value.len() + 512))
+            }
+        }
     }
 
     /// What a record without a value becomes: it has none of these tags, whatever headers it brings along.

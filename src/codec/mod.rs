@@ -8,6 +8,7 @@ pub mod decode;
 pub mod enriched;
 mod event;
 mod nested;
+pub mod outputs;
 pub mod protobuf;
 pub mod redact;
 pub mod registry;

@@ -7,6 +7,7 @@ use rdkafka::producer::BaseProducer;
 
 use super::cli::ConfigArgs;
 use super::output;
+use crate::codec::outputs::Outputs;
 use crate::codec::registry::Registry;
 use crate::config::Inputs;
 use crate::kafka::{clients, reach};
@@ -36,6 +37,10 @@ pub(super) fn run(args: &ConfigArgs) -> Result<ExitCode> {
     if let Some(registry) = Registry::new(&config.registry)? {
         registry.probe()?;
         output::say("registry: it answers");
+        if let Some(outputs) = Outputs::new(&config, registry.into()) {
+            outputs.prove()?;
+            output::say("registry: enriched records can be written by their schema");
+        }
     }
     if config.kafka.brokers == "embedded" {
         output::say("brokers: embedded, so there are no topics to look for");

@@ -32,9 +32,10 @@ pub fn schema(of: SchemaOf) -> Schema {
     match of {
         SchemaOf::Config => schema_for!(Config),
         SchemaOf::Document => schema_for!(Document),
-        // As it is written: what may be left out is not required, and what is null is there.
+        // As it is written: what may be left out is not required, and what is null is there. And as registries of schemas can
+        // read it, which know no later draft.
         SchemaOf::Record => {
-            SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<EnrichedRecord>()
+            SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<EnrichedRecord>()
         }
         SchemaOf::DeadLetter => schema_for!(DeadLetterHeaders),
         SchemaOf::Manifest => schema_for!(Manifest),

@@ -88,7 +88,7 @@ fn configured(args: &Tag) -> Result<Config> {
     }
     let is_line = match config.output.format {
         OutputFormat::Json => true,
-        OutputFormat::Avro => false,
+        OutputFormat::JsonSchema | OutputFormat::Avro | OutputFormat::Protobuf => false,
         OutputFormat::CloudEvents => config.output.cloudevents.content_mode == ContentMode::Structured,
     };
     if !is_line {

@@ -37,9 +37,8 @@ impl Config {
                 let why = "has `html` behind `mail`, which gives the text of HTML already: it would take for markup what is text";
                 return refuse("input.clean", why);
             }
-            if !matches!(self.output.format, OutputFormat::Json | OutputFormat::CloudEvents) {
-                let why =
-                    "has `mail`, whose texts have no place in this `output.format`: `json` or `cloudevents` has one";
+            if self.output.format == OutputFormat::Avro {
+                let why = "has `mail`, whose texts have no place in this `output.format`, `avro`: all others have one";
                 return refuse("input.clean", why);
             }
         }

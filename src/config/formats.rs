@@ -54,11 +54,28 @@ pub enum OutputFormat {
     /// JSON.
     #[default]
     Json,
-    /// Avro behind a schema registry's header; an original in Avro stands within as what it is.
+    /// The same behind a schema registry's header.
+    JsonSchema,
+    /// Avro behind such a header; an original in Avro stands within as what it is.
     Avro,
+    /// Protocol Buffers behind such a header; an original in Protobuf stands within as an `Any`.
+    Protobuf,
     /// A `CloudEvent`, whose data are the record in JSON.
     #[serde(rename = "cloudevents")]
     CloudEvents,
+}
+
+impl OutputFormat {
+    /// Its name, if records have a schema that is registered.
+    #[must_use]
+    pub fn with_schema(self) -> Option<&'static str> {
+        match self {
+            Self::JsonSchema => Some("json-schema"),
+            Self::Avro => Some("avro"),
+            Self::Protobuf => Some("protobuf"),
+            Self::Json | Self::CloudEvents => None,
+        }
+    }
 }
 
 /// How the enriched record is built.
@@ -243,8 +260,10 @@ impl Config {
         let Input { id, text, format, charset, lenient, .. } = &self.input;
         let own = self.taggers.iter().filter_map(|tagger| tagger.text.as_ref()).flatten();
         let own = own.map(|text| ("taggers", text));
-        if self.output.format == OutputFormat::Avro && self.output.shape != Shape::Nested {
-            return refuse("output.shape", "must be `nested` under `output.format: avro`");
+        if let Some(format) = self.output.format.with_schema()
+            && self.output.shape != Shape::Nested
+        {
+            return refuse("output.shape", format!("must be `nested` under `output.format: {format}`"));
         }
         self.validate_events()?;
         if self.output.shape == Shape::Headers && self.output.document == KeepDocument::Drop {

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::refuse;
 use super::kinds::Time;
-use super::{Config, ConfigError, OutputFormat};
+use super::{Config, ConfigError};
 
 /// A schema registry that speaks as Confluent's does.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -33,6 +33,12 @@ pub struct Registry {
     /// A file with the certificates (PEM) of those who may sign the registry's, if they are none that all know.
     #[schemars(example = &"/etc/tagbert/ca.pem")]
     pub ca: Option<PathBuf>,
+    /// A file with the certificate (PEM) to show, if the registry asks for one.
+    #[schemars(example = &"/etc/tagbert/client.pem")]
+    pub certificate: Option<PathBuf>,
+    /// The file with its private key (PEM).
+    #[schemars(example = &"/run/secrets/registry-key")]
+    pub key: Option<PathBuf>,
     /// Under which subject the schema of enriched records is registered: by the topic (`documents.tagged-value`), by the
     /// record, or by both.
     pub subjects: Subjects,
@@ -67,6 +73,8 @@ impl Default for Registry {
             token: None,
             token_file: None,
             ca: None,
+            certificate: None,
+            key: None,
             subjects: Subjects::default(),
             auto_register: true,
             timeout: Duration::from_secs(5),
@@ -81,8 +89,8 @@ impl Config {
             if let Some(format) = self.input.format.asks_the_registry() {
                 return refuse("registry.url", format!("is missing, which `input.format: {format}` needs"));
             }
-            if self.output.format == OutputFormat::Avro {
-                return refuse("registry.url", "is missing, which `output.format: avro` needs");
+            if let Some(format) = self.output.format.with_schema() {
+                return refuse("registry.url", format!("is missing, which `output.format: {format}` needs"));
             }
             return Ok(());
         };
@@ -97,6 +105,9 @@ impl Config {
         }
         if username.is_some() && token.is_some() {
             return refuse("registry.token", "is another way than `registry.username`: set one of them");
+        }
+        if self.registry.certificate.is_some() != self.registry.key.is_some() {
+            return refuse("registry.key", "goes with `registry.certificate`, each with the other");
         }
         if timeout.is_zero() || *timeout > Duration::from_mins(1) {
             return refuse("registry.timeout", "must be more than 0, and a minute or less");

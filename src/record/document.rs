@@ -1,5 +1,7 @@
 //! What is tagged.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::text::Text;
@@ -14,24 +16,40 @@ pub struct Document {
     pub texts: Vec<Option<Text>>,
     /// The document as JSON, where the record's value is something else.
     pub json: Option<Box<RawValue>>,
-    /// What its enriched record is written by, if that is Avro.
-    pub avro: Option<AvroTarget>,
+    /// What its enriched record is written by, if that has a schema.
+    pub target: Option<Target>,
 }
 
-/// What an enriched record in Avro is written by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AvroTarget {
+/// What an enriched record with a schema is written by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
     /// The number of its schema.
     pub schema: u32,
-    /// Whether the document stands within as the datum that the record has behind its header.
-    pub has_datum: bool,
+    /// What the document is within.
+    pub original: Original,
+}
+
+/// What a document is within its enriched record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// JSON.
+    Json,
+    /// The datum of Avro that the record has behind its header.
+    Datum,
+    /// The message of Protobuf that the record has from this byte on.
+    Message {
+        /// The name of its type.
+        kind: Arc<str>,
+        /// Where it begins.
+        at: usize,
+    },
 }
 
 impl Document {
     /// One without an id, for what comes from no record.
     #[must_use]
     pub fn unnamed(texts: Vec<Option<Text>>) -> Self {
-        Self { id: RawValue::NULL.to_owned(), texts, json: None, avro: None }
+        Self { id: RawValue::NULL.to_owned(), texts, json: None, target: None }
     }
 
     /// Bytes of what was made for it beside the texts' own.

@@ -9,6 +9,8 @@ use anyhow::Result;
 use super::http::{self, Shown};
 use super::signals;
 use super::summary::Summary;
+use crate::codec::outputs::Outputs;
+use crate::codec::registry::Registry;
 use crate::config::Config;
 use crate::kafka::ledger::Ledger;
 use crate::kafka::sink::KafkaSink;
@@ -82,6 +84,11 @@ impl Worker {
         Router::new(config, &live.current().kinds())?;
         if let Some(unsaid) = config.unsaid() {
             tracing::warn!("{unsaid}");
+        }
+        if let Some(outputs) =
+            Registry::new(&config.registry)?.and_then(|registry| Outputs::new(config, registry.into()))
+        {
+            outputs.prove()?;
         }
         let took = started.elapsed();
         for identity in live.current().models() {

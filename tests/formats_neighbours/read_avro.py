@@ -1,6 +1,8 @@
 """Reads enriched records in Avro by a deserializer that is not tagbert's, and prints each as JSON, a line each.
 
-    read_avro.py REGISTRY TOPIC FILE
+    read_avro.py REGISTRY TOPIC FILE [SCHEMA]
+
+A schema is that of the reader, which may be older than what was written.
 """
 
 import base64
@@ -12,8 +14,8 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-url, topic, file = sys.argv[1:]
-deserialize = AvroDeserializer(SchemaRegistryClient({"url": url}))
+url, topic, file, *schema = sys.argv[1:]
+deserialize = AvroDeserializer(SchemaRegistryClient({"url": url}), *(Path(path).read_text() for path in schema))
 for line in Path(file).read_text().splitlines():
     record = deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))
     if isinstance(record["document"], str):

@@ -85,9 +85,7 @@ for _ in range(20):
     outer.reply_to.CopyFrom(nested)
     nested = outer
 show(nested, "mails")
-long = a_mail()
-long.body[:] = ["a word " * 140_000]
-show(long, "mails")
+show(a_mail(place="a word " * 140_000), "mails")
 show(Mail(subject="All else is as it is without a value"), "mails")
 show(Note(text="The first message of a file: in Berlin, with Tim Cook"), "notes")
 old = Old(id=7, body=["old, in Paris"], numbers=[1, -1], kind=1)

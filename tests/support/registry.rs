@@ -5,6 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::kafka::free_port;
 use super::process::Process;
 
@@ -44,6 +46,18 @@ impl Registry {
     /// Where it speaks as Confluent's does.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
+    }
+
+    /// Registers a schema, with which those that come after it have to go.
+    pub fn register(&self, subject: &str, kind: &str, schema: &str) {
+        let client = reqwest::blocking::Client::new();
+        let body = json!({ "schemaType": kind, "schema": schema });
+        let registered = client.post(format!("{}/subjects/{subject}/versions", self.url())).json(&body);
+        let compatibility = client.put(format!("{}/config/{subject}", self.url()));
+        let compatibility = compatibility.json(&json!({ "compatibility": "BACKWARD" }));
+        for request in [registered, compatibility] {
+            request.send().unwrap().error_for_status().unwrap();
+        }
     }
 
     fn answers(&self) -> bool {

@@ -16,15 +16,15 @@ use serde_json::value::RawValue;
 
 use self::lenient::NotANumber;
 use self::pointers::{Found, NotFound, Pointers};
-use self::schemas::{BySchema, Writer};
+use self::schemas::BySchema;
 use self::texts::{Made, Source};
-use super::avro::output::Outputs;
 use super::clean::Cleaner;
 use super::event;
+use super::outputs::Outputs;
 use super::registry::{Missing, Registry, unframed};
 use crate::config::mark::without_mark;
-use crate::config::{Charset, Config, Format, Input, KeepDocument, OutputFormat};
-use crate::record::document::{AvroTarget, Document};
+use crate::config::{Charset, Config, Format, Input, KeepDocument};
+use crate::record::document::Document;
 use crate::record::envelope::Record;
 use crate::record::rejection::{Rejection, Stage};
 use crate::record::text::Text;
@@ -48,7 +48,7 @@ pub struct Decoder {
     lenient: bool,
     /// The schemas of values, if they have such.
     schemas: Option<Arc<BySchema>>,
-    /// The schemas of enriched records, if they are Avro.
+    /// The schemas of enriched records, if they have such.
     outputs: Option<Arc<Outputs>>,
     /// Whether the document is wanted once its texts are known.
     keep: bool,
@@ -75,8 +75,7 @@ impl Decoder {
         let keep = config.output.document == KeepDocument::Keep || !config.redact.is_empty();
         let registry = Registry::new(&config.registry)?.map(Arc::new);
         let schemas = registry.as_ref().and_then(|registry| BySchema::new(format, registry)).map(Arc::new);
-        let outputs = registry.filter(|_| config.output.format == OutputFormat::Avro);
-        let outputs = outputs.map(|registry| Arc::new(Outputs::new(config, registry)));
+        let outputs = registry.and_then(|registry| Outputs::new(config, registry)).map(Arc::new);
         let cleaner = Cleaner::new(&config.input.clean);
         Ok(Self { format, charset, lenient, schemas, outputs, keep, id, texts, cleaner, pointers, limit })
     }
@@ -124,11 +123,7 @@ impl Decoder {
             }
         };
         if let Some(outputs) = &self.outputs {
-            let writer = match &writer {
-                Some(Writer::Avro(fetched)) => Some(&**fetched),
-                Some(Writer::Protobuf) | None => None,
-            };
-            document.avro = Some(AvroTarget { schema: outputs.schema(writer)?, has_datum: writer.is_some() });
+            document.target = Some(outputs.target(writer.as_ref())?);
         }
         Ok(document)
     }
@@ -203,7 +198,7 @@ impl Decoder {
         })?;
         let texts = self.texts(&found)?;
         let id = found[self.id].first().map_or(RawValue::NULL, |found| found.value).to_owned();
-        Ok(Document { id, texts, json: None, avro: None })
+        Ok(Document { id, texts, json: None, target: None })
     }
 
     fn texts(&self, found: &[Vec<Found>]) -> Result<Vec<Option<Text>>, Rejection> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{Wrong, framed, reject};
+use crate::codec::outputs::Writer;
 use crate::codec::registry::Registry;
-use crate::codec::registry::schemas::{Fetched, Schemas};
+use crate::codec::registry::schemas::Schemas;
 use crate::codec::{avro, protobuf};
 use crate::config::Format;
 
@@ -13,12 +14,6 @@ use crate::config::Format;
 pub(super) enum BySchema {
     Avro(Schemas<avro::schema::Schema>),
     Protobuf(Schemas<protobuf::schema::Schema>),
-}
-
-/// What a value was read by.
-pub(super) enum Writer {
-    Avro(Arc<Fetched<avro::schema::Schema>>),
-    Protobuf,
 }
 
 impl BySchema {
@@ -43,9 +38,10 @@ impl BySchema {
             }
             Self::Protobuf(schemas) => {
                 let fetched = schemas.get(id)?;
-                let json = protobuf::read::message(&fetched.schema, bytes)
-                    .and_then(|(kind, message)| protobuf::read::to_json(kind, message));
-                Ok((json.map_err(|why| misfit("NotProtobuf", why))?, Writer::Protobuf))
+                let misfit = |why| misfit("NotProtobuf", why);
+                let (kind, message) = protobuf::read::message(&fetched.schema, bytes).map_err(misfit)?;
+                let by = Writer::Protobuf { kind: kind.full_name().into(), at: value.len() - message.len() };
+                Ok((protobuf::read::to_json(kind, message).map_err(misfit)?, by))
             }
         }
     }

@@ -4,6 +4,7 @@ mod json;
 mod known;
 pub mod read;
 pub mod schema;
+pub(super) mod write;
 
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,7 @@ impl Redactor {
             id: id.unwrap_or_else(|_| RawValue::NULL.to_owned()),
             texts: texts.collect(),
             json: document.json.and(Some(masked)),
-            avro: document.avro,
+            target: document.target,
         };
         let came = (!self.dead_letters).then(|| Box::new(came));
         (Envelope { origin, record, body: document, fetched, span, permit }, answer, came)

@@ -2,15 +2,17 @@
 
 pub mod schemas;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::blocking::{Client, RequestBuilder};
-use reqwest::{Certificate, StatusCode};
+use reqwest::{Certificate, Identity, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,6 +43,12 @@ pub fn unframed(value: &[u8]) -> Option<(u32, &[u8])> {
         [0, a, b, c, d, rest @ ..] => Some((u32::from_be_bytes([*a, *b, *c, *d]), rest)),
         _ => None,
     }
+}
+
+/// The same of a value without them.
+#[must_use]
+pub fn framed(schema: u32, value: &[u8]) -> Vec<u8> {
+    [&[0], &schema.to_be_bytes()[..], value].concat()
 }
 
 /// Why a schema can't be had.
@@ -79,6 +87,17 @@ pub struct Named {
     pub text: String,
 }
 
+/// A schema that is to be registered.
+#[derive(Debug)]
+pub struct Proposed<'r> {
+    /// What registries call its kind.
+    pub kind: &'static str,
+    /// Its text.
+    pub schema: Cow<'static, str>,
+    /// The others that it refers to.
+    pub references: &'r [Reference],
+}
+
 impl Registry {
     /// The registry that the settings name, if they name one. Nothing is asked of it yet.
     ///
@@ -95,6 +114,11 @@ impl Registry {
                 client = client.add_root_certificate(certificate);
             }
         }
+        if let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) {
+            let read = |path: &PathBuf| fs::read(path).with_context(|| format!("registry: {}", path.display()));
+            let both = [read(certificate)?, read(key)?].concat();
+            client = client.identity(Identity::from_pem(&both).context("registry.certificate")?);
+        }
         let client = client.build().context("registry")?;
         Ok(Some(Self { client, settings: settings.clone(), url }))
     }
@@ -103,18 +127,13 @@ impl Registry {
     ///
     /// # Errors
     /// When it is not there, or does not go with those before it, or nobody can tell.
-    pub fn register(&self, subject: &str, schema: &str, references: &[Reference]) -> Result<u32, Missing> {
+    pub fn register(&self, subject: &str, proposed: &Proposed) -> Result<u32, Missing> {
         #[derive(Deserialize)]
         struct Registered {
             id: u32,
         }
-        let body = json!({ "schemaType": "AVRO", "schema": schema, "references": references });
-        let mut path = vec!["subjects", subject];
-        if self.settings.auto_register {
-            path.push("versions");
-        }
-        let url = self.at(&path);
-        let asked = self.ask(&url, || self.client.post(url.clone()).json(&body));
+        let path = ["subjects", subject, "versions"];
+        let asked = self.post(&path[..2 + usize::from(self.settings.auto_register)], proposed);
         let registered: Registered = asked.map_err(|missing| match missing {
             Missing::Nothing(_) => Missing::Unanswered(anyhow!(
                 "the schema of enriched records is not registered under subject `{subject}`, and `registry.auto_register` is false"
@@ -122,6 +141,32 @@ impl Registry {
             Missing::Unanswered(error) => Missing::Unanswered(error.context(format!("subject `{subject}`"))),
         })?;
         Ok(registered.id)
+    }
+
+    /// Asks whether a schema could be registered, or is there, if that is for others to do. Blocks.
+    ///
+    /// # Errors
+    /// When it is not, or nobody can tell.
+    pub fn prove(&self, subject: &str, proposed: &Proposed) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Compatible {
+            is_compatible: bool,
+        }
+        if !self.settings.auto_register {
+            return self.register(subject, proposed).map(drop).map_err(|missing| match missing {
+                Missing::Nothing(why) => anyhow!(why),
+                Missing::Unanswered(error) => error,
+            });
+        }
+        match self.post(&["compatibility", "subjects", subject, "versions", "latest"], proposed) {
+            // Nothing is registered yet, with which it would have to go.
+            Ok(Compatible { is_compatible: true }) | Err(Missing::Nothing(_)) => Ok(()),
+            Ok(_) => bail!(
+                "the schema of enriched records does not go with those registered under subject `{subject}` (compatibility): set \
+                 `output.topic` to another, or let the registry's owner decide"
+            ),
+            Err(Missing::Unanswered(error)) => Err(error.context(format!("subject `{subject}`"))),
+        }
     }
 
     /// Asks whether it is there, and speaks to us.
@@ -169,6 +214,13 @@ impl Registry {
             texts.push(Named { name: name.clone(), text: answer.schema });
         }
         Ok(())
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &[&str], proposed: &Proposed) -> Result<T, Missing> {
+        let Proposed { kind, schema, references } = proposed;
+        let body = json!({ "schemaType": kind, "schema": schema, "references": references });
+        let url = self.at(path);
+        self.ask(&url, || self.client.post(url.clone()).json(&body))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Missing> {

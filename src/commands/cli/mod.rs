@@ -97,7 +97,7 @@ pub enum Command {
     /// Look into a model
     #[command(subcommand)]
     Model(Model),
-    /// Print a JSON Schema (draft 2020-12)
+    /// Print a JSON Schema (draft 2020-12; of records 07)
     Schema {
         /// Of what
         #[arg(value_enum)]
