@@ -132,6 +132,9 @@ impl Read for Checked {
             return Err(io::Error::other(why));
         }
         self.quotes.follow(&buffer[..read])?;
+        if read == 0 && !buffer.is_empty() {
+            self.quotes.end()?;
+        }
         Ok(read)
     }
 }
@@ -180,6 +183,17 @@ impl Quotes {
         }
         Ok(())
     }
+
+    /// What is written behind such a row would be in its quotes.
+    fn end(&self) -> io::Result<()> {
+        match self.at {
+            At::Quoted | At::Escaped => {
+                let why = format!("line {}: the file ends within quotes: is it cut off?", self.line);
+                Err(io::Error::new(io::ErrorKind::InvalidData, why))
+            }
+            At::Start | At::Bare | At::Quote => Ok(()),
+        }
+    }
 }
 
 pub struct Writer {
@@ -200,8 +214,11 @@ impl Writer {
     /// What was there, and more fields, in the same dialect.
     fn row(&mut self, bytes: &[u8], fields: &[String]) -> io::Result<()> {
         self.to.write_all(bytes)?;
-        for field in fields {
-            self.to.write_all(b",")?;
+        for (place, field) in fields.iter().enumerate() {
+            // A file without a header has no column to be behind.
+            if place > 0 || !bytes.is_empty() {
+                self.to.write_all(b",")?;
+            }
             self.to.write_all(quoted(field, self.escape).as_bytes())?;
         }
         self.to.write_all(b"\n")
@@ -234,7 +251,11 @@ mod tests {
 
     fn follow(bytes: &[u8], escape: Option<u8>) -> Result<(), String> {
         let mut quotes = Quotes { escape, at: At::Start, line: 1 };
-        bytes.chunks(3).try_for_each(|part| quotes.follow(part)).map_err(|error| error.to_string())
+        bytes
+            .chunks(3)
+            .try_for_each(|part| quotes.follow(part))
+            .and_then(|()| quotes.end())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -252,5 +273,9 @@ mod tests {
             follow(fine, None).unwrap();
         }
         assert!(follow(b"\"a\" ,b\n", None).is_err());
+        for cut in [&b"a\n1,\"open"[..], b"a\n\"open\n2,b\n"] {
+            let why = follow(cut, None).unwrap_err();
+            assert!(why.contains("ends within quotes"), "{why}");
+        }
     }
 }
