@@ -9,8 +9,9 @@ use rdkafka::message::OwnedHeaders;
 use serde_json::value::RawValue;
 
 use super::Redactor;
+use super::json::{Part, Walk, decoded};
 use super::known::Known;
-use super::rules::{Finds, Rule};
+use super::rules::{Finds, Rule, covers};
 use super::spans::Moved;
 use crate::codec::event::read::{self, Data};
 use crate::config::Format;
@@ -82,17 +83,15 @@ impl Redactor {
         }
         let Record { value, headers, .. } = &letter.record;
         let masked = value.as_deref().map(|value| self.letter(headers.as_ref(), value));
-        let (value, known) = match masked {
-            None => (None, Known::default()),
-            Some(Ok((masked, known))) => (Some(masked), known),
+        letter.record = match masked {
+            None => self.record(&letter.record, None, &Known::default()),
+            Some(Ok((masked, known))) => self.record(&letter.record, Some(masked), &known),
             Some(Err(why)) => {
                 let (Rejection { message, .. }, bytes) = (&letter.body, value.as_ref().map_or(0, Vec::len));
                 letter.body.message = format!("{message}; the record's {bytes} bytes are left out, since {why}");
-                // Not null: replayed, that would delete what has the key.
-                (Some(Vec::new()), Known::default())
+                self.without_value(&letter.record)
             }
         };
-        letter.record = self.record(&letter.record, value, &known);
         letter
     }
 
@@ -107,7 +106,7 @@ impl Redactor {
     fn letter(&self, headers: Option<&OwnedHeaders>, value: &[u8]) -> Result<(Vec<u8>, Known), &'static str> {
         if self.format == Format::CloudEvents {
             let event = read::json(headers, value).map_err(|_| "what is no event can't be redacted")?;
-            let known = Known::unread(self, &event);
+            let known = self.known(&event)?;
             let masked = self.event(headers, value, &self.json(&event, "", &known), &known)?;
             return Ok((masked, known));
         }
@@ -115,8 +114,9 @@ impl Redactor {
             let encoding = self.charset.encoding();
             let text = encoding.decode_without_bom_handling_and_without_replacement(value);
             let text = text.ok_or("what is no text can't be redacted")?;
-            let spans = self.spans(&text, "/text", &Known::default());
-            return Ok((encoding.encode(&self.masked(&text, &spans)).0.into_owned(), Known::default()));
+            let known = Known::unread(self, &serde_json::json!({ "text": text }).to_string());
+            let spans = self.spans(&text, "/text", &known);
+            return Ok((encoding.encode(&self.masked(&text, &spans)).0.into_owned(), known));
         }
         if self.format.has_schema() {
             return Err("what has a schema can't be redacted in its own format");
@@ -131,7 +131,7 @@ impl Redactor {
             if needs_fields && !text.trim_start().starts_with('{') {
                 return Err("what is no object can't be redacted field by field");
             }
-            let known = Known::unread(self, text);
+            let known = self.known(text)?;
             return Ok((self.json(text, "", &known).into_bytes(), known));
         }
         // Without fields there are no texts that a tagger reads, and an escape may hide anything.
@@ -139,6 +139,35 @@ impl Redactor {
             return Err("what is not JSON can't be redacted field by field");
         }
         Ok((self.masked(text, &self.spans(text, "", &Known::default())).into_bytes(), Known::default()))
+    }
+
+    /// What is known of a document that no tagger has read, if its texts are where they should be: a name may stand anywhere
+    /// in what has them elsewhere.
+    fn known(&self, json: &str) -> Result<Known, &'static str> {
+        if self.of_names().is_some() && !self.has_texts_only(json) {
+            return Err("what has its texts elsewhere can't be redacted field by field");
+        }
+        Ok(Known::unread(self, json))
+    }
+
+    /// Whether a text stands where taggers read, and no object within one: its names of fields would stay.
+    fn has_texts_only(&self, json: &str) -> bool {
+        let (mut walk, mut any) = (Walk::new(json, ""), false);
+        while let Some((_, part)) = walk.next() {
+            let path = walk.path();
+            match part {
+                Part::Text(raw) => any |= self.unread(&decoded(raw), path, &Known::default()).is_some(),
+                Part::Name(_) => {
+                    let depth = |pointer: &str| pointer.matches('/').count();
+                    let mut over = self.texts.iter().filter(|field| covers(field, path)).peekable();
+                    if over.peek().is_some() && !over.any(|field| depth(field) == depth(path)) {
+                        return false;
+                    }
+                }
+                Part::Word(_) | Part::Begin => {}
+            }
+        }
+        any
     }
 
     /// The value of an event, of which this is the masked JSON form.

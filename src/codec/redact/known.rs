@@ -68,14 +68,14 @@ impl Known {
                 known.read.entry(value.to_owned()).or_default().extend(within);
             }
         }
-        known.add_fields(redactor, json);
+        known.add_whole(redactor, json);
         known.ready()
     }
 
     /// What is known of a document that no tagger has read.
     pub fn unread(redactor: &Redactor, json: &str) -> Self {
         let mut known = Self::default();
-        known.add_fields(redactor, json);
+        known.add_whole(redactor, json);
         known.ready()
     }
 
@@ -90,9 +90,9 @@ impl Known {
         self
     }
 
-    /// What stands in the fields that are masked is masked in others as well.
-    fn add_fields(&mut self, redactor: &Redactor, json: &str) {
-        if !redactor.rules.iter().any(|rule| matches!(rule.finds, Finds::Fields(_))) {
+    /// What is masked whole is masked in other fields as well: what stands in fields that are, and texts that no tagger has read.
+    fn add_whole(&mut self, redactor: &Redactor, json: &str) {
+        if !redactor.rules.iter().any(|rule| matches!(rule.finds, Finds::Fields(_) | Finds::Entities { .. })) {
             return;
         }
         let mut walk = Walk::new(json, "");
@@ -102,9 +102,14 @@ impl Known {
             if matches!(part, Part::Word(_)) && !is_number(raw) {
                 continue;
             }
+            let span = |rule| Span { range: 0..0, rule, kind: "REDACTED".into() };
             if let Some(rule) = redactor.whole(walk.path()) {
-                let span = Span { range: 0..0, rule, kind: "REDACTED".into() };
-                self.names.extend(Name::of(&decoded(raw), &span, SHORTEST_FIELD));
+                self.names.extend(Name::of(&decoded(raw), &span(rule), SHORTEST_FIELD));
+            } else if let Part::Text(raw) = part {
+                let text = decoded(raw);
+                // All of it may be one name.
+                let rule = redactor.unread(&text, walk.path(), self);
+                self.names.extend(rule.and_then(|rule| Name::found(&text, &span(rule))));
             }
         }
     }

@@ -95,6 +95,11 @@ impl Redactor {
         if !is_text || known.has_read(text) || text.trim().is_empty() {
             return None;
         }
+        self.of_names()
+    }
+
+    /// The first rule for names.
+    fn of_names(&self) -> Option<usize> {
         self.rules.iter().position(|rule| matches!(rule.finds, Finds::Entities { .. }))
     }
 

@@ -303,10 +303,12 @@ proptest! {
     #[test]
     fn nothing_panics_and_json_stays_json(value in any::<String>(), json in any::<bool>()) {
         let rules = "[{entities: [PER]}, {patterns: [email, phone, iban, credit-card, ip, url], with: mask}, {words: [a b, é]}, {fields: [/x]}]";
+        let is_blank = value.trim().is_empty();
         let value = if json { serde_json::json!({ "body": value, "x": value, (value.clone()): [value] }).to_string() } else { value };
         let (masked, _) = letter(rules, value.as_bytes());
         if json {
-            prop_assert!(serde_json::from_str::<serde_json::Value>(&masked).is_ok(), "{masked}");
+            let is_left_out = is_blank && masked.is_empty();
+            prop_assert!(is_left_out || serde_json::from_str::<serde_json::Value>(&masked).is_ok(), "{masked}");
         }
     }
 }

@@ -105,3 +105,44 @@ fn equal_names_are_equal_hashes_however_their_letters_are_written() {
         "{hashes:?}"
     );
 }
+
+#[test]
+fn a_dead_letter_that_has_its_texts_elsewhere_is_left_out() {
+    let of = |settings: &str, value: &str| {
+        let yaml = format!("{settings}\nredact: {PEOPLE}\ndead_letters: {{redact: true}}");
+        let redactor = Redactor::new(&Config::parse(&yaml, HashMap::new(), &[]).unwrap()).unwrap().unwrap();
+        let rejection = Rejection::new(Stage::Decode, "TextMissing", "no text".into());
+        let letter = redactor.dead_letter(envelope(value.as_bytes(), rejection));
+        (String::from_utf8(letter.record.value.unwrap()).unwrap(), letter.body.message)
+    };
+    let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"mail":"Ann Lee"}}"#;
+    for (settings, value) in [
+        ("", r#"{"id":"1","mail":{"subject":"Visit","body":"Ann Lee met Bo Li."}}"#),
+        ("", r#"{"id":"1","subject":" ","body":7,"mail":"Ann Lee"}"#),
+        ("", r#"{"subject":"Visit","body":{"Ann Lee":1}}"#),
+        ("", r#"{"subject":"Visit","body":["x",{"Ann Lee":1}]}"#),
+        ("input: {text: /parts/*/text}", r#"{"parts":{"Ann Lee":{"text":"x"}}}"#),
+        ("input: {text: /parts/*/text}", r#"{"parts":[{"text":{"Ann Lee":"x"}}]}"#),
+        (r#"input: {text: "{/subject}: {/body}"}"#, r#"{"title":"Ann Lee"}"#),
+        ("input: {format: cloudevents, text: /data/body}", event),
+    ] {
+        let (masked, message) = of(settings, value);
+        assert!(masked.is_empty() && message.contains("has its texts elsewhere"), "{value} {masked}: {message}");
+    }
+    for (settings, value, expected) in [
+        ("input: {text: /parts/*/text}", r#"{"parts":[{"text":"Ann"}]}"#, r#"{"parts":[{"text":"[REDACTED]"}]}"#),
+        (r#"input: {text: "{/subject}: {/body}"}"#, r#"{"body":["Ann"]}"#, r#"{"body":["[REDACTED]"]}"#),
+    ] {
+        assert_eq!(of(settings, value).0, expected);
+    }
+    // Without rules for names, none is looked for.
+    assert_eq!(letter("[{patterns: [email]}]", br#"{"mail":"a@x.org"}"#).0, r#"{"mail":"[EMAIL]"}"#);
+}
+
+#[test]
+fn a_text_that_no_tagger_has_read_is_masked_wherever_it_comes_again() {
+    let value = r#"{"id":"Ann Lee","subject":"Ann Lee","body":7,"from":"ANN LEE <x>","to":"Ann Leeds"}"#;
+    let expected =
+        r#"{"id":"[REDACTED]","subject":"[REDACTED]","body":"[REDACTED]","from":"[REDACTED] <x>","to":"Ann Leeds"}"#;
+    assert_eq!(letter(PEOPLE, value.as_bytes()).0, expected);
+}

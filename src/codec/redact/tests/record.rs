@@ -152,3 +152,60 @@ fn offsets_are_those_of_the_text_that_came_if_they_are_to_be() {
     assert_eq!(all, expected);
     assert_eq!(record["document"]["body"], "[PER] in Berlin");
 }
+
+/// The headers of a dead letter that no tagger has read.
+fn dead(settings: &str, value: &str, all: &[(&str, &str)]) -> (String, Vec<(String, String)>) {
+    let redactor = redactor(&format!("{settings}\ndead_letters: {{redact: true}}"));
+    let rejection = Rejection::new(Stage::Decode, "NotJson", "no JSON".into());
+    let letter = redactor.dead_letter(with(envelope(value.as_bytes(), rejection), "k", all));
+    (String::from_utf8_lossy(letter.record.value.as_deref().unwrap()).into_owned(), beside(&letter.record).1)
+}
+
+fn pairs<'a>(all: &[(&'a str, &'a str)]) -> Vec<(String, String)> {
+    all.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn headers_of_a_dead_letter_have_no_text_that_is_masked_in_it() {
+    let people = "redact: [{entities: [PER]}]";
+    let sent = [("from", "Ann Lee"), ("json", " {\"n\":\"\\u0041nn Lee\"}"), ("n", "7")];
+    let expected = pairs(&[("from", "[REDACTED]"), ("json", " {\"n\":\"[REDACTED]\"}"), ("n", "7")]);
+    assert_eq!(dead(people, r#"{"subject":"Ann Lee","body":7}"#, &sent).1, expected);
+    assert_eq!(dead(&format!("input: {{format: text}}\n{people}"), "Ann Lee", &sent).1, expected);
+    let event = [("ce_id", "1"), ("ce_source", "/s"), ("ce_type", "t"), ("ce_specversion", "1.0")];
+    let event: Vec<_> =
+        event.into_iter().chain([("content-type", "application/json"), ("ce_subject", "Ann Lee")]).collect();
+    let settings = format!("input: {{format: cloudevents, text: /data/body}}\n{people}");
+    let (value, masked) = dead(&settings, r#"{"body":"Ann Lee"}"#, &event);
+    assert_eq!((value.as_str(), masked[5].1.as_str()), (r#"{"body":"[REDACTED]"}"#, "[REDACTED]"));
+    assert_eq!(masked[..5], pairs(&event[..5]));
+}
+
+#[test]
+fn headers_of_a_dead_letter_that_is_left_out_are_masked_whole() {
+    let sent = [
+        ("from", "Ann Lee"),
+        ("ce_subject", "Ann Lee"),
+        ("none", ""),
+        ("tagbert.entities", "Ann Lee"),
+        ("traceparent", ALL[3].1),
+        ("Content-Type", "image/png"),
+        ("ce_specversion", "1.0"),
+        ("tagbert.replay.attempt", "2"),
+    ];
+    for (settings, value) in [
+        ("redact: [{entities: [PER]}]", "[1]"),
+        ("redact: [{entities: [PER]}]", r#"{"mail":"Ann Lee"}"#),
+        ("input: {format: cloudevents, text: /data/body}\nredact: [{entities: [PER]}]", "\u{1}"),
+        ("redact: [{fields: [/login]}]", "login"),
+    ] {
+        let (value, masked) = dead(settings, value, &sent);
+        assert_eq!(value, "");
+        assert!(masked[..2].iter().all(|(_, value)| value == "[REDACTED]"), "{masked:?}");
+        assert_eq!(masked[3].1, "[REDACTED]", "it may be of a worker before this one");
+        assert_eq!((&masked[2..3], &masked[4..]), (&pairs(&sent[2..3])[..], &pairs(&sent[4..])[..]));
+    }
+    let sent = [("from", "Ann Lee"), ("to", "a@x.org")];
+    let (value, masked) = dead("redact: [{patterns: [email]}]", "\\", &sent);
+    assert_eq!((value.as_str(), masked), ("", pairs(&[("from", "Ann Lee"), ("to", "[EMAIL]")])));
+}
