@@ -1,7 +1,7 @@
 //! While the worker is still starting: a stop leaves at once, since nothing is in flight (G-5); slow models and brokers that are
 //! late are waited for (G-16), and no probe ends the worker for it.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -142,4 +142,45 @@ fn a_job_and_a_check_give_brokers_up_that_do_not_answer() {
         let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tagbert: ")).collect();
         assert!(lines.len() == 1 && lines[0].contains("kafka.brokers: no connection to"), "{said}");
     }
+}
+
+/// A listener that reads what a client says first, answers so, and hangs up.
+fn another_protocol(answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(answer));
+        }
+    });
+    port
+}
+
+fn service_of(brokers: &str) -> Worker {
+    Worker::start(&format!("kafka: {{brokers: '{brokers}'}}\nmodel: {{path: tests/fixtures/tiny-distilbert}}\n"), &[])
+}
+
+#[test]
+fn a_service_ends_with_the_reason_where_a_listener_of_another_protocol_is() {
+    let answers: [(&[u8], _); 2] =
+        [(b"", "Disconnected"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "Invalid response size")];
+    for (mut service, reason) in
+        answers.map(|(answer, reason)| (service_of(&format!("127.0.0.1:{}", another_protocol(answer))), reason))
+    {
+        let status = service.wait();
+        let log = service.log();
+        assert!(status.code() == Some(1) && log.contains(reason), "{status}\n{log}");
+        assert!(log.contains("is the listener of that kind?") && !log.contains("waiting for the brokers"), "{log}");
+    }
+}
+
+#[test]
+fn a_service_waits_for_a_broker_that_is_down_though_another_hangs_up() {
+    let [down, up] = [free_port(), another_protocol(b"")];
+    let mut service = service_of(&format!("127.0.0.1:{down},127.0.0.1:{up}"));
+    service.wait_for_log("waiting for the brokers");
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(service.get("/livez").0, 200);
+    service.terminate();
+    service.wait_for_success();
 }

@@ -1,6 +1,7 @@
 //! Reaches the cluster at the start: what can't come right is said soon, and brokers that are late are waited for.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub fn metadata(config: &Config) -> Result<Metadata> {
 /// The same; brokers that can't be reached are waited for, without end (G-16).
 ///
 /// # Errors
-/// When a property is wrong, or brokers that can be reached refuse the worker or hang up on it.
+/// When a property is wrong, or brokers that can be reached refuse the worker, or none is there but listeners of another protocol.
 pub fn metadata_when_there(config: &Config) -> Result<Metadata> {
     reach(config, Patience::Endless)
 }
@@ -89,15 +90,16 @@ fn ask(client: &BaseConsumer<Witness>, config: &Config, patience: Patience) -> R
             bail!("{reason}: {HINT}");
         }
         if Instant::now() >= deadline {
-            let last = witness.last.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let last = last.unwrap_or_else(|| plain(&error));
+            let met = witness.take();
+            let is_hopeless = met.is_hopeless();
+            let last = met.last.unwrap_or_else(|| plain(&error));
             let protocol =
                 config.kafka.properties.get("security.protocol").map_or("PLAINTEXT, unless set", String::as_str);
             let seconds = started.elapsed().as_secs();
             let why = format!(
                 "no answer in {seconds} s: {last}; `security.protocol` is {protocol}: is the listener of that kind?"
             );
-            if patience == Patience::OneRequest || hangs_up(&last) {
+            if patience == Patience::OneRequest || is_hopeless {
                 bail!(why);
             }
             tracing::warn!("{}: {why}; waiting for the brokers", no_connection(config));
@@ -106,10 +108,9 @@ fn ask(client: &BaseConsumer<Witness>, config: &Config, patience: Patience) -> R
     }
 }
 
-/// Whether somebody is there who hangs up on a worker that begins to speak, as a listener of another protocol does: waiting
-/// would not help.
-fn hangs_up(reason: &str) -> bool {
-    reason.contains("Disconnected")
+/// Whether a listener of another protocol is there: it hangs up on a worker that begins to speak, or its answer can't be read.
+fn is_another_protocol(reason: &str) -> bool {
+    reason.contains("Disconnected") || reason.contains("Invalid response size")
 }
 
 /// Where to look when the brokers and the worker do not trust each other.
@@ -120,7 +121,34 @@ const HINT: &str = "look at `security.protocol`, `sasl.*` and `ssl.*` of kafka.p
 struct Witness {
     /// Credentials or certificates that one side does not take: that does not pass.
     refused: OnceLock<String>,
-    last: Mutex<Option<String>>,
+    met: Mutex<Met>,
+}
+
+/// What else was met, since it was last said.
+#[derive(Default)]
+struct Met {
+    last: Option<String>,
+    /// Somebody could not be reached: one broker that is merely down may be the one that will answer.
+    away: bool,
+}
+
+impl Met {
+    /// Whether waiting would not help.
+    fn is_hopeless(&self) -> bool {
+        self.last.is_some() && !self.away
+    }
+}
+
+impl Witness {
+    fn meet(&self, reason: &str) {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.away |= !is_another_protocol(reason);
+        met.last = Some(reason.to_owned());
+    }
+
+    fn take(&self) -> Met {
+        mem::take(&mut self.met.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl ClientContext for Witness {
@@ -128,7 +156,7 @@ impl ClientContext for Witness {
         tracing::debug!(target: "librdkafka", "{facility}: {message}");
         if facility == "FAIL" {
             let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            self.meet(reason);
         }
     }
 
@@ -142,9 +170,40 @@ impl ClientContext for Witness {
         }
         // That all are down only sums up.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            self.meet(reason);
         }
     }
 }
 
 impl ConsumerContext for Witness {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOWN: &str = "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
+    const HANGS_UP: &str = "Disconnected while requesting ApiVersion (after 0ms in state APIVERSION_QUERY)";
+    const HTTP: &str = "Receive failed: Invalid response size 1213486160 (0..100000000)";
+
+    fn is_hopeless(reasons: &[&str]) -> bool {
+        let witness = Witness::default();
+        reasons.iter().for_each(|reason| witness.meet(reason));
+        witness.take().is_hopeless()
+    }
+
+    #[test]
+    fn waiting_is_hopeless_only_where_nobody_is_away_whoever_was_met_last() {
+        assert!(is_hopeless(&[HANGS_UP]) && is_hopeless(&[HTTP]) && is_hopeless(&[HTTP, HANGS_UP]));
+        assert!(!is_hopeless(&[DOWN, HANGS_UP]) && !is_hopeless(&[HANGS_UP, DOWN]) && !is_hopeless(&[DOWN, HTTP]));
+        assert!(!is_hopeless(&[]));
+    }
+
+    #[test]
+    fn what_was_said_does_not_count_again() {
+        let witness = Witness::default();
+        witness.meet(DOWN);
+        assert!(!witness.take().is_hopeless());
+        witness.meet(HANGS_UP);
+        assert!(witness.take().is_hopeless());
+    }
+}

@@ -98,8 +98,7 @@ fn disk(stage: &mut Stage<'_>, folder: PathBuf, mebibytes: usize) -> Option<Disk
         return Some(Disk { folder });
     }
     let _ = fs::remove_dir(&folder);
-    stage.event("not played");
-    stage.notes.push("Not played: a disk can't be mounted here, it takes root".into());
+    stage.skip("a disk can't be mounted here, it takes root");
     None
 }
 

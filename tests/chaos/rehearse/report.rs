@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::scene::Scene;
+use super::scene::{Scene, Verdict};
 use crate::options::{Delivery, Rehearsal};
 use crate::support::root;
 
@@ -37,6 +37,10 @@ fn table(scenes: &[Scene]) -> String {
          |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     for scene in scenes {
+        if scene.verdict() == Verdict::NotPlayed {
+            writeln!(table, "| {} |{} not played |", scene.name, " – |".repeat(9)).unwrap();
+            continue;
+        }
         let account = &scene.outcome.account;
         let counts = [account.records, account.lost, account.duplicated, account.out_of_order, account.wrong];
         let counts: Vec<_> = counts.iter().map(usize::to_string).collect();
@@ -47,7 +51,7 @@ fn table(scenes: &[Scene]) -> String {
             [one] => seconds(*one),
             [.., longest] => format!("{} ({})", seconds(firsts[firsts.len() / 2]), seconds(*longest)),
         };
-        let verdict = if scene.kept() { "kept" } else { "**BROKEN**" };
+        let verdict = if scene.verdict() == Verdict::Kept { "kept" } else { "**BROKEN**" };
         writeln!(
             table,
             "| {} | {} | {} | {drained} | {} | {first} | {verdict} |",

@@ -29,6 +29,19 @@ pub struct Scene {
     pub notes: Vec<String>,
     /// What was not as it should be.
     pub failed: Vec<String>,
+    /// Whether it could be played here.
+    pub played: bool,
+}
+
+/// What an act says of the promises.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// All was as it should be.
+    Kept,
+    /// Something was not.
+    Broken,
+    /// Nothing: it could not be played here.
+    NotPlayed,
 }
 
 impl Scene {
@@ -44,15 +57,21 @@ impl Scene {
         first_records: Vec<Duration>,
         notes: Vec<String>,
         failed: Vec<String>,
+        played: bool,
     ) -> Self {
         let Act { name, what, .. } = *act;
-        Self { name, what, delivery, none, samples, events, outcome, first_records, notes, failed }
+        Self { name, what, delivery, none, samples, events, outcome, first_records, notes, failed, played }
     }
 
-    /// Whether all was as it should be.
-    pub fn kept(&self) -> bool {
+    /// What it says of the promises.
+    pub fn verdict(&self) -> Verdict {
         let Outcome { account, exits, stalled } = &self.outcome;
-        account.keeps(self.delivery) && exits.is_empty() && stalled.is_empty() && self.failed.is_empty()
+        let good = account.keeps(self.delivery) && exits.is_empty() && stalled.is_empty() && self.failed.is_empty();
+        match (good, self.played) {
+            (false, _) => Verdict::Broken,
+            (true, true) => Verdict::Kept,
+            (true, false) => Verdict::NotPlayed,
+        }
     }
 
     /// The most lag that there was.

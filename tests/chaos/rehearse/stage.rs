@@ -45,6 +45,8 @@ pub struct Stage<'a> {
     /// What was not as it should be.
     pub failed: Vec<String>,
     act: &'a Act,
+    /// Whether the act could be played here.
+    played: bool,
     started: Instant,
     meter: Meter,
     watch: Watch,
@@ -65,8 +67,22 @@ impl<'a> Stage<'a> {
         let started = Instant::now();
         let meter = Meter::start(&arena, started);
         let (apart, watch, fresh, none, notes, failed, events) = <_>::default();
-        let mut stage =
-            Self { arena, options, corpus, apart, notes, failed, act, started, meter, watch, fresh, none, events };
+        let mut stage = Self {
+            arena,
+            options,
+            corpus,
+            apart,
+            notes,
+            failed,
+            act,
+            played: true,
+            started,
+            meter,
+            watch,
+            fresh,
+            none,
+            events,
+        };
         stage.wait_until_ready(act.pods);
         stage
     }
@@ -107,6 +123,13 @@ impl<'a> Stage<'a> {
         let at = self.started.elapsed();
         eprintln!("  {:>5.1} s {what}", at.as_secs_f32());
         self.events.push((at, what));
+    }
+
+    /// The act can't be played here.
+    pub fn skip(&mut self, why: &str) {
+        self.event("not played");
+        self.notes.push(format!("Not played: {why}"));
+        self.played = false;
     }
 
     /// The records that are not committed; `None` while that is not known.
@@ -175,6 +198,7 @@ impl<'a> Stage<'a> {
             self.watch.first_records(),
             notes,
             failed,
+            self.played,
         )
     }
 }
