@@ -10,8 +10,8 @@ use prost_reflect::prost_types::{Duration, Timestamp};
 use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage as _, Value};
 use serde::Serialize;
 
-/// No document nests deeper.
-const DEPTH: usize = 128;
+/// No document nests deeper: readers of JSON stop at 128 levels, and the enriched record has some of its own around it.
+const DEPTH: usize = 100;
 
 /// What has a form of its own in JSON reaches from the first day of the year 1 to the last of 9999, and as far as from one to
 /// the other.
@@ -52,7 +52,11 @@ impl Writer {
             Some(Known::Field(number)) => {
                 let descriptor = message.descriptor();
                 let field = descriptor.get_field(number).ok_or("a type that all know has other fields here")?;
-                self.value(&message.get_field(&field), &field.kind())
+                match &*message.get_field(&field) {
+                    // A level of the stack, though none of the JSON.
+                    value @ Value::Message(_) => self.deeper(|writer| writer.value(value, &field.kind())),
+                    value => self.value(value, &field.kind()),
+                }
             }
             Some(Known::Any(kind, inner)) => self.deeper(|writer| {
                 writer.json.extend(b"{\"@type\":");
@@ -198,7 +202,12 @@ fn known(message: &DynamicMessage) -> Option<Known> {
             let set = (1..=6).find(|number| message.has_field_by_number(*number));
             Some(set.map_or(Known::Null, Known::Field))
         }
-        name => (has_own_form(message.descriptor().full_name()) && name != "Empty").then_some(Known::Field(1)),
+        // Anybody may give a type such a name. None of the real ones is about a message, and so never about itself.
+        name => {
+            let is_about_value = !matches!(&*field(1)?, Value::Message(_));
+            let is_known = has_own_form(message.descriptor().full_name()) && name != "Empty" && is_about_value;
+            is_known.then_some(Known::Field(1))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! From the bytes behind a registry's header to the message that they are.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use prost_reflect::prost::encoding::decode_varint;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 
@@ -27,8 +29,12 @@ pub fn message<'b>(schema: &Schema, bytes: &'b [u8]) -> Result<(MessageDescripto
 /// # Errors
 /// With how the bytes don't fit, without any of them.
 pub fn to_json(descriptor: MessageDescriptor, bytes: &[u8]) -> Result<String, String> {
-    let message = DynamicMessage::decode(descriptor, bytes).map_err(|error| error.to_string())?;
-    json::write(&message, bytes.len().saturating_mul(FACTOR).max(LEAST))
+    // The library panics where a schema is not what it takes for granted. Schemas come from anybody: that costs the record alone.
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let message = DynamicMessage::decode(descriptor, bytes).map_err(|error| error.to_string())?;
+        json::write(&message, bytes.len().saturating_mul(FACTOR).max(LEAST))
+    }));
+    read.unwrap_or_else(|_| Err("its schema is not one that messages can be read by".into()))
 }
 
 /// The place of a message's type: how many numbers, and these. That of the first message is a zero alone.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 use prost_reflect::prost_types::uninterpreted_option::NamePart;
 use prost_reflect::prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, UninterpretedOption};
 use prost_reflect::{FileDescriptor, MessageDescriptor};
@@ -104,26 +105,52 @@ fn file(name: &str, text: &str) -> Result<File, String> {
     Ok(File::from_file_descriptor_proto(file))
 }
 
-/// How deep brackets nest in a text, or deeper, if some stand in comments.
+/// How deep brackets nest in a text, without those in comments and strings.
 fn deepest(text: &str) -> usize {
-    let mut depth = 0usize;
-    let depths = text.bytes().map(|byte| {
-        match byte {
-            b'{' | b'[' | b'(' | b'<' => depth += 1,
-            b'}' | b']' | b')' | b'>' => depth = depth.saturating_sub(1),
+    let (mut depth, mut deepest) = (0usize, 0);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let after = &rest[first.len_utf8()..];
+        rest = match first {
+            '/' if after.starts_with('*') => behind(&after[1..], "*/"),
+            '/' if after.starts_with('/') => behind(after, "\n"),
+            // In the values of options.
+            '#' => behind(after, "\n"),
+            '"' | '\'' => behind_string(after, first),
+            _ => after,
+        };
+        match first {
+            '{' | '[' | '(' => depth += 1,
+            '}' | ']' | ')' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        depth
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+fn behind<'t>(text: &'t str, end: &str) -> &'t str {
+    text.split_once(end).map_or("", |(_, rest)| rest)
+}
+
+/// What comes behind a string, which ends with its quote, or, as one that is broken, with the line.
+fn behind_string(text: &str, quote: char) -> &str {
+    let mut is_escaped = false;
+    let end = text.find(|letter| {
+        let ends = letter == '\n' || (letter == quote && !is_escaped);
+        is_escaped = letter == '\\' && !is_escaped;
+        ends
     });
-    depths.max().unwrap_or(0)
+    end.map_or("", |end| &text[end + 1..])
 }
 
 /// The message without what its bytes don't depend on.
 fn plain(message: &mut DescriptorProto) {
+    let has_entry = has_entry(message);
     if let Some(options) = &mut message.options {
         // Older registries write out what the compiler knows of a map.
         let is_entry = options.map_entry() || is_set(&options.uninterpreted_option, "map_entry");
-        message.options = is_entry.then(|| prost_reflect::prost_types::MessageOptions {
+        message.options = (is_entry && has_entry).then(|| prost_reflect::prost_types::MessageOptions {
             map_entry: Some(true),
             ..prost_reflect::prost_types::MessageOptions::default()
         });
@@ -134,6 +161,22 @@ fn plain(message: &mut DescriptorProto) {
     message.extension.iter_mut().for_each(|field| field.options = None);
     message.enum_type.iter_mut().for_each(plain_enum);
     message.nested_type.iter_mut().for_each(plain);
+}
+
+/// Whether the fields are a key and its value. The library takes that for granted of what says that it is the entry of a map.
+fn has_entry(message: &DescriptorProto) -> bool {
+    let is_repeated = message.field.iter().any(|field| field.label() == Label::Repeated);
+    let has_key = message.field.iter().any(|field| {
+        // A type that is not known yet is that of a message, or of an enum.
+        let of = field.r#type.and_then(|of| Type::try_from(of).ok());
+        let is_no_key = matches!(
+            of,
+            None | Some(Type::Float | Type::Double | Type::Bytes | Type::Message | Type::Group | Type::Enum)
+        );
+        field.number() == 1 && !is_no_key
+    });
+    let has_value = message.field.iter().any(|field| field.number() == 2);
+    message.field.len() == 2 && has_key && has_value && !is_repeated
 }
 
 fn plain_enum(kind: &mut EnumDescriptorProto) {

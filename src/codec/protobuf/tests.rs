@@ -160,7 +160,7 @@ fn neither_depth_nor_lengths_hurt_nor_what_comes_to_more_than_it_was() {
         said(&with_any(&bytes))
     };
     assert!(boxed(90).is_ok());
-    assert!(boxed(5_000).unwrap_err().contains("nests deeper than 128 levels"));
+    assert!(boxed(5_000).unwrap_err().contains("nests deeper than 100 levels"));
     let endless: [(&[u8], &str); 4] = [
         (b"\0\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "buffer underflow"),
         (b"\0\x0a\x02\xff\xff", "UTF-8"),
@@ -219,6 +219,83 @@ fn what_is_no_schema_says_why_and_never_panics() {
         let read = Schema::read(broken, &[]).and_then(|schema| schema.message(&[0]).map(drop));
         let error = read.unwrap_err();
         assert!(error.contains(expected), "{broken:.40}: {error}");
+    }
+}
+
+/// A type of such a name that is about itself once ended the process.
+#[test]
+fn a_type_that_only_has_the_name_of_one_that_all_know_is_read_as_what_it_is() {
+    for (fields, bytes, expected) in [
+        ("BoolValue b = 2;", &b"\0\x12\0"[..], json!({ "b": {} })),
+        ("BoolValue b = 2;", b"\0\x12\x02\x0a\0", json!({ "b": { "value": {} } })),
+        ("Struct b = 2;", b"\0\x12\0", json!({ "b": {} })),
+        ("ListValue b = 2;", b"\0\x12\0", json!({ "b": {} })),
+        ("Value b = 2;", b"\0\x12\x04\x0a\x02\x0a\0", json!({ "b": null })),
+    ] {
+        let text = format!(
+            "syntax = \"proto3\"; package google.protobuf; message M {{ {fields} }} message BoolValue {{ BoolValue value = 1; }} \
+             message Struct {{ Struct fields = 1; }} message ListValue {{ BoolValue first = 2; }} message Value {{ Value v = 1; }}"
+        );
+        assert_eq!(read(&schema(&text), bytes).unwrap(), expected, "{fields}");
+    }
+}
+
+/// Those around it need some of the 128 levels that readers of JSON have.
+#[test]
+fn no_document_nests_as_deep_as_readers_of_json_stop() {
+    let schema = schema("syntax = \"proto3\"; message M { repeated M r = 3; }");
+    let nested = |levels: usize| {
+        let bytes = (0..levels).fold(Vec::new(), |inner, _| {
+            let mut outer = vec![0x1a];
+            prost_reflect::prost::encoding::encode_varint(inner.len() as u64, &mut outer);
+            [outer, inner].concat()
+        });
+        read(&schema, &[vec![0], bytes].concat())
+    };
+    assert!(nested(49).is_ok());
+    let error = nested(63).unwrap_err();
+    assert!(error.contains("nests deeper than 100 levels"), "{error}");
+}
+
+#[test]
+fn what_says_that_it_is_the_entry_of_a_map_and_is_none_is_a_message() {
+    for (fields, bytes, expected) in [
+        ("", &b"\0\x12\0"[..], json!({ "e": [{}] })),
+        ("optional string k = 1;", b"\0\x12\x03\x0a\x01x", json!({ "e": [{ "k": "x" }] })),
+        ("optional string k = 2; optional string v = 3;", b"\0\x12\0", json!({ "e": [{}] })),
+        ("optional M k = 1; optional string v = 2;", b"\0\x12\x02\x0a\0", json!({ "e": [{ "k": { "e": [] } }] })),
+        ("optional double k = 1; optional string v = 2;", b"\0\x12\0", json!({ "e": [{}] })),
+        ("optional bytes k = 1; optional string v = 2;", b"\0\x12\0", json!({ "e": [{}] })),
+        ("repeated string k = 1; optional string v = 2;", b"\0\x12\0", json!({ "e": [{ "k": [] }] })),
+        ("optional string k = 1; repeated string v = 2;", b"\0\x12\0", json!({ "e": [{ "v": [] }] })),
+        ("optional string k = 1; optional string v = 2;", b"\0\x12\x03\x0a\x01x", json!({ "e": { "x": "" } })),
+    ] {
+        let text = format!(
+            "syntax = \"proto3\"; message M {{ repeated E e = 2; }} message E {{ option map_entry = true; {fields} }}"
+        );
+        assert_eq!(read(&schema(&text), bytes).unwrap(), expected, "{fields}");
+    }
+}
+
+#[test]
+fn brackets_in_comments_and_strings_and_those_of_comparisons_are_no_depth() {
+    let message = "message M { string text = 1; }";
+    let many = |text: &str| text.repeat(120);
+    for begins in [
+        format!("// {}\n", many("a < b ")),
+        format!("// {}\n", many("{[(")),
+        format!("/* {}\n */", many("a < b {[(")),
+        format!("option (a.b) = \"{}\\\"{{\";", many("{[(")),
+        format!("option (a.b) = '{}\\\\';", many("{\"[(")),
+    ] {
+        let read = Schema::read(&format!("syntax = \"proto3\"; {begins} {message}"), &[]);
+        assert!(read.is_ok(), "{begins:.40}: {read:?}");
+    }
+    // Nothing hides what is one.
+    let deep = "message a {".repeat(50_000);
+    for begins in ["# /*\n", "\"\n", "'\\\n", "/**/", "/* /* */", "// /*\n", "\"//\"", "'\\x'"] {
+        let error = Schema::read(&format!("{begins}{deep}"), &[]).unwrap_err();
+        assert!(error.contains("nests deeper"), "{begins:?}: {error}");
     }
 }
 
