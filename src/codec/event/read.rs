@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use rdkafka::message::OwnedHeaders;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -198,8 +198,8 @@ fn data<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Result<Data<'a>, Rej
             if bytes.is_empty() { Ok(Data::Bytes) } else { json().ok_or_else(why) }
         }
         Some(kind) if kind.starts_with("text/") || kind.ends_with("/xml") || kind.ends_with("+xml") => {
-            let encoding = charset(content_type.unwrap_or_default())?;
-            let text = encoding.decode_without_bom_handling_and_without_replacement(without_mark(bytes));
+            let (encoding, bytes) = marked(charset(content_type.unwrap_or_default())?, bytes);
+            let text = encoding.decode_without_bom_handling_and_without_replacement(bytes);
             let why = || {
                 reject("NotText", format!("the event's data are not {}, as their content type says", encoding.name()))
             };
@@ -210,6 +210,14 @@ fn data<'a>(content_type: Option<&str>, bytes: &'a [u8]) -> Result<Data<'a>, Rej
             Err(_) => Data::Bytes,
         })),
         Some(_) => Ok(Data::Bytes),
+    }
+}
+
+/// The encoding, and what comes after a byte order mark, which alone says of UTF-16 which of the two it is.
+fn marked<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> (&'static Encoding, &'a [u8]) {
+    match Encoding::for_bom(bytes).filter(|_| [UTF_16LE, UTF_16BE].contains(&encoding)) {
+        Some((marked, length)) => (marked, bytes.get(length..).unwrap_or_default()),
+        None => (encoding, without_mark(bytes)),
     }
 }
 

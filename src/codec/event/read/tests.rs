@@ -86,6 +86,20 @@ fn data_are_what_their_content_type_says() {
 }
 
 #[test]
+fn a_mark_says_which_utf_16_a_text_is_and_is_no_part_of_it() {
+    let data = |charset: &str, bytes: &[u8]| {
+        let content_type = format!("text/plain; charset={charset}");
+        binary_with(&[("content-type", &content_type)], bytes).unwrap()["data"].clone()
+    };
+    assert_eq!(data("utf-16", b"\xfe\xff\0H\0i"), "Hi");
+    assert_eq!(data("utf-16", b"\xff\xfeH\0i\0"), "Hi");
+    assert_eq!(data("UTF-16BE", b"\xfe\xff\0H\0i"), "Hi");
+    assert_eq!(data("utf-16be", b"\0H\0i"), "Hi");
+    assert_eq!(data("utf-16", b"H\0i\0"), "Hi");
+    assert_eq!(data("windows-1252", b"\xff\xfeHi"), "ÿþHi");
+}
+
+#[test]
 fn what_is_no_event_says_why() {
     let without = |name: &str| {
         let rest: Vec<_> = REQUIRED_HEADERS.into_iter().filter(|(other, _)| *other != name).collect();
