@@ -2,20 +2,25 @@
 
 use std::ops::Range;
 
-use html5gum::{Token, Tokenizer};
+use html5gum::{State, Token, Tokenizer};
 
-/// The code points of a text with the bytes of the markup that each comes from; those of the whole, if one can't be told from
-/// another.
-pub(super) fn aligned(markup: &str, text: &str) -> Vec<(char, Range<usize>)> {
+/// The code points of a text that was read in this state, with the bytes of the markup that each comes from; those of the
+/// whole, if one can't be told from another.
+pub(super) fn aligned(markup: &str, text: &str, state: State) -> Vec<(char, Range<usize>)> {
     let mut found = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(letter) = markup[at..].chars().next() {
         let end = at + letter.len_utf8();
         match letter {
-            '&' => {
+            '&' if matches!(state, State::Data | State::RcData) => {
                 let end = end_of_reference(markup, at);
                 reference(&markup[at..end], at, &mut found);
                 at = end;
+                continue;
+            }
+            // An end tag without a name is nothing.
+            '<' if state == State::Data && markup[end..].starts_with("/>") => {
+                at = end + 2;
                 continue;
             }
             '\r' if markup[end..].starts_with('\n') => {}
@@ -24,7 +29,10 @@ pub(super) fn aligned(markup: &str, text: &str) -> Vec<(char, Range<usize>)> {
         }
         at = end;
     }
-    if found.iter().map(|(letter, _)| *letter).eq(text.chars()) {
+    // Not every state leaves a NUL as it is.
+    let is_same = |(found, _): &(char, _), read| *found == read || (*found == '\0' && read == '\u{fffd}');
+    if found.len() == text.chars().count() && found.iter().zip(text.chars()).all(|(found, read)| is_same(found, read)) {
+        found.iter_mut().zip(text.chars()).for_each(|(found, read)| found.0 = read);
         return found;
     }
     text.chars().map(|letter| (letter, 0..markup.len())).collect()
@@ -59,7 +67,7 @@ mod tests {
     #[test]
     fn each_character_comes_from_its_reference() {
         let read = |markup: &str, text: &str| {
-            let found = aligned(markup, text);
+            let found = aligned(markup, text, State::Data);
             found
                 .into_iter()
                 .map(|(letter, place)| format!("{letter}={}", &markup[place]))
@@ -75,5 +83,19 @@ mod tests {
         assert_eq!(read("&NotEqualTilde;", "\u{2242}\u{338}"), "\u{2242}=&NotEqualTilde; \u{338}=&NotEqualTilde;");
         assert_eq!(read("a\r\nb\r", "a\nb\n"), "a=a \n=\n b=b \n=\r");
         assert_eq!(read("abc", "xy"), "x=abc y=abc", "what can't be told");
+    }
+
+    #[test]
+    fn each_state_reads_in_its_way() {
+        let places = |markup: &str, text: &str, state| {
+            aligned(markup, text, state)
+                .into_iter()
+                .map(|(letter, place)| (letter, place.start, place.end))
+                .collect::<Vec<_>>()
+        };
+        let raw = [('&', 0, 1), ('l', 1, 2), ('t', 2, 3), (';', 3, 4), ('\u{fffd}', 4, 5)];
+        assert_eq!(places("&lt;\0", "&lt;\u{fffd}", State::RawText), raw);
+        assert_eq!(places("&lt;\0", "<\u{fffd}", State::RcData), [('<', 0, 4), ('\u{fffd}', 4, 5)]);
+        assert_eq!(places("a</>\0", "a\0", State::Data), [('a', 0, 1), ('\0', 4, 5)]);
     }
 }
