@@ -187,7 +187,9 @@ mod tests {
 
     fn is_hopeless(reasons: &[&str]) -> bool {
         let witness = Witness::default();
-        reasons.iter().for_each(|reason| witness.meet(reason));
+        for reason in reasons {
+            witness.meet(reason);
+        }
         witness.take().is_hopeless()
     }
 
