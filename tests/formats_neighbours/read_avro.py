@@ -15,7 +15,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 url, topic, file, *schema = sys.argv[1:]
-deserialize = AvroDeserializer(SchemaRegistryClient({"url": url}), *(Path(path).read_text() for path in schema))
+deserialize = AvroDeserializer(SchemaRegistryClient({"url": url, "timeout": 30}), *(Path(path).read_text() for path in schema))
 for line in Path(file).read_text().splitlines():
     record = deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))
     if isinstance(record["document"], str):

@@ -14,6 +14,6 @@ from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 url, topic, file = sys.argv[1:]
-deserialize = JSONDeserializer(None, schema_registry_client=SchemaRegistryClient({"url": url}))
+deserialize = JSONDeserializer(None, schema_registry_client=SchemaRegistryClient({"url": url, "timeout": 30}))
 for line in Path(file).read_text().splitlines():
     print(json.dumps(deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))))

@@ -7,4 +7,4 @@ import sys
 
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-print("\n".join(SchemaRegistryClient({"url": sys.argv[1]}).get_subjects()))
+print("\n".join(SchemaRegistryClient({"url": sys.argv[1], "timeout": 30}).get_subjects()))

@@ -18,7 +18,7 @@ from confluent_kafka.schema_registry.json_schema import JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 url, message, person = sys.argv[1], Path(sys.argv[2]).read_text(), Path(sys.argv[3]).read_text()
-registry = SchemaRegistryClient({"url": url})
+registry = SchemaRegistryClient({"url": url, "timeout": 30})
 registry.register_schema("person", Schema(person, "AVRO"))
 reference = SchemaReference("com.acme.people.Person", "person", 1)
 serialize = AvroSerializer(registry, Schema(message, "AVRO", [reference]))

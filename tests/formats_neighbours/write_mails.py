@@ -26,7 +26,7 @@ FIELDS = {
     "folder": ["null", "string"],
 }
 schema = {"type": "record", "name": "Mail", "namespace": "com.acme", "fields": [{"name": name, "type": kind} for name, kind in FIELDS.items()]}
-serialize = AvroSerializer(SchemaRegistryClient({"url": url}), json.dumps(schema))
+serialize = AvroSerializer(SchemaRegistryClient({"url": url, "timeout": 30}), json.dumps(schema))
 sent = datetime.datetime(2026, 11, 29, 18, 30, 0, 123456, tzinfo=datetime.timezone.utc)
 for number in range(int(count)):
     mail = {

@@ -15,7 +15,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_format, message_factory
 
 url, descriptors = sys.argv[1:]
-registry = SchemaRegistryClient({"url": url})
+registry = SchemaRegistryClient({"url": url, "timeout": 30})
 pool = descriptor_pool.Default()
 for file in descriptor_pb2.FileDescriptorSet.FromString(Path(descriptors).read_bytes()).file:
     if not file.name.startswith("google/"):

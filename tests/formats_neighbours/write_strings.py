@@ -19,6 +19,6 @@ SCHEMA = {
 }
 
 url, topic, mails = sys.argv[1:]
-serialize = AvroSerializer(SchemaRegistryClient({"url": url}), json.dumps(SCHEMA))
+serialize = AvroSerializer(SchemaRegistryClient({"url": url, "timeout": 30}), json.dumps(SCHEMA))
 for mail in json.loads(mails):
     print(base64.b64encode(serialize(mail, SerializationContext(topic, MessageField.VALUE))).decode())
