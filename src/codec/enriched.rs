@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::event::write::{Events, none_of};
 pub use super::nested::EnrichedRecord;
 use super::nested::{Source, Tags, bytes};
-use super::registry::{framed, unframed};
+use super::registry::{header, unframed};
 use super::shape;
 use super::tags::{Style, WrittenTag};
 use super::{avro, protobuf};
@@ -105,7 +105,7 @@ impl Assembler {
                 protobuf::write::record(schema, &record, original)
             }
             OutputFormat::Json | OutputFormat::CloudEvents | OutputFormat::JsonSchema => {
-                framed(schema, &bytes(&record, value.len() + 512))
+                [&header(schema)[..], &bytes(&record, value.len() + 512)].concat()
             }
         }
     }

@@ -43,6 +43,17 @@ pub struct EnrichedRecord<'a> {
     pub(super) tagged_at: Timestamp,
 }
 
+impl EnrichedRecord<'_> {
+    /// The document's id, where it has to be a text: what is none is so as JSON has it.
+    pub(super) fn id_as_text(&self) -> Option<String> {
+        match serde_json::from_str(self.id.get()) {
+            Ok(Value::Null) => None,
+            Ok(Value::String(id)) => Some(id),
+            _ => Some(self.id.get().to_owned()),
+        }
+    }
+}
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
 pub(super) struct Source<'a> {

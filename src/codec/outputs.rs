@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
 
-use super::avro;
-use super::registry::schemas::Fetched;
+use super::registry::schemas::{Fetched, Readable as _};
 use super::registry::{Missing, Proposed, Registry};
+use super::{avro, protobuf};
 use crate::config::{Config, Format, KeepDocument, OutputFormat, Subjects};
 use crate::record::document::{Original, Target};
 
@@ -122,9 +122,9 @@ impl Outputs {
         let (kind, name, schema) = match self.format {
             OutputFormat::Avro => {
                 let (schema, name) = avro::output::enriched(document.map(|fetched| fetched.text.as_str()))?;
-                ("AVRO", Cow::Owned(name), Cow::Owned(schema))
+                (avro::schema::Schema::KIND, Cow::Owned(name), Cow::Owned(schema))
             }
-            OutputFormat::Protobuf => ("PROTOBUF", NAME.into(), PROTOBUF.into()),
+            OutputFormat::Protobuf => (protobuf::schema::Schema::KIND, NAME.into(), PROTOBUF.into()),
             OutputFormat::Json | OutputFormat::CloudEvents | OutputFormat::JsonSchema => {
                 ("JSON", NAME.into(), JSON.into())
             }

@@ -1,5 +1,7 @@
 //! Offsets in a text, from the code points that taggers count to what readers count.
 
+use std::ops::Range;
+
 use crate::config::Offsets;
 
 /// Where each code point of a text begins, in bytes and in units of UTF-16; in ASCII, its number says so.
@@ -29,6 +31,12 @@ impl Ruler {
     #[must_use]
     pub fn byte(&self, code_point: u32) -> usize {
         self.at(code_point)[0] as usize
+    }
+
+    /// What some code points of the text are.
+    #[must_use]
+    pub fn slice<'t>(&self, text: &'t str, span: &Range<u32>) -> &'t str {
+        text.get(self.byte(span.start)..self.byte(span.end)).unwrap_or_default()
     }
 
     /// The number of the code point that begins at a byte.

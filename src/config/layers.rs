@@ -16,7 +16,7 @@ use super::mark::text_without_mark;
 use super::mistakes::Mistakes;
 use super::place::{Lines, Origin, Place};
 use super::tree::{deserialize, find};
-use super::words::{Words, shown};
+use super::words::{Words, elements, shown};
 use super::{Config, ConfigError, places, twice, written};
 
 impl Config {
@@ -296,12 +296,7 @@ impl From<List> for Vec<String> {
     fn from(list: List) -> Self {
         match list {
             List::Elements(elements) => elements,
-            List::Joined(joined) => {
-                // A bracket may also be a pattern's: `^logs-[ab]`.
-                let inner = joined.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-                let inner = inner.unwrap_or(&joined);
-                inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']).to_owned()).collect()
-            }
+            List::Joined(joined) => elements(&joined).map(ToOwned::to_owned).collect(),
         }
     }
 }
@@ -318,13 +313,16 @@ pub(super) fn some_list<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec
 
 /// Reads a list of words that are known.
 pub(super) fn words<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    list(from)?.into_iter().map(|word| T::deserialize(word.into_deserializer())).collect()
+    known(list(from)?)
 }
 
 /// The same where it may be left out.
 pub(super) fn some_words<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Vec<T>>, D::Error> {
-    let known = |word: String| T::deserialize(word.into_deserializer());
-    some_list(from)?.map(|list| list.into_iter().map(known).collect()).transpose()
+    some_list(from)?.map(known).transpose()
+}
+
+fn known<'de, T: Deserialize<'de>, E: serde::de::Error>(words: Vec<String>) -> Result<Vec<T>, E> {
+    words.into_iter().map(|word| T::deserialize(word.into_deserializer())).collect()
 }
 
 /// A time such as `5s`, or `off`, which is none.

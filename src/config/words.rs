@@ -84,8 +84,8 @@ impl Words {
             // A list of texts may be written in one, and so may one of words that are known.
             ValueKind::String(_) if is(kind, "array") && is(&kind["items"], "string") => {}
             ValueKind::String(text) if is(kind, "array") && !variants(self.kind(&kind["items"])).is_empty() => {
-                for (n, word) in text.trim().trim_matches(['[', ']']).split(',').enumerate() {
-                    let word = ValueKind::String(word.trim().trim_matches(['"', '\'']).to_owned());
+                for (n, word) in elements(text).enumerate() {
+                    let word = ValueKind::String(word.to_owned());
                     self.check_at(&Value::new(None, word), &kind["items"], &format!("{key}[{n}]"), mistakes);
                 }
             }
@@ -263,4 +263,11 @@ fn sentence(description: &Json) -> String {
 pub(super) fn shown(text: &str) -> String {
     let shown: String = text.chars().take(40).flat_map(char::escape_debug).collect();
     if text.chars().nth(40).is_some() { format!("{shown}…") } else { shown }
+}
+
+/// The elements of a list that is written in one string.
+pub(super) fn elements(joined: &str) -> impl Iterator<Item = &str> {
+    // A bracket may also be a pattern's: `^logs-[ab]`.
+    let inner = joined.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(joined);
+    inner.split(',').map(|element| element.trim().trim_matches(['"', '\'']))
 }

@@ -11,6 +11,17 @@ use crate::support::root;
 /// Settings of the workers: they look often, two sessions share the work, and answers are kept.
 pub const SETTINGS: [&str; 4] = ["model.watch=200ms", "model.sessions=2", "model.threads=1", "cache.size=1MiB"];
 
+/// Copies a model; its `config.json` ends in so many more lines, so that a worker takes it for another one.
+pub fn copy(model: &Path, to: &Path, lines: usize) {
+    fs::create_dir_all(to).unwrap();
+    let files = fs::read_dir(model).unwrap().map(|entry| entry.unwrap().path());
+    for file in files.filter(|path| path.is_file()) {
+        fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+    }
+    let config = to.join("config.json");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &"\n".repeat(lines)).unwrap();
+}
+
 /// A model's directory, and the link that leads to the one in use.
 pub struct Models {
     folder: PathBuf,
@@ -22,14 +33,9 @@ impl Models {
     pub fn lay_out(name: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("models-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
-        for model in ["0", "1"] {
-            fs::create_dir_all(folder.join(model)).unwrap();
-            for file in fs::read_dir(root().join(TINY)).unwrap().map(|entry| entry.unwrap().path()) {
-                fs::copy(&file, folder.join(model).join(file.file_name().unwrap())).unwrap();
-            }
+        for lines in [0, 1] {
+            copy(&root().join(TINY), &folder.join(lines.to_string()), lines);
         }
-        let config = folder.join("1/config.json");
-        fs::write(&config, fs::read_to_string(&config).unwrap() + "\n").unwrap();
         symlink("0", folder.join("current")).unwrap();
         Self { folder, swaps: 0 }
     }

@@ -10,12 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from registry import client
+
 url, topic, file, *schema = sys.argv[1:]
-deserialize = AvroDeserializer(SchemaRegistryClient({"url": url, "timeout": 30}), *(Path(path).read_text() for path in schema))
+deserialize = AvroDeserializer(client(url), *(Path(path).read_text() for path in schema))
 for line in Path(file).read_text().splitlines():
     record = deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))
     if isinstance(record["document"], str):

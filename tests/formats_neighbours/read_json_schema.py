@@ -9,11 +9,12 @@ import json
 import sys
 from pathlib import Path
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from registry import client
+
 url, topic, file = sys.argv[1:]
-deserialize = JSONDeserializer(None, schema_registry_client=SchemaRegistryClient({"url": url, "timeout": 30}))
+deserialize = JSONDeserializer(None, schema_registry_client=client(url))
 for line in Path(file).read_text().splitlines():
     print(json.dumps(deserialize(base64.b64decode(line), SerializationContext(topic, MessageField.VALUE))))

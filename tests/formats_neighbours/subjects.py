@@ -5,6 +5,7 @@
 
 import sys
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
+from registry import client
 
-print("\n".join(SchemaRegistryClient({"url": sys.argv[1], "timeout": 30}).get_subjects()))
+
+print("\n".join(client(sys.argv[1]).get_subjects()))

@@ -12,13 +12,15 @@ import sys
 import uuid
 from pathlib import Path
 
-from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema, SchemaReference
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.schema_registry.json_schema import JSONSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from registry import client
+
 url, message, person = sys.argv[1], Path(sys.argv[2]).read_text(), Path(sys.argv[3]).read_text()
-registry = SchemaRegistryClient({"url": url, "timeout": 30})
+registry = client(url)
 registry.register_schema("person", Schema(person, "AVRO"))
 reference = SchemaReference("com.acme.people.Person", "person", 1)
 serialize = AvroSerializer(registry, Schema(message, "AVRO", [reference]))

@@ -9,9 +9,10 @@ import decimal
 import json
 import sys
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+
+from registry import client
 
 url, topic, count = sys.argv[1:]
 FIELDS = {
@@ -26,7 +27,7 @@ FIELDS = {
     "folder": ["null", "string"],
 }
 schema = {"type": "record", "name": "Mail", "namespace": "com.acme", "fields": [{"name": name, "type": kind} for name, kind in FIELDS.items()]}
-serialize = AvroSerializer(SchemaRegistryClient({"url": url, "timeout": 30}), json.dumps(schema))
+serialize = AvroSerializer(client(url), json.dumps(schema))
 sent = datetime.datetime(2026, 11, 29, 18, 30, 0, 123456, tzinfo=datetime.timezone.utc)
 for number in range(int(count)):
     mail = {

@@ -9,13 +9,14 @@ import json
 import sys
 from pathlib import Path
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.protobuf import ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_format, message_factory
 
+from registry import client
+
 url, descriptors = sys.argv[1:]
-registry = SchemaRegistryClient({"url": url, "timeout": 30})
+registry = client(url)
 pool = descriptor_pool.Default()
 for file in descriptor_pb2.FileDescriptorSet.FromString(Path(descriptors).read_bytes()).file:
     if not file.name.startswith("google/"):

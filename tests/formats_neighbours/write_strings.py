@@ -7,9 +7,10 @@ import base64
 import json
 import sys
 
-from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+
+from registry import client
 
 SCHEMA = {
     "type": "record",
@@ -19,6 +20,6 @@ SCHEMA = {
 }
 
 url, topic, mails = sys.argv[1:]
-serialize = AvroSerializer(SchemaRegistryClient({"url": url, "timeout": 30}), json.dumps(SCHEMA))
+serialize = AvroSerializer(client(url), json.dumps(SCHEMA))
 for mail in json.loads(mails):
     print(base64.b64encode(serialize(mail, SerializationContext(topic, MessageField.VALUE))).decode())

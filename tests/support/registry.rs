@@ -77,7 +77,6 @@ pub fn python() -> PathBuf {
 }
 
 /// What a program of ours says that uses them.
-/// (Clients have a time limit, for Apicurio has been seen to say in its log that it answered, and not to answer. They ask again then.)
 pub fn run_python(script: &str, args: &[&str]) -> String {
     let script = super::root().join("tests/formats_neighbours").join(script);
     let output = Command::new(python()).arg(script).args(args).output().unwrap();

@@ -1,9 +1,9 @@
 //! An enriched record in Avro, by the schema `schemas/enriched.avsc`. An original in Avro stands within as the bytes that it is.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::codec::nested::EnrichedRecord;
+use crate::codec::registry::header;
 use crate::codec::tags::{WrittenEntity, WrittenLabel, WrittenTag};
 use crate::record::answer::Identity;
 
@@ -20,17 +20,11 @@ pub(in crate::codec) enum Original<'a> {
 
 /// The record behind the number of its schema.
 pub(in crate::codec) fn record(schema: u32, record: &EnrichedRecord, original: Original) -> Vec<u8> {
-    let EnrichedRecord { id, tags, document: _, texts: _, source, model, models, tokens, truncated, tagged_at } =
+    let EnrichedRecord { id: _, tags, document: _, texts: _, source, model, models, tokens, truncated, tagged_at } =
         record;
     let mut out = Writer(Vec::with_capacity(512));
-    out.0.push(0);
-    out.0.extend(schema.to_be_bytes());
-    let id = match serde_json::from_str(id.get()) {
-        Ok(Value::Null) => None,
-        Ok(Value::String(id)) => Some(id),
-        _ => Some(id.get().to_owned()),
-    };
-    out.option(id, |out, id| out.text(&id));
+    out.0.extend(header(schema));
+    out.option(record.id_as_text(), |out, id| out.text(&id));
     out.list(tags.0, |out, (name, tag)| {
         out.text(name);
         out.tag(tag);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::codec::ruler::Ruler;
 use crate::record::answer::{Answer, Given, Secret};
 use crate::record::document::Document;
 use crate::record::envelope::Envelope;
@@ -39,12 +40,11 @@ fn moved(found: &[Entity], text: &Text, places: &[Range<u32>]) -> Vec<Entity> {
     if found.is_empty() {
         return Vec::new();
     }
-    let text = text.as_str();
-    let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+    let ruler = Ruler::new(text.as_str());
     let entity = |entity: &Entity| {
-        let Range { start, end } = from(entity.start..entity.end, places);
-        let slice = bytes.get(start as usize).zip(bytes.get(end as usize)).and_then(|(from, to)| text.get(*from..*to));
-        Entity { kind: entity.kind.clone(), text: slice.unwrap_or_default().into(), start, end, score: entity.score }
+        let span = from(entity.start..entity.end, places);
+        let text = ruler.slice(text.as_str(), &span).into();
+        Entity { kind: entity.kind.clone(), text, start: span.start, end: span.end, score: entity.score }
     };
     found.iter().map(entity).collect()
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 use prost_types::{Any, Timestamp};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::codec::nested::EnrichedRecord;
+use crate::codec::registry::header;
 use crate::codec::tags::{WrittenEntity, WrittenLabel, WrittenTag};
 use crate::record::answer::Identity;
 
@@ -119,7 +119,8 @@ struct Model {
 
 /// The record behind the number of its schema, and the place of its type there.
 pub(in crate::codec) fn record(schema: u32, record: &EnrichedRecord, original: Original) -> Vec<u8> {
-    let EnrichedRecord { id, tags, document: _, texts, source, model, models, tokens, truncated, tagged_at } = record;
+    let EnrichedRecord { id: _, tags, document: _, texts, source, model, models, tokens, truncated, tagged_at } =
+        record;
     let document = match original {
         Original::None => None,
         Original::Json(json) => Some(Document { json: Some(json.get().to_owned()), message: None }),
@@ -129,11 +130,7 @@ pub(in crate::codec) fn record(schema: u32, record: &EnrichedRecord, original: O
         }
     };
     let enriched = Enriched {
-        id: match serde_json::from_str(id.get()) {
-            Ok(Value::Null) => None,
-            Ok(Value::String(id)) => Some(id),
-            _ => Some(id.get().to_owned()),
-        },
+        id: record.id_as_text(),
         tags: tags.0.iter().map(|(name, written)| ((*name).to_owned(), tag(written))).collect(),
         document,
         source: Source {
@@ -153,8 +150,7 @@ pub(in crate::codec) fn record(schema: u32, record: &EnrichedRecord, original: O
         texts: texts.iter().map(|text| (*text).to_owned()).collect(),
     };
     let mut bytes = Vec::with_capacity(6 + enriched.encoded_len());
-    bytes.push(0);
-    bytes.extend(schema.to_be_bytes());
+    bytes.extend(header(schema));
     // The first message of the schema.
     bytes.push(0);
     bytes.extend(enriched.encode_to_vec());

@@ -14,6 +14,7 @@ use super::known::Known;
 use super::rules::{Finds, Rule, covers};
 use super::spans::Moved;
 use crate::codec::event::read::{self, Data};
+use crate::codec::ruler::Ruler;
 use crate::config::Format;
 use crate::config::mark::without_mark;
 use crate::config::redact::Where;
@@ -230,16 +231,12 @@ impl Redactor {
         if entities.is_empty() {
             return Vec::new();
         }
-        let bytes: Vec<usize> = text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
+        let ruler = Ruler::new(text);
         let entity = |entity: &Entity| {
             let was = entity.start..entity.end;
             let is = moved.span(was.clone());
-            let slice = bytes
-                .get(is.start as usize)
-                .zip(bytes.get(is.end as usize))
-                .and_then(|(from, to)| text.get(*from..*to));
+            let (kind, text) = (Arc::clone(&entity.kind), ruler.slice(text, &is).into());
             let Range { start, end } = if self.keeps_offsets { was } else { is };
-            let (kind, text) = (Arc::clone(&entity.kind), slice.unwrap_or_default().into());
             Entity { kind, text, start, end, score: entity.score }
         };
         entities.iter().map(entity).collect()

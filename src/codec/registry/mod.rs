@@ -45,10 +45,11 @@ pub fn unframed(value: &[u8]) -> Option<(u32, &[u8])> {
     }
 }
 
-/// The same of a value without them.
+/// These bytes, for a schema's number.
 #[must_use]
-pub fn framed(schema: u32, value: &[u8]) -> Vec<u8> {
-    [&[0], &schema.to_be_bytes()[..], value].concat()
+pub fn header(schema: u32) -> [u8; 5] {
+    let [a, b, c, d] = schema.to_be_bytes();
+    [0, a, b, c, d]
 }
 
 /// Why a schema can't be had.

@@ -6,6 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::support::root;
+use crate::swap;
 
 /// Models of the same tags, but not of the same files: a worker takes each for another model.
 pub struct Volume {
@@ -29,16 +30,8 @@ impl Volume {
         volume
     }
 
-    /// Copies the model; its `config.json` ends in so many more lines.
     fn write(&self, name: &str, lines: usize) {
-        let folder = self.folder.join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let files = fs::read_dir(&self.model).unwrap().map(|entry| entry.unwrap().path());
-        for file in files.filter(|path| path.is_file()) {
-            fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
-        }
-        let config = folder.join("config.json");
-        fs::write(&config, fs::read_to_string(&config).unwrap() + &"\n".repeat(lines)).unwrap();
+        swap::copy(&self.model, &self.folder.join(name), lines);
     }
 
     /// Where it is mounted.
