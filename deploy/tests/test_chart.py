@@ -42,7 +42,9 @@ class Chart(unittest.TestCase):
         for config in (text, text.rstrip("\n"), "  \n" + text, CONFIG):
             objects = render({"config": config})
             self.assertEqual(of_kind(objects, "ConfigMap")["data"]["config.yaml"], config)
-        production = (ROOT / "configs/production.yaml").read_text()
+        # Without the line that tells editors where its schema is.
+        line, production = (ROOT / "configs/production.yaml").read_text().split("\n", 1)
+        self.assertTrue(line.startswith("# yaml-language-server:"))
         self.assertEqual(of_kind(render({}), "ConfigMap")["data"]["config.yaml"], production)
 
     def test_a_configuration_that_helm_would_read_first_is_refused(self):
