@@ -17,6 +17,7 @@ POD = {
         "kafka.properties.sasl.mechanism": "SCRAM-SHA-512",
         "kafka.properties.security.protocol": "SASL_SSL",
     },
+    "extraArgs": ["--set", "cache.size=0"],
     "secretFiles": {"kafka": "tagbert-kafka", "http": "tagbert-http"},
     "extraEnv": [{"name": "RUST_LOG", "value": "info"}, {"name": "HF_HOME", "value": "/elsewhere"}],
     "extraEnvFrom": [{"secretRef": {"name": "aws"}}],
@@ -44,11 +45,12 @@ POD = {
     "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [2000]},
     "securityContext": {"runAsGroup": 1000},
     "serviceAccount": {"name": "tagger", "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/tagbert"}},
-    "resources": {"requests": {"cpu": 4, "memory": "2Gi"}, "limits": {"memory": "2Gi", "nvidia.com/gpu": 1}},
+    "resources": {"requests": {"cpu": 4, "memory": "2Gi"}, "limits": {"memory": "2Gi", "nvidia.com/gpu": 1}, "claims": [{"name": "gpu"}]},
+    "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "gpu"}],
     "http": {"port": 9090, "address": "[::]"},
     "startupProbe": {"periodSeconds": 10, "failureThreshold": 360, "timeoutSeconds": 9},
     "livenessProbe": {"periodSeconds": 30, "failureThreshold": 3, "timeoutSeconds": 9},
-    "readinessProbe": {"periodSeconds": 30, "failureThreshold": 1, "timeoutSeconds": 9},
+    "readinessProbe": {"periodSeconds": 30, "failureThreshold": 1, "timeoutSeconds": 9, "successThreshold": 2},
     "nameOverride": "tags",
     "networkPolicy": {
         "enabled": True,
@@ -67,15 +69,20 @@ JOB = {"job": {
     "ttlSecondsAfterFinished": 1000000,
 }}
 
-KEDA = {"keda": {
-    "enabled": True, "minReplicaCount": 0, "maxReplicaCount": 40, "pollingInterval": 5, "cooldownPeriod": 60,
+# What KEDA takes for each kind.
+KEDA_JOB = {"keda": {
+    "enabled": True, "maxReplicaCount": 40, "pollingInterval": 5,
     "lagThreshold": 1000000, "activationLagThreshold": 2000000,
     "topics": ["mails", "news"],
     "triggerMetadata": {"sasl": "scram_sha512", "tls": "enable", "limitToPartitionsWithLag": "true"},
     "secretTargetRef": [{"parameter": "password", "name": "tagbert-kafka", "key": "password"}],
+    "annotations": {"autoscaling.keda.sh/paused": "false"},
+}}
+
+KEDA = {"keda": {
+    **KEDA_JOB["keda"], "minReplicaCount": 0, "cooldownPeriod": 60,
     "fallback": {"failureThreshold": 3, "replicas": 4},
     "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
-    "annotations": {"autoscaling.keda.sh/paused": "false"},
 }}
 
 CONFIG = """\
@@ -98,6 +105,7 @@ MATRIX = {
     "deployment-recreate": {"updateStrategy": {"type": "Recreate"}, "fullnameOverride": "classifier"},
     "one-replica": {"replicaCount": 1},
     "no-replica": {"replicaCount": 0},
+    "scaled-elsewhere": {"replicaCount": None},
     "budget": {"replicaCount": 4, "podDisruptionBudget": {"minAvailable": 3}},
     "budget-percent": {"podDisruptionBudget": {"minAvailable": "50%"}},
     "budget-two": {"podDisruptionBudget": {"maxUnavailable": 2}},
@@ -111,8 +119,10 @@ MATRIX = {
     "model-image": {"model": {"path": "/models", "image": {
         "reference": "registry.example.org/models/small:1", "pullPolicy": "IfNotPresent"}}},
     "model-init": {"model": {"path": "/models/small", "initContainer": {
-        "image": "registry.example.org/models/small:1", "command": ["cp", "-r", "/small", "/models/"]}}},
-    "cache-claim": {"cache": {"existingClaim": "hub"}},
+        "image": "registry.example.org/models/small:1", "command": ["cp", "-r", "/small", "/models/"],
+        "securityContext": {"runAsUser": 65532}}}},
+    "cache-claim": {"cache": {"existingClaim": "hub", "fsGroup": 2000}},
+    "cache-claim-openshift": {"cache": {"existingClaim": "hub", "fsGroup": None}},
     "cache-ephemeral": {"cache": {"ephemeral": {
         "accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": {"requests": {"storage": "10Gi"}}}}},
     "config": {"kafka": {"brokers": ""}, "config": CONFIG},
@@ -124,7 +134,7 @@ MATRIX = {
         "enrich", "--input", "s3://lake/mails/**/*.parquet", "--output", "s3://lake/tagged", "--text", "body"]},
     "keda": {**KEDA},
     "keda-statefulset": {"kind": "StatefulSet", "keda": {"enabled": True}},
-    "keda-job": {"kind": "Job", **KEDA, **JOB},
+    "keda-job": {"kind": "Job", "annotations": POD["annotations"], **KEDA_JOB, "job": {**JOB["job"], "run": ""}},
     "keda-config": {"kafka": {"brokers": ""}, "config": CONFIG, "keda": {
         "enabled": True, "authenticationRef": {"name": "kafka", "kind": "ClusterTriggerAuthentication"}}},
 }

@@ -7,7 +7,7 @@ import unittest
 
 import yaml
 
-from matrix import CONFIG, KEDA, MATRIX
+from matrix import CONFIG, KEDA, MATRIX, POD
 from tools import CHART, HELMS, ROOT, TOOLS, Refused, container, of_kind, pod_template, render, run, set_paths, tool, workload
 
 
@@ -65,10 +65,67 @@ class Chart(unittest.TestCase):
         self.assertEqual(annotations({}, "--kube-version", "v1.30.0"), first)
 
     def test_brokers_of_the_file_are_not_hidden(self):
-        for values, brokers in (({"kafka": {"brokers": ""}, "config": CONFIG}, "kafka-0:9093,kafka-1:9093"),
-                                ({"kafka": {"brokers": "mine:1"}, "config": CONFIG}, "mine:1")):
-            self.assertEqual(of_kind(render(values), "ConfigMap")["data"]["KAFKA_BOOTSTRAP_SERVERS"], brokers)
+        def told(values):
+            objects = render(values)
+            names = [each["name"] for each in container(objects)["env"]]
+            brokers = of_kind(objects, "ConfigMap")["data"].get("KAFKA_BOOTSTRAP_SERVERS")
+            self.assertEqual("KAFKA_BOOTSTRAP_SERVERS" in names, brokers is not None)
+            return brokers
+        # The variable beats the file: what only the worker can look up must not get into it.
+        for config in (CONFIG, "kafka.brokers: ${BROKERS}", "kafka: {brokers: '${file:/run/secrets/brokers}'}"):
+            self.assertIsNone(told({"kafka": {"brokers": ""}, "config": config}), config)
+            self.assertEqual(told({"kafka": {"brokers": "mine:1"}, "config": config}), "mine:1")
         self.refuses({"kafka": {"brokers": ""}}, "kafka.brokers: say where Kafka is")
+
+    def test_what_keda_must_know_and_only_the_pod_does_is_refused_with_where_to_say_it(self):
+        for config, words in (
+            ("kafka.brokers: ${BROKERS}", ("kafka.brokers: ${BROKERS}", "set kafka.brokers")),
+            ("kafka: {brokers: 'k:1', group: '${GROUP:-a}'}", ("kafka.group: ${GROUP:-a}", "set settings: {kafka.group")),
+            ("{kafka.brokers: 'k:1', input.topics: [a, 'b-${STAGE}']}", ("input.topics: b-${STAGE}", "set keda.topics")),
+            ("{kafka.brokers: 'k:1', input.start: '${START}'}", ("input.start: ${START}", "set settings")),
+        ):
+            values = {"kafka": {"brokers": ""}, "config": config}
+            render(values)
+            self.refuses({**values, "keda": {"enabled": True}}, *words)
+        self.refuses({"keda": {"enabled": True}, "settings": {"kafka.group": "$(GROUP)"}}, "kafka.group: $(GROUP)")
+
+    def test_keda_is_asked_for_topics_by_their_names_and_never_for_a_pattern(self):
+        for values in ({"config": "input: {topics: [a, '^logs[.].*']}"}, {"settings": {"input.topics": "[^logs]"}}):
+            self.refuses({**values, "keda": {"enabled": True}}, "^logs", "patterns", "keda.topics")
+        self.refuses({"keda": {"enabled": True, "topics": ["^logs"]}}, "^logs", "keda.topics")
+        objects = render({"config": "input.topics: ['^logs[.].*']", "keda": {"enabled": True, "topics": ["logs.a", "logs.b"]}})
+        triggers = of_kind(objects, "ScaledObject")["spec"]["triggers"]
+        self.assertEqual([each["metadata"]["topic"] for each in triggers], ["logs.a", "logs.b"])
+
+    def test_keda_starts_nothing_that_leaves_its_lag_as_it_is(self):
+        # A job with --from, --to or --group commits in another group than KEDA looks at: new jobs for ever.
+        for kind in ("Deployment", "Job"):
+            for arguments in (["--from", "2h"], ["--from=2h"], ["--to", "2h"], ["--group", "other"]):
+                self.refuses({"kind": kind, "keda": {"enabled": True}, "extraArgs": arguments}, "keda", "extraArgs", arguments[0])
+            self.refuses({"kind": kind, "keda": {"enabled": True}, "args": ["enrich"]}, "keda", "args")
+            render({"kind": kind, "keda": {"enabled": True}, "extraArgs": ["--max-dead", "9"]})
+
+    def test_what_the_chart_must_know_is_refused_where_it_does_not_look(self):
+        for key, variable, where in (
+            ("kafka.brokers", "TAGBERT__KAFKA__BROKERS", "kafka.brokers"),
+            ("http.listen", "TAGBERT__HTTP__LISTEN", "http.port"),
+            ("kafka.group", "TAGBERT__KAFKA__GROUP", "settings: {kafka.group"),
+            ("shutdown.timeout", "TAGBERT__SHUTDOWN__TIMEOUT", "settings: {shutdown.timeout"),
+            ("input.topics", "TAGBERT__INPUT__TOPICS", "settings: {input.topics"),
+            ("kafka.properties.auto.offset.reset", "tagbert__KAFKA__PROPERTIES__AUTO__OFFSET__RESET", "settings"),
+        ):
+            for arguments in ([f"--set={key}=1"], ["--max-dead", "5", "--set", f"{key}=1"]):
+                self.refuses({"extraArgs": arguments}, f"extraArgs: --set {key}", where)
+            self.refuses({"extraEnv": [{"name": variable, "value": "1"}]}, f"extraEnv: {variable}", where)
+        for key, where in (("kafka.brokers", "kafka.brokers"), ("http.listen", "http.port")):
+            self.refuses({"settings": {key: "a:1"}}, f"settings: {key}", where)
+        self.refuses({"extraEnv": [{"name": "KAFKA_BOOTSTRAP_SERVERS", "value": "a:1"}]}, "extraEnv: KAFKA_BOOTSTRAP_SERVERS")
+        render({"extraArgs": ["--set", "batch.tokens=1", "--set=cache.size=0"],
+                "extraEnv": [{"name": "TAGBERT__BATCH__WAIT", "value": "1ms"}]})
+
+    def test_keda_is_given_no_secret_in_its_metadata(self):
+        for key in ("password", "keyPassword", "key", "awsSecretAccessKey"):
+            self.refuses({"keda": {"enabled": True, "triggerMetadata": {key: "hunter2"}}}, key, "keda.secretTargetRef")
 
     def test_a_pod_has_more_time_than_its_worker_takes_to_drain(self):
         def grace(config, **values):
@@ -112,9 +169,50 @@ class Chart(unittest.TestCase):
                   name(job={"parallelism": 2}), name(extraArgs=["--max-dead", "5"])]
         self.assertEqual(len({first, *others}), 6)
 
+    def test_a_job_stays_until_it_is_asked_for_again(self):
+        # Once it is gone, the next upgrade would run it again.
+        def spec(**values):
+            each = workload(render({"kind": "Job", **values}))["spec"]
+            return each.get("jobTargetRef", each)
+        self.assertNotIn("ttlSecondsAfterFinished", spec())
+        self.assertNotIn("activeDeadlineSeconds", spec())
+        self.assertEqual(spec(keda={"enabled": True})["ttlSecondsAfterFinished"], 86400)
+        for values in ({}, {"keda": {"enabled": True}}):
+            self.assertEqual(spec(job={"ttlSecondsAfterFinished": 0}, **values)["ttlSecondsAfterFinished"], 0)
+        self.assertEqual(spec(job={"activeDeadlineSeconds": 0})["activeDeadlineSeconds"], 0)
+
+    def test_jobs_of_keda_have_nothing_that_is_of_no_effect(self):
+        for key, value in {"minReplicaCount": 0, "cooldownPeriod": 300, "fallback": {"failureThreshold": 3, "replicas": 4},
+                           "behavior": {"scaleDown": {}}}.items():
+            self.refuses({"kind": "Job", "keda": {"enabled": True, key: value}}, f"keda.{key}", "leave it out")
+        self.refuses({"kind": "Job", "keda": {"enabled": True}, "job": {"run": "again"}}, "job.run", "leave it out")
+        annotations = workload(render(MATRIX["keda-job"]))["metadata"]["annotations"]
+        self.assertEqual(annotations, {"owner": "nlp", "autoscaling.keda.sh/paused": "false"})
+
+    def test_the_worker_is_told_of_the_cores_that_it_has_asked_for(self):
+        def told(**resources):
+            env = {each["name"]: each for each in container(render({"resources": resources}))["env"]}
+            return env.get("TAGBERT_CPUS", {}).get("valueFrom")
+        requested = {"resourceFieldRef": {"resource": "requests.cpu"}}
+        self.assertEqual(told(), requested)
+        self.assertEqual(told(requests={"cpu": "500m"}), requested)
+        # A limit the worker sees by itself.
+        self.assertIsNone(told(limits={"cpu": 4}))
+        self.assertIsNone(told(requests={"cpu": None}))
+
+    def test_an_upgrade_leaves_replicas_alone_that_others_set(self):
+        for kind in ("Deployment", "StatefulSet"):
+            self.assertEqual(workload(render({"kind": kind}))["spec"]["replicas"], 2)
+            self.assertNotIn("replicas", workload(render({"kind": kind, "replicaCount": None}))["spec"])
+
     def test_an_update_needs_no_gpu_to_spare(self):
         gpu = {"resources": {"limits": {"nvidia.com/gpu": 1}}}
-        self.assertEqual(workload(render(gpu))["spec"]["strategy"]["rollingUpdate"], {"maxSurge": 0, "maxUnavailable": 1})
+        for resources in (gpu["resources"], {"limits": {"amd.com/gpu": 1}}, {"requests": {"gpu.intel.com/i915": 1}},
+                          {"claims": [{"name": "gpu"}]}):
+            strategy = workload(render({"resources": resources}))["spec"]["strategy"]
+            self.assertEqual(strategy["rollingUpdate"], {"maxSurge": 0, "maxUnavailable": 1}, resources)
+        ordinary = {"resources": {"limits": {"ephemeral-storage": "1Gi", "hugepages-2Mi": "4Mi", "memory": "1Gi"}}}
+        self.assertNotIn("strategy", workload(render(ordinary))["spec"])
         self.assertNotIn("strategy", workload(render({}))["spec"])
         recreate = workload(render({**gpu, "updateStrategy": {"type": "Recreate"}}))["spec"]["strategy"]
         self.assertEqual(recreate, {"type": "Recreate"})
@@ -125,8 +223,37 @@ class Chart(unittest.TestCase):
             self.assertEqual((budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]), (1, "AlwaysAllow"))
         for values in ({"replicaCount": 1, "podDisruptionBudget": {"minAvailable": 1}},
                        {"replicaCount": 3, "podDisruptionBudget": {"minAvailable": 3}},
-                       {"keda": {"enabled": True, "minReplicaCount": 0}, "podDisruptionBudget": {"minAvailable": 1}}):
+                       {"replicaCount": 3, "podDisruptionBudget": {"minAvailable": "67%"}},
+                       {"replicaCount": None, "podDisruptionBudget": {"minAvailable": "100%"}},
+                       {"keda": {"enabled": True, "minReplicaCount": 0}, "podDisruptionBudget": {"minAvailable": 1}},
+                       {"keda": {"enabled": True}, "podDisruptionBudget": {"minAvailable": "50%"}}):
             self.refuses(values, "podDisruptionBudget.minAvailable", "drained")
+        for most in (0, "0%"):
+            self.refuses({"podDisruptionBudget": {"maxUnavailable": most}}, "podDisruptionBudget.maxUnavailable", "drained")
+        for values in ({"replicaCount": 3, "podDisruptionBudget": {"minAvailable": "66%"}},
+                       {"replicaCount": None, "podDisruptionBudget": {"minAvailable": 3}},
+                       {"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 0}},
+                       {"podDisruptionBudget": {"maxUnavailable": "10%"}}):
+            render(values)
+
+    def test_helm_test_waits_for_no_gpu_and_ends_in_a_mesh(self):
+        def check(**values):
+            return of_kind(render(values), "Pod")
+        values = {name: POD[name] for name in ("resources", "resourceClaims", "podLabels")}
+        pod = check(**values, extraArgs=["--max-dead", "5", "--set", "cache.size=0"], podAnnotations={"mesh": "ours"})
+        worker = pod["spec"]["containers"][0]
+        self.assertEqual(worker["resources"], {"requests": {"cpu": 4, "memory": "2Gi"}, "limits": {"memory": "2Gi"}})
+        self.assertNotIn("resourceClaims", pod["spec"])
+        self.assertEqual(worker["args"][-3:], ["--set", "cache.size=0", "--set=model.device=cpu"])
+        self.assertNotIn("--max-dead", worker["args"])
+        self.assertLessEqual({"mesh": "ours", "sidecar.istio.io/inject": "false"}.items(), pod["metadata"]["annotations"].items())
+        self.assertEqual(pod["metadata"]["labels"]["team"], "nlp")
+        self.assertNotIn("--set=model.device=cpu", check()["spec"]["containers"][0]["args"])
+
+    def test_an_init_container_may_have_another_user_and_no_other_rights(self):
+        init = pod_template(workload(render(MATRIX["model-init"])))["spec"]["initContainers"][0]["securityContext"]
+        self.assertEqual(init.pop("runAsUser"), 65532)
+        self.assertEqual(init, container(render({}))["securityContext"])
 
     def test_lag_is_asked_for_as_the_worker_reads(self):
         def triggers(values):
@@ -142,6 +269,9 @@ class Chart(unittest.TestCase):
         self.assertEqual({(each["consumerGroup"], each["offsetResetPolicy"]) for each in found}, {("g", "latest")})
         self.assertEqual(triggers(KEDA)[0]["lagThreshold"], "1000000")
         self.assertEqual(triggers({"keda": {"enabled": True}})[0]["offsetResetPolicy"], "earliest")
+        for start, policy in {"latest": "latest", "earliest": "earliest", "2h ago": "earliest", "2026-11-01T00:00:00Z": "earliest"}.items():
+            found = triggers({"keda": {"enabled": True}, "config": f"input: {{start: {start}}}"})
+            self.assertEqual(found[0]["offsetResetPolicy"], policy, start)
 
     def test_what_contradicts_itself_is_refused(self):
         self.refuses({"kind": "CronJob", "keda": {"enabled": True}}, "CronJob", "keda.enabled")
@@ -155,7 +285,11 @@ class Chart(unittest.TestCase):
 
     def test_a_value_that_is_misspelt_is_refused_by_its_name(self):
         for values, name in (({"replicas": 2}, "replicas"), ({"image": {"repo": "x"}}, "repo"), ({"kind": "DaemonSet"}, "kind"),
-                             ({"keda": {"lagThreshold": "many"}}, "lagThreshold"), ({"replicaCount": "2"}, "replicaCount")):
+                             ({"keda": {"lagThreshold": "many"}}, "lagThreshold"), ({"replicaCount": "2"}, "replicaCount"),
+                             # The server refuses these.
+                             ({"livenessProbe": {"successThreshold": 2}}, "successThreshold"),
+                             ({"startupProbe": {"successThreshold": 2}}, "successThreshold"),
+                             ({"readinessProbe": {"terminationGracePeriodSeconds": 5}}, "terminationGracePeriodSeconds")):
             self.refuses(values, name)
 
     def test_null_takes_a_default_away_or_is_refused_by_its_name(self):
@@ -188,15 +322,37 @@ class Chart(unittest.TestCase):
         env = container(render({"extraEnv": [{"name": "HF_HOME", "value": "/elsewhere"}]}))["env"]
         self.assertEqual([each["value"] for each in env if each["name"] == "HF_HOME"], ["/elsewhere"])
 
+    @staticmethod
+    def notes(values):
+        values = json.dumps({"kafka": {"brokers": "kafka:9092"}, **values})
+        code, out, error = run(
+            tool(TOOLS / "helm"), "install", "rel", CHART, "--dry-run=client", "--values", "-", stdin=values)
+        assert code == 0, error
+        return out.split("NOTES:")[1]
+
     def test_notes_say_what_to_look_at_next(self):
-        helm = tool(TOOLS / "helm")
-        def notes(*args):
-            code, out, error = run(helm, "install", "rel", CHART, "--dry-run=client", "--set", "kafka.brokers=kafka:9092", *args)
-            self.assertEqual(code, 0, error)
-            return out.split("NOTES:")[1]
-        self.assertIn("port-forward deployment/rel-tagbert 8080", notes())
-        self.assertIn("helm test rel", notes())
-        self.assertIn("offsets.retention.minutes", notes("--set", "keda.enabled=true,keda.minReplicaCount=0"))
-        secret = notes("--set-string", r"settings.kafka\.properties\.sasl\.password=hunter2")
-        self.assertIn("kafka.properties.sasl.password stands in a ConfigMap", secret)
-        self.assertNotIn("hunter2", secret)
+        notes = self.notes({})
+        self.assertIn("tagbert reads documents on kafka:9092 as group tagbert, and writes documents.tagged.", notes)
+        self.assertIn("port-forward deployment/rel-tagbert 8080", notes)
+        self.assertIn("helm test rel", notes)
+        self.assertIn("offsets.retention.minutes", self.notes({"keda": {"enabled": True, "minReplicaCount": 0}}))
+
+    def test_notes_refuse_nothing_that_the_worker_takes(self):
+        config = "{kafka: {brokers: '${BROKERS}', group: 7}, input: {topics: [mails, 2026]}, output.topic: 1e3}"
+        notes = self.notes({"kafka": {"brokers": ""}, "config": config})
+        self.assertIn("reads mails, its input.topics on ${BROKERS} as group its kafka.group, and writes its output.topic.", notes)
+
+    def test_notes_find_each_secret_that_is_none_and_no_other(self):
+        config = """
+kafka.properties: {sasl.password: hunter2, ssl.key.pem: hunter2, ssl.key.location: /a, sasl.oauthbearer.token.endpoint.url: b}
+registry: {password: hunter2, token: "${REGISTRY_TOKEN}"}
+http.token: ${file:/run/secrets/token}
+redact: [{what: [mail], key: hunter2}]
+batch.tokens: 512
+"""
+        notes = self.notes({"config": config, "settings": {"kafka.properties.sasl.oauthbearer.client.secret": "hunter2"},
+                            "extraArgs": ["--set", "kafka.properties.ssl.key.password=hunter2", "--set=batch.tokens=1"]})
+        self.assertEqual(sorted(re.findall("(.+) stands in a ConfigMap", notes)), [f"  {key}" for key in (
+            "kafka.properties.sasl.oauthbearer.client.secret", "kafka.properties.sasl.password",
+            "kafka.properties.ssl.key.password", "kafka.properties.ssl.key.pem", "redact[0].key", "registry.password")])
+        self.assertNotIn("hunter2", notes)

@@ -4,7 +4,7 @@ import json
 import unittest
 
 from cluster import Cluster
-from matrix import KEDA, MATRIX
+from matrix import KEDA, KEDA_JOB, MATRIX
 from tools import CHART, HELMS, ROOT, documents, pod_template, render, run, tool, TOOLS
 
 SERVICE = {"image": {"tag": "2"}, "config": "batch: {tokens: 1024}", "podLabels": {"team": "nlp"},
@@ -76,7 +76,7 @@ class OnAServer(unittest.TestCase):
                 for kind in ("StatefulSet", "CronJob", "Job", "Deployment"):
                     self.helm(helm, "upgrade", {"kind": kind})
                 self.helm(helm, "upgrade", KEDA)
-                self.helm(helm, "upgrade", {"kind": "Job", **KEDA})
+                self.helm(helm, "upgrade", {"kind": "Job", **KEDA_JOB})
                 self.helm(helm, "uninstall", {})
                 left = self.get("all,configmaps,serviceaccounts,pdb,scaledobjects,scaledjobs,triggerauthentications")["items"]
                 self.assertEqual([each["metadata"]["name"] for each in left], [])

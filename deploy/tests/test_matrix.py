@@ -47,8 +47,9 @@ class Matrix(unittest.TestCase):
     def test_kubernetes_knows_every_field(self):
         manifests = [each for objects in self.rendered.values() for each in objects]
         for version in KUBERNETES:
-            # There were no volumes from images before 1.31.
-            fit = [each for each in manifests if version != "1.29.0" or '"image": {' not in json.dumps(each)]
+            # There were no volumes from images before 1.31, and claims of devices had another form before 1.31.
+            newer = re.compile('"image": {|"resourceClaims"')
+            fit = [each for each in manifests if version != "1.29.0" or not newer.search(json.dumps(each))]
             with tempfile.TemporaryDirectory() as schemas:
                 write_schemas(Path(schemas), version, {each["kind"].lower() for each in fit})
                 code, out, error = run(
@@ -82,12 +83,19 @@ class Matrix(unittest.TestCase):
                 self.assertTrue(is_part(selector, pods), selector)
                 self.assertFalse(any("chart" in key or "version" in key for key in selector), selector)
 
-    def test_the_pod_of_helm_test_is_no_worker(self):
+    def test_the_pod_of_helm_test_is_no_worker_and_goes_where_workers_go(self):
         for objects in self.each():
             check = of_kind(objects, "Pod")
             if check:
                 workers = pod_template(workload(objects))["metadata"]["labels"]
-                self.assertFalse(is_part(workers, check["metadata"]["labels"]))
+                labels = check["metadata"]["labels"]
+                self.assertFalse(is_part(workers, labels))
+                # A policy of others that lets pods to the brokers by a label, and our own.
+                self.assertLessEqual(workers.items() - {("app.kubernetes.io/component", workers["app.kubernetes.io/component"])},
+                                     labels.items())
+                policy = of_kind(objects, "NetworkPolicy")
+                if policy:
+                    self.assertTrue(is_part(policy["spec"]["podSelector"]["matchLabels"], labels))
 
     def test_ports_and_monitors_name_the_same_port(self):
         for objects in self.each():
@@ -122,9 +130,13 @@ class Matrix(unittest.TestCase):
             self.assertEqual(set(context), {"runAsNonRoot", "seccompProfile"}, name)
 
     def test_a_claim_can_be_written_to_elsewhere(self):
-        for name in ("cache-claim", "cache-ephemeral"):
+        for name, group in {"cache-claim": 2000, "cache-ephemeral": 65532}.items():
             context = pod_template(workload(self.rendered["helm", name]))["spec"]["securityContext"]
-            self.assertEqual(context["fsGroup"], 65532, name)
+            self.assertEqual(context["fsGroup"], group, name)
+
+    def test_openshift_can_give_a_group_also_to_what_was_rendered_elsewhere(self):
+        context = pod_template(workload(self.rendered["helm", "cache-claim-openshift"]))["spec"]["securityContext"]
+        self.assertEqual(set(context), {"runAsNonRoot", "seccompProfile"})
 
     def test_every_volume_and_every_environment_variable_is_there_once(self):
         for objects in self.each():

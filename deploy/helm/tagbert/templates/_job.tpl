@@ -3,11 +3,13 @@
 {{- with .Values.job -}}
 parallelism: {{ .parallelism }}
 backoffLimit: {{ .backoffLimit }}
-{{- with .activeDeadlineSeconds }}
-activeDeadlineSeconds: {{ . | int64 }}
+{{- if not (kindIs "invalid" .activeDeadlineSeconds) }}
+activeDeadlineSeconds: {{ .activeDeadlineSeconds | int64 }}
 {{- end }}
-{{- with .ttlSecondsAfterFinished }}
-ttlSecondsAfterFinished: {{ . | int64 }}
+{{- if not (kindIs "invalid" .ttlSecondsAfterFinished) }}
+ttlSecondsAfterFinished: {{ .ttlSecondsAfterFinished | int64 }}
+{{- else if $.Values.keda.enabled }}
+ttlSecondsAfterFinished: 86400
 {{- end }}
 {{- end }}
 # To try again helps neither a wrong configuration (2) nor a job that is done, with dead letters (3; --max-dead).

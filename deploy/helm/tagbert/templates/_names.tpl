@@ -15,10 +15,15 @@
 {{- ternary "worker" "batch" (has .Values.kind (list "Deployment" "StatefulSet")) -}}
 {{- end -}}
 
-{{/* These can never be changed on a workload that is there: no version among them. */}}
-{{- define "tagbert.selectorLabels" -}}
+{{/* Of all pods: workers, and those of helm test. */}}
+{{- define "tagbert.releaseLabels" -}}
 app.kubernetes.io/name: {{ include "tagbert.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* These can never be changed on a workload that is there: no version among them. */}}
+{{- define "tagbert.selectorLabels" -}}
+{{ include "tagbert.releaseLabels" . }}
 app.kubernetes.io/component: {{ include "tagbert.component" . }}
 {{- end -}}
 

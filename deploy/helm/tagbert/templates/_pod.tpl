@@ -22,16 +22,35 @@
 {{- toYaml (concat $args .Values.extraArgs) -}}
 {{- end -}}
 
+{{/* Devices that pods hold, such as GPUs: extended resources, whose names alone have a slash, and claims of them. */}}
+{{- define "tagbert.devices" -}}
+{{- with .Values.resources -}}
+{{- range $name := concat (keys (.limits | default dict)) (keys (.requests | default dict)) -}}
+{{- if contains "/" $name -}}
+{{- $name -}}
+{{- end -}}
+{{- end -}}
+{{- range .claims -}}
+{{- .name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What is in extraEnv comes in place of ours: a name may not be there twice. */}}
 {{- define "tagbert.env" -}}
 {{- $ours := list -}}
-{{- if include "tagbert.brokers" . -}}
+{{- if .Values.kafka.brokers -}}
 {{- $from := dict "name" (include "tagbert.fullname" .) "key" "KAFKA_BOOTSTRAP_SERVERS" -}}
 {{- $ours = append $ours (dict "name" "KAFKA_BOOTSTRAP_SERVERS" "valueFrom" (dict "configMapKeyRef" $from)) -}}
 {{- end -}}
 {{- $ours = append $ours (dict "name" "TAGBERT__HTTP__LISTEN" "value" (printf "%s:%v" .Values.http.address .Values.http.port)) -}}
 {{- $ours = append $ours (dict "name" "HF_HOME" "value" "/var/cache/tagbert/huggingface") -}}
 {{- $ours = append $ours (dict "name" "TAGBERT_CACHE" "value" "/var/cache/tagbert/models") -}}
+{{- with .Values.resources -}}
+{{- if and (.requests | default dict).cpu (not (.limits | default dict).cpu) -}}
+{{- $ours = append $ours (dict "name" "TAGBERT_CPUS" "valueFrom" (dict "resourceFieldRef" (dict "resource" "requests.cpu"))) -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .Values.kind "StatefulSet" -}}
 {{- $ours = append $ours (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) -}}
 {{- end -}}
@@ -59,8 +78,9 @@ httpGet:
 {{- define "tagbert.podSecurityContext" -}}
 {{- $context := deepCopy (.Values.podSecurityContext | default dict) -}}
 {{- $claims := or .Values.cache.existingClaim .Values.cache.ephemeral -}}
-{{- if and $claims (not (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
-{{- $context = merge $context (dict "fsGroup" 65532 "fsGroupChangePolicy" "OnRootMismatch") -}}
+{{- $group := .Values.cache.fsGroup -}}
+{{- if and $claims (not (kindIs "invalid" $group)) (not (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+{{- $context = merge $context (dict "fsGroup" ($group | int64) "fsGroupChangePolicy" "OnRootMismatch") -}}
 {{- end -}}
 {{- toYaml $context -}}
 {{- end -}}
@@ -131,14 +151,15 @@ topologySpreadConstraints:
     {{- end }}
   {{- end }}
 {{- end }}
+{{- with .Values.resourceClaims }}
+resourceClaims:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- if or .Values.model.initContainer .Values.initContainers }}
 initContainers:
   {{- with .Values.model.initContainer }}
-  - {{- toYaml (merge (dict) . (dict "name" "model")) | nindent 4 }}
-    {{- if and $.Values.securityContext (not .securityContext) }}
-    securityContext:
-      {{- toYaml $.Values.securityContext | nindent 6 }}
-    {{- end }}
+  {{- $context := merge (dict) (.securityContext | default dict) ($.Values.securityContext | default dict) }}
+  - {{- toYaml (merge (dict "securityContext" $context) . (dict "name" "model")) | nindent 4 }}
     {{- if not .volumeMounts }}
     volumeMounts:
       - name: model
