@@ -100,6 +100,8 @@ shutdown: {timeout: 1m 30s}
 # Name: values. All have brokers, unless they say so themselves.
 MATRIX = {
     "default": {},
+    "brokers": {"kafka": {"brokers": "kafka-0:9092,kafka-1:9092"}},
+    "image-tag": {"image": {"tag": "0.2.0-gpu"}},
     **{f"all-{kind.lower()}": {"kind": kind, **POD, **JOB} for kind in ("Deployment", "StatefulSet", "Job", "CronJob")},
     "statefulset": {"kind": "StatefulSet", "replicaCount": 5, "updateStrategy": {"rollingUpdate": {"partition": 2}}},
     "deployment-recreate": {"updateStrategy": {"type": "Recreate"}, "fullnameOverride": "classifier"},
