@@ -7,6 +7,9 @@ from cluster import Cluster
 from matrix import KEDA, KEDA_JOB, MATRIX
 from tools import CHART, HELMS, ROOT, documents, pod_template, render, run, tool, TOOLS
 
+# What `helm package` made of the chart when 0.2.0 was released.
+RELEASED = ROOT / "deploy/tests/released/0.2.0/tagbert-0.2.0.tgz"
+
 SERVICE = {"image": {"tag": "2"}, "config": "batch: {tokens: 1024}", "podLabels": {"team": "nlp"},
            "cache": {"ephemeral": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}}
 
@@ -27,11 +30,14 @@ class OnAServer(unittest.TestCase):
     def get(self, *args):
         return self.cluster.get("--namespace", self.namespace, *args)
 
-    def helm(self, helm, action, values, *args):
+    def helm(self, helm, action, values, *args, chart=CHART):
         brokers = {"kafka": {"brokers": "kafka:9092"}}
-        chart = [] if action == "uninstall" else [CHART, "--values", "-"]
-        return self.cluster.tool(helm, action, "rel", *chart, "--namespace", self.namespace, *args,
+        what = [] if action == "uninstall" else [chart, "--values", "-"]
+        return self.cluster.tool(helm, action, "rel", *what, "--namespace", self.namespace, *args,
                                  stdin=json.dumps({**brokers, **values}))[1]
+
+    def replicas(self):
+        return self.get("deployment/rel-tagbert")["spec"]["replicas"]
 
     def test_the_server_takes_every_object_without_a_warning(self):
         for name, values in MATRIX.items():
@@ -81,6 +87,25 @@ class OnAServer(unittest.TestCase):
                 left = self.get("all,configmaps,serviceaccounts,pdb,scaledobjects,scaledjobs,triggerauthentications")["items"]
                 self.assertEqual([each["metadata"]["name"] for each in left], [])
 
+    def test_the_last_release_is_upgraded_with_its_values(self):
+        settings = {"settings": {"batch.tokens": "16384"}, "secretFiles": {"kafka": "tagbert-kafka"}, "extraArgs": ["--set=cache.size=0"]}
+        values = {
+            "Deployment": {"keda": KEDA["keda"], "podDisruptionBudget": {"maxUnavailable": 2}},
+            "StatefulSet": {"replicaCount": 5, "serviceMonitor": {"enabled": True}, "networkPolicy": {"enabled": True}},
+            "CronJob": {"cronJob": {"schedule": "*/15 * * * *"}, "podMonitor": {"enabled": True}},
+        }
+        for helm in HELMS:
+            for kind, own in values.items():
+                with self.subTest(helm=helm, kind=kind):
+                    self.helm(helm, "install", {"kind": kind, **settings, **own}, chart=RELEASED)
+                    before = self.get(f"{kind}/rel-tagbert")
+                    self.helm(helm, "upgrade", {}, "--reset-then-reuse-values")
+                    after = self.get(f"{kind}/rel-tagbert")
+                    self.assertEqual(after["metadata"]["uid"], before["metadata"]["uid"])
+                    self.assertIn("--set=batch.tokens=16384", json.dumps(after))
+                    self.assertIn("TAGBERT_CPUS", json.dumps(after))
+                    self.helm(helm, "uninstall", {})
+
     def test_helm_4_goes_on_where_helm_3_began(self):
         self.helm("helm3", "install", {})
         self.helm("helm", "upgrade", SERVICE)
@@ -99,14 +124,32 @@ class OnAServer(unittest.TestCase):
                 self.assertEqual((len(jobs()), set(jobs()) & set(first)), (1, set()))
                 self.helm(helm, "uninstall", {})
 
-    def test_an_upgrade_leaves_the_replicas_to_keda(self):
+    def test_an_upgrade_leaves_the_replicas_to_keda_or_to_whoever_else_scales(self):
         for helm in HELMS:
-            with self.subTest(helm):
-                self.helm(helm, "install", KEDA)
-                self.kubectl("scale", "--replicas=7", "deployment/rel-tagbert")
-                self.helm(helm, "upgrade", {**KEDA, **SERVICE})
-                self.assertEqual(self.get("deployment/rel-tagbert")["spec"]["replicas"], 7)
-                self.helm(helm, "uninstall", {})
+            for scaled in (KEDA, {"replicaCount": None}):
+                with self.subTest(helm, values=scaled):
+                    self.helm(helm, "install", scaled)
+                    self.kubectl("scale", "--replicas=7", "deployment/rel-tagbert")
+                    self.helm(helm, "upgrade", {**scaled, **SERVICE})
+                    self.assertEqual(self.replicas(), 7)
+                    self.helm(helm, "uninstall", {})
+
+    def test_replicas_that_others_have_set_are_taken_back_by_helm_3_and_with_force_by_helm_4(self):
+        # By hand; and KEDA, whose HorizontalPodAutoscaler does the same, and which is then switched off.
+        for before in ({}, KEDA):
+            for helm in HELMS:
+                with self.subTest(helm, before=before):
+                    self.helm(helm, "install", before)
+                    self.kubectl("scale", "--replicas=7", "deployment/rel-tagbert")
+                    force = []
+                    if helm == "helm":
+                        with self.assertRaisesRegex(AssertionError, "conflict.*replicas"):
+                            self.helm(helm, "upgrade", {"replicaCount": 3})
+                        self.assertEqual(self.replicas(), 7)
+                        force = ["--force-conflicts"]
+                    self.helm(helm, "upgrade", {"replicaCount": 3}, *force)
+                    self.assertEqual(self.replicas(), 3)
+                    self.helm(helm, "uninstall", {})
 
     def test_what_was_there_before_the_chart_is_updated_by_kustomize(self):
         for kind in ("deployment", "configmap"):

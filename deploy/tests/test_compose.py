@@ -36,6 +36,17 @@ class Compose(unittest.TestCase):
                 if how.get("condition") == "service_completed_successfully":
                     self.assertNotIn("restart", self.services[other], name)
 
+    def test_what_starts_is_what_the_documents_pass_through_and_who_watches(self):
+        started = {name for name, service in self.services.items() if not service.get("profiles")}
+        self.assertEqual(started, {"kafka", "topics", "tagbert", "documents", "results", "prometheus"})
+        for name in started:
+            self.assertLessEqual(set(self.services[name].get("depends_on", {})), started, name)
+
+    def test_it_says_which_compose_it_takes(self):
+        # Contents in `configs` came with it.
+        self.assertTrue(any("content" in each for each in self.compose["configs"].values()))
+        self.assertIn("Docker Compose 2.23.1 or later", COMPOSE.read_text())
+
     def test_images_have_a_version_and_ports_stay_on_this_machine(self):
         for name, service in self.services.items():
             self.assertRegex(service["image"], r":v?\d+(\.\d+)+$", name)
