@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak rehearsal bench bench-micro bench-variants scale tables wheel wheel-test model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak rehearsal bench bench-micro bench-variants bench-engines scale tables wheel wheel-test model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -92,6 +92,10 @@ bench-micro: target/release/libonnxruntime.so  ## documents a second and core be
 bench-variants:  ## the model in other forms and settings, side by side, into benches/VARIANTS.md (6 min)
 	@scripts/setup.sh corpus peers
 	@.cache/peers-venv/bin/python benches/variants.py
+
+bench-engines: wheel-test  ## the Python package in Spark, Ray, Polars and DuckDB beside `tagbert enrich`, into benches/RESULTS.md (15 min)
+	@scripts/setup.sh corpus peers-torch
+	@.cache/wheel-test-venv/bin/python benches/engines.py --write
 
 scale:  ## a thousand workers, simulated, into benches/SCALE.md (SEED=1; a minute)
 	@python3 benches/scale --seed $(SEED)

@@ -1,13 +1,12 @@
 """How fast the Python package tags, alone and within engines, beside `tagbert enrich`, and beside transformers' pipelines in Spark.
 
-    make wheel-test                                                        # leaves .cache/wheel-test-venv, with the wheel and the engines
-    .cache/wheel-test-venv/bin/python benches/engines.py [--documents 600] [--cores 2] [--only NAME]…
+    make bench-engines                  # sets all up, and writes the section Engines of benches/RESULTS.md
+    .cache/wheel-test-venv/bin/python benches/engines.py [--documents 600] [--cores 2] [--only NAME]… [--write]
 
 Each way tags the documents of the corpus from Parquet to Parquet on so many cores, twice: all of them, and a sixth. What counts is
-the difference, so that starts and loads don't; the median of three. `pipelines` (transformers on PyTorch, three models,
-as benches/peers/ has tuned them) is measured where `scripts/setup.sh peers-torch` was run, on a tenth of the documents.
-
-It takes a quiet machine, and prints a table for benches/RESULTS.md.
+the difference, so that starts and loads don't. The ways take turns, round by round, and are compared within a round.
+`pipelines` (transformers on PyTorch, three models, as benches/peers/ has tuned them) is measured where
+`scripts/setup.sh peers-torch` was run, on each tenth of the documents, which are in order of length. It takes a quiet machine.
 """
 
 import argparse
@@ -21,32 +20,48 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = str(ROOT / "models" / "tagbert-small")
 ENRICH = os.environ.get("TAGBERT", str(ROOT / "target" / "release" / "tagbert"))
-NO_CACHE = {"cache.size": 0}
-TRIES = 3
+PEERS = ROOT / ".cache" / "peers-venv"
+RESULTS = ROOT / "benches" / "RESULTS.md"
+HEADING = "## Engines"
+FILES_A_CORE = 4
+# As the pipelines do, so that all have the same to do.
+SETTINGS = {"cache.size": 0, "model.max_tokens": 512, "model.long_documents": "truncate"}
+ROUNDS = 3
+
+# As a share of `enrich`, and of Spark as a multiple of the pipelines in it.
+GOAL, GOAL_OF_PIPELINES = 0.95, 5
 
 
 def documents(count):
     with open(ROOT / ".cache" / "corpus" / "documents.jsonl", encoding="utf-8") as lines:
         parsed = [json.loads(line) for _, line in zip(range(count), lines)]
     texts = ["\n".join(part for part in (row.get("subject"), row.get("body")) if part) for row in parsed]
+    # By length, so that each n-th of them is a fair share.
+    texts.sort(key=len)
     return pa.table({"id": range(len(texts)), "body": texts})
 
 
+def share(table, divisor):
+    return table.take(range(divisor // 2, table.num_rows, divisor))
+
+
 def write(table, folder, parts):
-    """As many files as there are cores, so that engines have something to share."""
+    """In files, which are what engines share out among cores."""
     folder.mkdir()
     for part in range(parts):
-        pq.write_table(table.take(list(range(part, table.num_rows, parts))), folder / f"{part}.parquet")
+        pq.write_table(table.take(range(part, table.num_rows, parts)), folder / f"{part}.parquet")
     return folder
 
 
 def enrich(there, here):
-    options = ["--set", "cache.size=0", "--text", "body", "--model", MODEL]
+    settings = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    options = [*settings, "--text", "body", "--model", MODEL]
     subprocess.run([ENRICH, "enrich", "--input", there, "--output", here, *options], check=True, capture_output=True)
 
 
@@ -54,7 +69,7 @@ def tagger(there, here):
     import tagbert
 
     here.mkdir()
-    one = tagbert.Tagger(MODEL, text="body", settings=NO_CACHE)
+    one = tagbert.Tagger(MODEL, text="body", settings=SETTINGS)
     for file in there.iterdir():
         pq.write_table(one.tag(pq.read_table(file)), here / file.name)
 
@@ -63,7 +78,7 @@ def polars(there, here):
     import polars as pl
     import tagbert.polars
 
-    tagbert.polars.tag(pl.read_parquet(there / "*.parquet"), MODEL, text="body", settings=NO_CACHE).write_parquet(here)
+    tagbert.polars.tag(pl.read_parquet(there / "*.parquet"), MODEL, text="body", settings=SETTINGS).write_parquet(here)
 
 
 def duckdb(there, here):
@@ -71,7 +86,7 @@ def duckdb(there, here):
     import tagbert.duckdb
 
     with engine.connect(config={"threads": len(os.sched_getaffinity(0))}) as connection:
-        tagbert.duckdb.register(connection, MODEL, settings=NO_CACHE)
+        tagbert.duckdb.register(connection, MODEL, settings=SETTINGS)
         connection.sql(f"COPY (SELECT *, tag(body) AS tags FROM '{there}/*.parquet') TO '{here}' (FORMAT parquet)")
 
 
@@ -81,17 +96,17 @@ def ray(there, here):
 
     cores = len(os.sched_getaffinity(0))
     engine.init(num_cpus=2 * cores, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
-    tagbert.ray.tag(engine.data.read_parquet(str(there)), MODEL, text="body", actors=cores, settings=NO_CACHE).write_parquet(str(here))
+    tagbert.ray.tag(engine.data.read_parquet(str(there)), MODEL, text="body", actors=cores, settings=SETTINGS).write_parquet(str(here))
 
 
 def spark(there, here):
     import tagbert.spark
 
-    tagbert.spark.tag(session().read.parquet(str(there)), MODEL, text="body", settings=NO_CACHE).write.parquet(str(here))
+    tagbert.spark.tag(session().read.parquet(str(there)), MODEL, text="body", settings=SETTINGS).write.parquet(str(here))
 
 
 def pipelines(there, here):
-    session().read.parquet(str(there)).mapInArrow(by_pipelines, "id long, tags string").write.parquet(str(here))
+    session().read.parquet(str(there)).mapInArrow(by_pipelines, "id long, body string, tags string").write.parquet(str(here))
 
 
 def by_pipelines(batches):
@@ -99,6 +114,8 @@ def by_pipelines(batches):
     import sys as worker
 
     worker.path.insert(0, str(ROOT / "benches" / "peers"))
+    # Last, so that what the engines brought along counts; PyTorch is there alone.
+    worker.path += map(str, PEERS.glob("lib/python*/site-packages"))
     import taggers
     import torch
 
@@ -106,7 +123,7 @@ def by_pipelines(batches):
     torch.set_num_threads(1)
     for batch in batches:
         tags = [json.dumps(pipelines([text])[0]) for text in batch.column("body").to_pylist()]
-        yield pa.record_batch({"id": batch.column("id"), "tags": pa.array(tags)})
+        yield pa.record_batch({"id": batch.column("id"), "body": batch.column("body"), "tags": pa.array(tags)})
 
 
 def session():
@@ -122,22 +139,65 @@ def session():
 WAYS = {way.__name__: way for way in (enrich, tagger, polars, duckdb, ray, spark, pipelines)}
 
 
-def rate(way, table, cores, folder):
-    """Documents a second."""
+class Timed:
+    """A way, on its documents."""
 
-    def seconds(rows, name):
-        there, here = write(rows, folder / f"{name}-in", cores), folder / f"{name}-out"
+    def __init__(self, name, table, cores, folder):
+        self.way, self.files, self.folder, self.runs, self.rates = WAYS[name], cores * FILES_A_CORE, folder / name, 0, []
+        self.all = share(table, 10) if name == "pipelines" else table
+        self.few = share(self.all, 6)
+        self.folder.mkdir()
+        self.seconds(self.few)
+
+    def seconds(self, table):
+        self.runs += 1
+        there, here = write(table, self.folder / f"{self.runs}-in", self.files), self.folder / f"{self.runs}-out"
         began = time.monotonic()
-        way(there, here)
-        return time.monotonic() - began
+        self.way(there, here)
+        took = time.monotonic() - began
+        # Who leaves rows out would be the fastest.
+        tagged = ds.dataset(here, format="parquet").to_table(columns=["id", "tags"])
+        assert sorted(tagged["id"].to_pylist()) == table["id"].to_pylist() and tagged["tags"].null_count == 0, self.way
+        return took
 
-    few = table.num_rows // 6
-    seconds(table.slice(0, few), "warm")
-    rates = []
-    for number in range(TRIES):
-        short, long = seconds(table.slice(0, few), f"short{number}"), seconds(table, f"long{number}")
-        rates.append((table.num_rows - few) / (long - short))
-    return statistics.median(rates)
+    def round(self):
+        """Documents a second."""
+        short, long = self.seconds(self.few), self.seconds(self.all)
+        self.rates.append((self.all.num_rows - self.few.num_rows) / (long - short))
+
+
+def figure(values, digits):
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def rows(ways):
+    """The lines of the table."""
+
+    def row(what, values, goal=None, digits=2):
+        met = "" if goal is None else "met" if statistics.median(values) >= goal else "**not met**"
+        return f"| {what} | {'' if goal is None else f'≥ {goal}'} | {figure(values, digits)} | {met} |"
+
+    def shares(one, other):
+        return [a / b for a, b in zip(ways[one].rates, ways[other].rates)]
+
+    for name, way in ways.items():
+        yield row(f"`{name}`: documents/s", way.rates, digits=1)
+    for name in ways:
+        if "enrich" in ways and name not in ("enrich", "pipelines"):
+            yield row(f"`{name}` ÷ `enrich`", shares(name, "enrich"), GOAL)
+    if {"spark", "pipelines"} <= ways.keys():
+        yield row("`spark` ÷ transformers' pipelines in Spark", shares("spark", "pipelines"), GOAL_OF_PIPELINES)
+
+
+def section(args, documents, lines):
+    head = f"{documents} documents, cut at 512 tokens, on {args.cores} cores, {ROUNDS} rounds; {version()}. [engines.py](engines.py) says how."
+    return "\n".join([HEADING, "", head, "", "| what | goal | median (least to most) | |", "|---|--:|--:|---|", *lines, ""])
+
+
+def version():
+    commit = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    said = subprocess.run([ENRICH, "--version"], check=True, capture_output=True, text=True).stdout
+    return f"{said.splitlines()[0]}, commit {commit}"
 
 
 def main():
@@ -145,20 +205,28 @@ def main():
     parser.add_argument("--documents", type=int, default=600)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--only", action="append", choices=WAYS)
+    parser.add_argument("--write", action="store_true", help="into benches/RESULTS.md")
     args = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-    table, rates = documents(args.documents), {}
-    for name in args.only or WAYS:
-        if name == "pipelines" and not (ROOT / ".cache" / "peers" / "pipelines").exists():
-            print("pipelines: not set up (scripts/setup.sh peers-torch), and not measured", file=sys.stderr)
-            continue
-        rows = table.slice(0, table.num_rows // 10) if name == "pipelines" else table
-        with tempfile.TemporaryDirectory() as folder:
-            rates[name] = rate(WAYS[name], rows, args.cores, Path(folder))
-        print(f"{name}: {rates[name]:.1f} documents/s", file=sys.stderr)
-    print(f"| way, on {args.cores} cores | documents/s | of `enrich` |\n|---|---:|---:|")
-    for name, value in rates.items():
-        print(f"| `{name}` | {value:.1f} | {value / rates.get('enrich', float('nan')):.2f} |")
+    names = args.only or list(WAYS)
+    if args.only and args.write:
+        parser.error("--write takes all of them")
+    if "pipelines" in names and not (ROOT / ".cache" / "peers" / "pipelines").exists():
+        print("pipelines: not set up (scripts/setup.sh peers-torch), and not measured", file=sys.stderr)
+        names.remove("pipelines")
+    table = documents(args.documents)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {name: Timed(name, table, args.cores, Path(folder)) for name in names}
+        for number in range(ROUNDS):
+            for name, way in ways.items():
+                way.round()
+                print(f"round {number + 1}: {name}: {way.rates[-1]:.1f} documents/s", file=sys.stderr)
+    text = section(args, table.num_rows, rows(ways))
+    print(text)
+    if args.write:
+        # It is the last one.
+        before = RESULTS.read_text(encoding="utf-8").partition(HEADING)[0].rstrip("\n")
+        RESULTS.write_text(f"{before}\n\n{text}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ fn main() {
     println!("{report}");
     if only.is_none() {
         let path = support::root().join("benches/RESULTS.md");
-        std::fs::write(&path, report.document(scale)).expect("the results can be written");
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(&path, report.document(scale, &before)).expect("the results can be written");
         eprintln!("written to {}", path.display());
     }
 }

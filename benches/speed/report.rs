@@ -87,8 +87,8 @@ impl Report {
         self.notes.push(note.into());
     }
 
-    /// The whole file.
-    pub fn document(&self, scale: Scale) -> String {
+    /// The whole file. What `make bench-engines` has added to the one before stays.
+    pub fn document(&self, scale: Scale, before: &str) -> String {
         let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
         let cpu = read("/proc/cpuinfo");
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
@@ -100,10 +100,11 @@ impl Report {
             output.map(|output| String::from_utf8_lossy(&output.stdout).trim().replace('\n', ", ")).unwrap_or_default()
         };
         let versions = run(env!("CARGO_BIN_EXE_tagbert"), &["--version"]);
+        let engines = before.find("## Engines").map_or(String::new(), |start| format!("\n{}", &before[start..]));
         let commit = run("git", &["describe", "--always", "--dirty", "--exclude=*"]);
         format!(
             "# Results\n\nWritten by `make bench`; [README.md](README.md) says how each figure is measured.\n\n- machine: \
-             {cores} cores of{}, {memory} GiB\n- versions: {versions}, commit {commit}\n- command: `{}`\n\n{self}",
+             {cores} cores of{}, {memory} GiB\n- versions: {versions}, commit {commit}\n- command: `{}`\n\n{self}{engines}",
             cpu.trim_start_matches([':', '\t']),
             scale.command(),
         )

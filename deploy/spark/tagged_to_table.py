@@ -121,7 +121,8 @@ def check_topic(spark, given):
         files.createNewFile(jvm.org.apache.hadoop.fs.Path(place, f"topic-{topic}"))
     elif known != [f"topic-{topic}"]:
         raise SystemExit(
-            f"error: {given.topic} was deleted and made again since {given.checkpoint} read it: take another --checkpoint, and another --to"
+            f"error: {given.topic} is another topic than {given.checkpoint} has read (another name, or deleted and made again): "
+            "take another --checkpoint, and another --to"
         )
 
 

@@ -52,45 +52,48 @@ impl Models {
     }
 
     /// Name and version of each.
-    fn versions(&self) -> PyResult<Vec<(String, String)>> {
-        let versions = self.live.with(|live| {
-            let taggers = live.current();
-            Ok(taggers.models().into_iter().map(|model| (model.name.to_string(), model.version.to_string())).collect())
-        });
-        versions.map_err(raised)
+    fn versions(&self, py: Python) -> PyResult<Vec<(String, String)>> {
+        let versions = || {
+            self.live.with(|live| {
+                let taggers = live.current();
+                let models = taggers.models().into_iter();
+                Ok(models.map(|model| (model.name.to_string(), model.version.to_string())).collect())
+            })
+        };
+        py.detach(versions).map_err(raised)
     }
 
     /// A line that reads such columns; none are those of the configuration.
     #[expect(clippy::needless_pass_by_value, reason = "a list of Python's can't be borrowed as strings")]
-    fn line(&self, text: Vec<String>) -> PyResult<Line> {
+    fn line(&self, py: Python, text: Vec<String>) -> PyResult<Line> {
         let mut config = self.config.clone();
         offline::read(&mut config, &text);
-        let tables = self.live.with(|live| Tables::start(&config, live)).map_err(raised)?;
+        let tables = py.detach(|| self.live.with(|live| Tables::start(&config, live))).map_err(raised)?;
         Ok(Line(Own::new(tables)))
     }
 }
 
-/// A line that tags tables, for any number of threads.
+/// A line that tags tables, for any number of threads. Whoever waits for its lock holds no other: the interpreter's is free.
 #[pyclass(frozen)]
 struct Line(Own<Tables>);
 
 #[pymethods]
 impl Line {
     /// The columns that it reads.
-    fn columns(&self) -> PyResult<Vec<String>> {
-        let columns = self.0.with(|tables| Ok(tables.columns().into_iter().map(str::to_owned).collect()));
-        columns.map_err(raised)
+    fn columns(&self, py: Python) -> PyResult<Vec<String>> {
+        let columns = || self.0.with(|tables| Ok(tables.columns().into_iter().map(str::to_owned).collect()));
+        py.detach(columns).map_err(raised)
     }
 
     /// Whether it has ended, since a model failed for good.
-    fn is_over(&self) -> PyResult<bool> {
-        self.0.with(|tables| Ok(tables.is_over())).map_err(raised)
+    fn is_over(&self, py: Python) -> PyResult<bool> {
+        py.detach(|| self.0.with(|tables| Ok(tables.is_over()))).map_err(raised)
     }
 
     /// The columns of the tags.
-    fn schema(&self, name: &str, flat: bool) -> PyResult<PyArrowType<Schema>> {
-        let schema = self.0.with(|tables| Ok(Schema::new(tables.tags(name, flat)?.fields())));
-        schema.map(PyArrowType).map_err(raised)
+    fn schema(&self, py: Python, name: &str, flat: bool) -> PyResult<PyArrowType<Schema>> {
+        let schema = || self.0.with(|tables| Ok(Schema::new(tables.tags(name, flat)?.fields())));
+        py.detach(schema).map(PyArrowType).map_err(raised)
     }
 
     /// The tags of a table's rows, and why a row has none.

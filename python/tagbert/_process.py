@@ -7,6 +7,7 @@ until no model is being loaded, so that it finds none half made.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import threading
 from dataclasses import dataclass
@@ -23,6 +24,31 @@ class Configuration:
     variant: str | None
     config: str | None
     settings: tuple[str, ...]
+
+
+class Environment:
+    """The ``TAGBERT__…`` variables where a tagger was made. A process that it is sent to needs the same: else it would tag
+    otherwise, and nobody would know."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _same_environment, (_environment(),)
+
+
+def _environment() -> dict[str, str]:
+    """Digests of them: a value may be a secret."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith("TAGBERT__")}
+    return {name: hashlib.sha256(value.encode(errors="surrogateescape")).hexdigest() for name, value in ours.items()}
+
+
+def _same_environment(made: dict[str, str]) -> Environment:
+    here = _environment()
+    other = sorted(name for name in made if here.get(name) != made[name])
+    if other:
+        raise _tagbert.TagbertError(
+            f"{', '.join(other)}: set where the tagger was made, and not here, or otherwise: "
+            "write it into `settings`, which go along, or set it for all processes"
+        )
+    return Environment()
 
 
 _lock = threading.RLock()

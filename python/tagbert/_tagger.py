@@ -55,11 +55,12 @@ class Tagger:
         self.text = (text,) if isinstance(text, str) else tuple(text or ())
         self.tags, self.flat, self.errors = tags, flat, errors
         self._of = _process.Configuration(
-            None if model is None else _place(os.fspath(model)),
+            None if model is None else place(os.fspath(model)),
             variant,
             None if config is None else os.path.abspath(config),
             tuple(f"{key}={_written(value)}" for key, value in sorted((settings or {}).items())),
         )
+        self._made = _process.Environment()
 
     def load(self) -> Tagger:
         """Loads the model now, if this process has not yet. Raises a `TagbertError` if that can't be done."""
@@ -147,9 +148,9 @@ class Tagger:
         return f"Tagger({self._of.model or self._of.config!r}, text={list(self.text)!r})"
 
 
-def _place(model: str) -> str:
+def place(model: str) -> str:
     """A path is the same for a process that works elsewhere, as Spark's do."""
-    return model if ":" in model else os.path.abspath(model)
+    return model if "://" in model else os.path.abspath(model)
 
 
 def _written(value: object) -> str:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -21,16 +22,18 @@ def register(
     model: str | os.PathLike[str] | None = None,
     *,
     name: str = "tag",
-    **options: Any,
+    variant: str | None = None,
+    config: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> None:
     """Makes two functions of a text: ``tag``, its tags, and ``tag_error``, why it has none. Both give null for a text that is null
     or blank.
 
     A text that can't be tagged does not end the query: its tags are null, and ``tag_error`` says why (it takes the tags
     anew, so ask it only of rows whose tags are null). Several columns are one text by ``concat_ws(E'\\n', subject, body)``.
-    Options are those of `tagbert.Tagger` that say nothing about columns: ``variant``, ``config``, ``settings``.
+    The others are those of `tagbert.Tagger`; which texts a ``config`` names does not count.
     """
-    tagger = Tagger(model, text="text", **options)
+    tagger = Tagger(model, text="text", variant=variant, config=config, settings=settings)
     kind = _duckdb(tagger.schema().field("tags").type, connection)
 
     def column(wanted: str) -> Any:

@@ -30,6 +30,8 @@ def tag(frame: Frame, model: str | os.PathLike[str] | None = None, **options: An
         # A filter on tags can't go before them, nor can the text be left out.
         predicate_pushdown=False,
         projection_pushdown=False,
+        # Each row has its own tags: the streaming engine may bring the rows piece by piece.
+        streamable=True,
         schema={**frame.collect_schema(), **added},
     )
 

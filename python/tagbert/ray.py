@@ -7,14 +7,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from tagbert._tagger import Tagger
+from tagbert import _process
+from tagbert._tagger import Tagger, place
+
+#: A block goes on in pieces of so many rows.
+_ROWS = 1024
 
 
 class Tag:
@@ -34,8 +38,16 @@ class Tag:
         usual = {"model.sessions": max(1, int(cores)), "model.threads": 1}
         self.tagger = Tagger(model, settings={**usual, **(settings or {})}, **options).load()
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        return self.tagger.tag(batch)
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        for start in range(0, max(1, batch.num_rows), _ROWS):
+            yield self.tagger.tag(batch.slice(start, _ROWS))
+
+
+class _Same(Tag):
+    """One that has the settings of the driver's environment, or is none."""
+
+    def __init__(self, _made: _process.Environment, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
 
 
 def tag(
@@ -45,21 +57,24 @@ def tag(
     actors: int | tuple[int, int] = (1, 8),
     cpus: float = 1,
     gpus: float = 0,
-    batch_size: int = 4096,
+    batch_size: int | None = None,
     **options: Any,
 ) -> Dataset:
     """The rows of a Dataset with their tags. Options are those of `tagbert.Tagger`.
 
     There are so many ``actors`` (or from, to), with ``cpus`` and ``gpus`` each, and each has the model in memory. All nodes
-    need the package, and the model at the same place.
+    need the package, and the model at the same place. A block is what an actor gets: ``dataset.repartition`` makes more of
+    few, and ``batch_size`` has Ray put small ones together until they have so many rows.
     """
     least, most = (actors, actors) if isinstance(actors, int) else actors
     # Ray's actors may run elsewhere than here.
-    if model is not None and ":" not in os.fspath(model):
-        model = os.path.abspath(model)
+    if model is not None:
+        model = place(os.fspath(model))
+    if options.get("config") is not None:
+        options["config"] = os.path.abspath(options["config"])
     return dataset.map_batches(
-        Tag,
-        fn_constructor_args=(model,),
+        _Same,
+        fn_constructor_args=(_process.Environment(), model),
         fn_constructor_kwargs=options,
         batch_format="pyarrow",
         batch_size=batch_size,

@@ -50,6 +50,16 @@ class DuckDB(unittest.TestCase):
         expected = [e["text"] for tag in rows.tags(rows.enriched()).values() if tag for e in tag["entities"] if e["type"] == "LOC"]
         self.assertEqual(sorted(cities["city"].to_pylist()), sorted(expected))
 
+    def test_what_says_nothing_to_a_function_is_refused(self):
+        for option in ({"errors": "raise"}, {"flat": True}, {"tags": "x"}, {"text": "body"}):
+            self.assertRaises(TypeError, tagbert.duckdb.register, self.connection, rows.MODEL, **option)
+
+    def test_two_calls_of_one_column_have_the_same_tags(self):
+        # DuckDB calls for rows of several threads at once.
+        twice = self.query("SELECT id, tag(body) AS tags, tag_error(body) AS why, tag(body || '') AS again FROM t", t=rows.table(20000))
+        self.assertEqual(rows.tags(twice), rows.tags(twice, "again"))
+        self.assertEqual((twice.num_rows, twice["why"].null_count), (20000, 20000))
+
     def test_several_columns_are_one_text(self):
         one, two = self.query("SELECT tag(concat_ws(E'\\n', NULL, 'Paid in Berlin')) AS x UNION ALL SELECT tag('Paid in Berlin')")["x"].to_pylist()
         self.assertEqual(one, two)

@@ -52,6 +52,11 @@ class Polars(unittest.TestCase):
         self.assertTrue(lazy.head(5).collect().equals(self.expected.head(5)))
         self.assertTrue(lazy.collect(engine="streaming").sort("id").equals(self.expected))
 
+    def test_two_taggers_of_one_lazy_frame_are_two(self):
+        lazy = self.frame.lazy()
+        two = pl.concat([tag(lazy, tags="one", errors="raise").select("one"), tag(lazy, tags="two", errors="raise").select("two")], how="horizontal")
+        self.assertEqual(two.collect().columns, ["one", "two"])
+
     def test_what_is_wrong_is_said_by_name(self):
         for frame in (self.frame, self.frame.lazy()):
             with self.assertRaisesRegex(TagbertError, "there is a column `about` already"):

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -18,6 +19,22 @@ class Counted(tagbert.ray.Tag):
     def __init__(self, notes, *args, **options):
         super().__init__(*args, **options)
         (Path(notes) / f"{os.getpid()}").write_text(str(self.tagger._of.settings))
+
+
+class Asked:
+    """A dataset that only tells how it is asked to be tagged."""
+
+    def map_batches(self, _, **options):
+        return options
+
+
+class Noted(tagbert.ray._Same):
+    """Notes that it has something to do, for long enough that others get something, too."""
+
+    def __call__(self, batch):
+        (Path(self.notes) / f"{os.getpid()}").touch()
+        time.sleep(2)
+        yield from super().__call__(batch)
 
 
 class Ray(unittest.TestCase):
@@ -56,6 +73,26 @@ class Ray(unittest.TestCase):
             self.assertEqual(arrow(dataset).num_rows, 1200)
             (made,) = Path(notes).iterdir()
             self.assertIn("model.sessions=1", made.read_text())
+
+    def test_actors_share_the_blocks_and_each_row_has_its_own_tags_in_full_batches(self):
+        dataset = ray.data.read_parquet(self.folder.name, override_num_blocks=4)
+        options = tagbert.ray.tag(Asked(), rows.MODEL, text="body", actors=2)
+        with tempfile.TemporaryDirectory() as notes:
+            noted = type("Noted", (Noted,), {"notes": notes})
+            table = arrow(dataset.map_batches(noted, **options))
+            self.assertEqual(len(list(Path(notes).iterdir())), 2)
+        expected = rows.tags(rows.enriched(1200))
+        self.assertEqual([row for row, tags in rows.tags(table).items() if not rows.is_near(tags, expected[row])], [])
+        self.assertEqual(table.num_rows, 1200)
+
+    def test_an_actor_that_would_tag_otherwise_is_none(self):
+        os.environ["TAGBERT__MODEL__MAX_TOKENS"] = "16"
+        try:
+            tagged = tagbert.ray.tag(ray.data.read_parquet(self.folder.name), rows.MODEL, text="body", actors=1)
+        finally:
+            del os.environ["TAGBERT__MODEL__MAX_TOKENS"]
+        with self.assertRaisesRegex(Exception, "TAGBERT__MODEL__MAX_TOKENS: set where the tagger was made"):
+            tagged.count()
 
     def test_no_rows_and_rows_that_cannot_be_tagged(self):
         dataset = ray.data.from_items([{"body": "ok see you"}, {"body": rows.TOO_LARGE}, {"body": None}])

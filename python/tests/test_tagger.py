@@ -32,6 +32,11 @@ class Tags(unittest.TestCase):
                 self.assertEqual(tagged.schema.remove_metadata(), expected.schema.remove_metadata())
                 self.assertTrue(tagged.equals(expected))
 
+    def test_each_row_has_its_own_tags_in_full_batches(self):
+        expected = rows.tags(rows.enriched(300))
+        tagged = rows.tags(tagbert.Tagger(rows.MODEL, text="body").tag(rows.table()))
+        self.assertEqual([row for row, tags in tagged.items() if not rows.is_near(tags, expected[row])], [])
+
     def test_all_other_columns_come_out_as_they_went_in(self):
         class Point(pa.ExtensionType):
             def __init__(self):
@@ -196,6 +201,8 @@ class Trouble(unittest.TestCase):
         for options, what in [
             ({"settings": {"model.sesions": 1}}, "sesions"),
             ({"settings": {"limits.document": "much"}}, "limits.document"),
+            ({"settings": {"output.scores": "all"}}, "output.scores"),
+            ({"settings": {"input.lenient": True}}, "input.lenient"),
             ({"variant": "int3"}, "int3"),
             ({"config": "/nowhere.yaml"}, "/nowhere.yaml"),
         ]:
@@ -254,6 +261,15 @@ class Process(unittest.TestCase):
         other = pickle.loads(pickle.dumps(one))
         self.assertLess(len(pickle.dumps(one)), 1000)
         self.assertTrue(one.tag(rows.table(20)).equals(other.tag(rows.table(20))))
+
+    def test_a_process_of_another_environment_refuses_it(self):
+        os.environ["TAGBERT__MODEL__MAX_TOKENS"] = "16"
+        try:
+            pickled = pickle.dumps(tagger())
+            pickle.loads(pickled)
+        finally:
+            del os.environ["TAGBERT__MODEL__MAX_TOKENS"]
+        self.assertRaisesRegex(tagbert.TagbertError, "^TAGBERT__MODEL__MAX_TOKENS: set where", pickle.loads, pickled)
 
     def test_a_path_is_the_same_elsewhere(self):
         here = os.getcwd()

@@ -11,16 +11,13 @@ use super::cli::Enrich;
 use super::progress::Bar;
 use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
-use crate::config::{Charset, Config, ConfigError, Input, Scores};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
 
 pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     let mut config = offline::configured(&args.offline)?;
     offline::read(&mut config, &args.text);
-    refuse_what_is_of_records(&config)?;
-    config.refuse_redact()?;
-    config.read_rows();
+    config.read_rows()?;
     let order = Order {
         inputs: args.input.clone(),
         output: args.output.clone(),
@@ -62,22 +59,6 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
         return Ok(ExitCode::from(TOO_MANY_DEAD));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Settings that would be passed over in silence.
-fn refuse_what_is_of_records(config: &Config) -> Result<(), ConfigError> {
-    let Input { charset, lenient, .. } = config.input;
-    for (key, is_set, why) in [
-        ("output.scores", config.output.scores != Scores::default(), "columns have the score of the best label alone"),
-        ("input.lenient", lenient, "files are read as what they are, and JSON as JSON"),
-        ("input.charset", charset != Charset::default(), "files are read as UTF-8: `iconv` makes them so"),
-    ] {
-        if is_set {
-            let why = format!("is not for `tagbert enrich`: {why}");
-            return Err(ConfigError::Value { key: key.into(), why });
-        }
-    }
-    Ok(())
 }
 
 /// Nothing that is not whole counts, so a stop need not wait.

@@ -229,12 +229,6 @@ impl Output {
 }
 
 impl Config {
-    /// Has rows become documents, and columns tags, whatever records are on topics.
-    pub fn read_rows(&mut self) {
-        self.input.format = Format::Json;
-        self.output.make_nested_json();
-    }
-
     pub(super) fn validate_texts(&self, mistakes: &mut Mistakes) {
         let Input { id, text, .. } = &self.input;
         if text.is_empty() {

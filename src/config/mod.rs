@@ -26,6 +26,7 @@ mod print;
 pub mod redact;
 mod registry;
 mod routes;
+mod rows;
 mod secrets;
 mod settings;
 pub mod start;

@@ -297,15 +297,6 @@ impl Config {
         )
     }
 
-    /// Refuses to mask, where rows keep all of their columns.
-    ///
-    /// # Errors
-    /// When there is something to be masked.
-    pub fn refuse_redact(&self) -> Result<(), ConfigError> {
-        let why = "masks no columns, and rows keep all of theirs: leave it out (`tagbert tag` and `tagbert run` mask)";
-        if self.redact.is_empty() { Ok(()) } else { refuse("redact", why) }
-    }
-
     /// The types of names that are masked, each with the least score that a rule asks for; none: those that are tagged.
     pub fn masked_types(&self) -> impl Iterator<Item = (&str, Option<f32>)> {
         let rules = self.redact.iter().filter_map(|rule| Some((rule.entities.as_ref()?, rule.min_score)));

@@ -47,6 +47,9 @@ impl Columns {
         for path in &self.0 {
             let (mut here, mut kind) = (fields.clone(), None);
             for (depth, name) in path.iter().enumerate() {
+                if here.iter().filter(|field| field.name() == name).count() > 1 {
+                    bail!("there is more than one column `{}`: which one is the text?", path[..=depth].join("."));
+                }
                 let Some((_, field)) = here.find(name) else {
                     let known: Vec<_> = here.iter().map(|field| field.name().as_str()).collect();
                     bail!(
@@ -102,6 +105,9 @@ impl Columns {
                 let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
                 bail!("there is no column `{name}`, but {} (`--text` names those with text)", known.join(", "));
             };
+            if header.iter().filter(|known| *known == name.as_bytes()).count() > 1 {
+                bail!("there is more than one column `{name}`: which one is the text?");
+            }
             places.push(place);
         }
         let document = |record: &ByteRecord| {
@@ -214,6 +220,17 @@ mod tests {
         assert!(error.contains("no column `b.c`"), "{error}");
         let batch = table(vec![("a", Arc::new(BinaryArray::from_vec(vec![b"x"])))]);
         assert!(columns("[/a]").of_table(&batch).is_err());
+    }
+
+    #[test]
+    fn of_two_columns_of_one_name_none_is_taken() {
+        let text = |name| Field::new(name, DataType::Utf8, true);
+        let twice = Schema::new(vec![text("text"), text("text"), text("id")]).fields;
+        let error = columns("[/text]").check(&twice).unwrap_err().to_string();
+        assert!(error.contains("more than one column `text`"), "{error}");
+        columns("[/id]").check(&twice).unwrap();
+        let error = columns("[/text]").of_records(&ByteRecord::from(vec!["text", "text"]), [].iter()).unwrap_err();
+        assert!(error.to_string().contains("more than one column `text`"), "{error}");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Tables in memory: what engines that read and write by themselves, such as Spark, have tagged by the same line.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema as TableSchema};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use opentelemetry::metrics::MeterProvider as _;
@@ -63,11 +65,10 @@ impl Tables {
     /// Starts a line with taggers that are loaded already, by a configuration that names the same, for whichever texts.
     ///
     /// # Errors
-    /// When the system refuses a thread.
+    /// When the configuration asks for what tables don't have, or the system refuses a thread.
     pub fn start(config: &Config, live: &Arc<Live>) -> Result<Self> {
-        config.refuse_redact()?;
         let mut config = config.clone();
-        config.read_rows();
+        config.read_rows()?;
         // The rows themselves stay where they are.
         config.output.document = KeepDocument::Drop;
         let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
@@ -113,22 +114,17 @@ impl Tables {
     ) -> Result<RecordBatch> {
         let tags = self.tags(name, flat)?;
         self.columns.check(table.schema().fields())?;
-        let (mut enriched, mut why) = (Vec::with_capacity(table.num_rows()), Vec::with_capacity(table.num_rows()));
-        for came in self.run(table, go_on)? {
-            let (record, rejection) = came.map_or_else(|rejection| (None, Some(rejection)), |record| (record, None));
-            enriched.push(record);
-            why.push(rejection.map(|Rejection { class, message, .. }| format!("{class}: {message}")));
-        }
-        let mut columns = tags.columns(&enriched)?;
-        columns.push(Arc::new(StringArray::from(why)) as ArrayRef);
-        let fields = [tags.fields(), vec![refused(name)]].concat();
-        Ok(RecordBatch::try_new(Arc::new(TableSchema::new(fields)), columns)?)
+        let schema = Arc::new(TableSchema::new([tags.fields(), vec![refused(name)]].concat()));
+        let mut tagged = Tagged { tags, schema, enriched: Vec::new(), why: Vec::new(), pieces: Vec::new() };
+        self.run(table, &mut tagged, go_on)?;
+        tagged.end_piece()?;
+        Ok(concat_batches(&tagged.schema, &tagged.pieces)?)
     }
 
     /// Sends all rows through the line, and waits for what comes of them.
-    fn run(&self, table: &RecordBatch, go_on: impl Fn() -> Result<()>) -> Result<Vec<Came>> {
+    fn run(&self, table: &RecordBatch, tagged: &mut Tagged, go_on: impl Fn() -> Result<()>) -> Result<()> {
         let call = self.call();
-        let (mut fed, mut came, mut asked) = (0, Vec::with_capacity(table.num_rows()), Instant::now());
+        let (mut fed, mut came, mut asked) = (0, 0, Instant::now());
         let mut next = || -> Result<Came> {
             loop {
                 if asked.elapsed() >= PATIENCE {
@@ -151,17 +147,19 @@ impl Tables {
             let rows = table.slice(start, ROWS.min(table.num_rows() - start));
             for document in self.columns.of_table(&rows)? {
                 // Whatever others have in the line, one of ours may always be in it.
-                while self.budget.is_spent() && came.len() < fed {
-                    came.push(next()?);
+                while self.budget.is_spent() && came < fed {
+                    tagged.push(next()?)?;
+                    came += 1;
                 }
                 self.feed(&call, fed, document);
                 fed += 1;
             }
         }
-        while came.len() < fed {
-            came.push(next()?);
+        while came < fed {
+            tagged.push(next()?)?;
+            came += 1;
         }
-        Ok(came)
+        Ok(())
     }
 
     /// True once nothing can be tagged any more, since a model has failed for good.
@@ -193,6 +191,31 @@ impl Tables {
         let (topic, lease) = (Arc::clone(&self.topic), call.lease.clone());
         let origin = Origin { topic, partition: call.number, offset: row as i64, epoch: 0, seq: row as u64, lease };
         self.pipeline.feed(Envelope::begin(origin, Record::of(document), &self.budget));
+    }
+}
+
+/// A table of tags, as they come: records are text, so those of a piece become columns before the next one's are there.
+struct Tagged {
+    tags: Schema,
+    schema: Arc<TableSchema>,
+    enriched: Vec<Option<Vec<u8>>>,
+    why: Vec<Option<String>>,
+    pieces: Vec<RecordBatch>,
+}
+
+impl Tagged {
+    fn push(&mut self, came: Came) -> Result<()> {
+        let (record, rejection) = came.map_or_else(|rejection| (None, Some(rejection)), |record| (record, None));
+        self.enriched.push(record);
+        self.why.push(rejection.map(|Rejection { class, message, .. }| format!("{class}: {message}")));
+        if self.why.len() == ROWS { self.end_piece() } else { Ok(()) }
+    }
+
+    fn end_piece(&mut self) -> Result<()> {
+        let mut columns = self.tags.columns(&take(&mut self.enriched))?;
+        columns.push(Arc::new(StringArray::from(take(&mut self.why))) as ArrayRef);
+        self.pieces.push(RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
+        Ok(())
     }
 }
 
@@ -297,6 +320,27 @@ mod tests {
             }
         });
         tables.finish();
+    }
+
+    #[test]
+    fn a_table_of_several_pieces_has_all_rows_in_order() {
+        let tables = tables("");
+        let many: Vec<_> = (0..ROWS + 3).map(|row| (row % 2 == 0).then(|| text(row % 5))).collect();
+        let tagged = tables.tag(&table(many), "tags", false, || Ok(())).unwrap();
+        assert_eq!(tagged.num_rows(), ROWS + 3);
+        let tags = tagged.column_by_name("tags").unwrap();
+        assert!((0..ROWS + 3).all(|row| tags.is_valid(row) == (row % 2 == 0)));
+        tables.finish();
+    }
+
+    #[test]
+    fn settings_that_tables_would_pass_over_are_refused() {
+        let yaml =
+            "{input: {text: [/text], lenient: true}, model: {path: tests/fixtures/tiny-distilbert, device: cpu}}";
+        let config = Config::parse(yaml, HashMap::new(), &[]).unwrap();
+        let live = Live::load(&config).unwrap();
+        let error = Tables::start(&config, &live).unwrap_err().to_string();
+        assert!(error.contains("input.lenient"), "{error}");
     }
 
     #[test]

@@ -35,10 +35,12 @@ pub struct Watch {
     next: Option<Instant>,
 }
 
+/// A topic as it was seen last.
 #[derive(Debug)]
-struct Known {
-    topic: Topic,
-    gone: bool,
+enum Known {
+    There(Topic),
+    /// As what it was there before, if it ever was: one may go before anybody looks.
+    Gone(Option<Topic>),
 }
 
 impl Watch {
@@ -51,38 +53,30 @@ impl Watch {
         due
     }
 
-    /// Looks at how the topics are now. One that was never seen is only noted.
+    /// Looks at how the topics are now. One that was never there is only noted.
     pub fn look(&mut self, topics: Topics) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for (name, now) in topics {
-            match (self.known.get_mut(&name), now) {
-                (None, None) => {}
-                (None, Some(topic)) => {
-                    self.known.insert(name, Known { topic, gone: false });
-                }
-                (Some(known), None) => {
-                    if !known.gone {
-                        known.gone = true;
-                        changes.push(Change::Gone(name));
-                    }
-                }
-                (Some(known), Some(topic)) => {
-                    let before = std::mem::replace(known, Known { topic, gone: false });
-                    if before.topic.id != topic.id && before.topic.id.is_some() && topic.id.is_some() {
-                        changes.push(Change::MadeAnew(name));
-                    } else if before.gone {
-                        changes.push(Change::Back(name));
-                    } else if topic.partitions > before.topic.partitions {
-                        changes.push(Change::Grown {
-                            topic: name,
-                            before: before.topic.partitions,
-                            now: topic.partitions,
-                        });
-                    }
-                }
+        topics.into_iter().filter_map(|(name, now)| self.look_at(name, now)).collect()
+    }
+
+    fn look_at(&mut self, name: String, now: Option<Topic>) -> Option<Change> {
+        let (before, was_gone) = match self.known.remove(&name) {
+            Some(Known::There(before)) => (Some(before), false),
+            Some(Known::Gone(before)) => (before, true),
+            None => (None, false),
+        };
+        let known = now.map_or(Known::Gone(before), Known::There);
+        self.known.insert(name.clone(), known);
+        match (before?, now) {
+            (_, None) => (!was_gone).then_some(Change::Gone(name)),
+            (before, Some(now)) if before.id != now.id && before.id.is_some() && now.id.is_some() => {
+                Some(Change::MadeAnew(name))
+            }
+            (_, Some(_)) if was_gone => Some(Change::Back(name)),
+            (before, Some(now)) => {
+                let (before, now) = (before.partitions, now.partitions);
+                (now > before).then_some(Change::Grown { topic: name, before, now })
             }
         }
-        changes
     }
 
     /// Takes a topic for one that was never seen.
@@ -92,7 +86,7 @@ impl Watch {
 
     /// Whether a topic is not there.
     pub fn is_gone(&self, topic: &str) -> bool {
-        self.known.get(topic).is_some_and(|known| known.gone)
+        matches!(self.known.get(topic), Some(Known::Gone(_)))
     }
 }
 
@@ -125,6 +119,17 @@ mod tests {
         assert_eq!(look(&mut watch, topic(3, 2)), [Change::MadeAnew(name())], "within one look");
         assert_eq!(look(&mut watch, None), [Change::Gone(name())]);
         assert_eq!(look(&mut watch, topic(3, 2)), [Change::Back(name())]);
+    }
+
+    #[test]
+    fn one_that_was_gone_before_it_was_seen_is_gone() {
+        let mut watch = Watch::default();
+        assert!(!watch.is_gone("documents"), "nobody has looked");
+        assert_eq!(look(&mut watch, None), [], "it never was there for us");
+        assert!(watch.is_gone("documents"));
+        assert_eq!(look(&mut watch, topic(1, 1)), [], "and it does not come back");
+        assert!(!watch.is_gone("documents"));
+        assert_eq!(look(&mut watch, None), [Change::Gone("documents".to_owned())]);
     }
 
     #[test]
