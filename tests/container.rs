@@ -2,7 +2,8 @@
 //! can't suffice.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,16 @@ use support::tagbert::{Worker, command};
 const LINES: &str = "kafka: {brokers: '127.0.0.1:1', group: g}\ninput: {topics: [documents]}\n\
                      output: {topic: tagged, dead_letters: dead}\nmodel: {path: tests/fixtures/tiny-distilbert}\n";
 
-/// How many threads decode and infer in a `tagbert tag` that waits for documents.
-fn threads() -> [usize; 2] {
-    let mut command = command(&["tag", "--model", "tests/fixtures/tiny-distilbert"]);
+/// One test enters a container with the whole process: the others are not to be in it.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A `tagbert tag`.
+fn tag() -> Command {
+    command(&["tag", "--model", "tests/fixtures/tiny-distilbert"])
+}
+
+/// How many threads decode and infer in it while it waits for documents.
+fn threads(mut command: Command) -> [usize; 2] {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let count = || {
         let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
@@ -40,16 +48,45 @@ fn threads() -> [usize; 2] {
 #[test]
 fn a_small_container_is_heeded_and_told_of() {
     let name = "a_small_container_is_heeded_and_told_of";
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let container = Container::create(&format!("tagbert-{}", std::process::id()), Some(500), Some(150 << 20));
     let Some(container) = container.filter(Container::enter) else {
         return support::skip(name, "control groups can't be made here");
     };
-    assert_eq!(threads(), [1, 1], "half a core is one");
+    assert_eq!(threads(tag()), [1, 1], "half a core is one");
     Worker::start(LINES, &[]).wait_for_log("container (its control group) may have 150");
     drop(container);
     let cores = thread::available_parallelism().unwrap().get();
-    assert_eq!(threads(), [cores, cores.min(4)]);
+    assert_eq!(threads(tag()), [cores, cores.min(4)]);
     let mut free = Worker::start(LINES, &[]);
     free.wait_for_log("loaded in");
     assert!(!free.log().contains("memory:"), "{}", free.log());
+}
+
+#[test]
+fn a_worker_that_is_pinned_to_a_core_uses_one() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    let first = allowed.split([',', '-']).next().unwrap();
+    let mut pinned = Command::new("taskset");
+    pinned.args(["--cpu-list", first]).arg(tag().get_program()).args(tag().get_args()).current_dir(support::root());
+    assert_eq!(threads(pinned), [1, 1]);
+}
+
+#[test]
+fn a_worker_takes_no_more_cores_than_it_is_told_to() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let told = |cpus: &str| {
+        let mut tag = tag();
+        tag.env("TAGBERT_CPUS", cpus);
+        tag
+    };
+    let cores = thread::available_parallelism().unwrap().get();
+    assert_eq!(threads(told("1")), [1, 1]);
+    assert_eq!(threads(told("1000")), [cores, cores.min(4)], "nor more than there are");
+    let refused = told("1.5").stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("`TAGBERT_CPUS` is `1.5`"), "{said}");
 }

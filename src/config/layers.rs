@@ -17,7 +17,7 @@ use super::mistakes::Mistakes;
 use super::place::{Lines, Origin, Place};
 use super::tree::{deserialize, find};
 use super::words::{Words, elements, shown};
-use super::{Config, ConfigError, places, twice, written};
+use super::{Config, ConfigError, cores, places, twice, written};
 
 impl Config {
     /// Reads the configuration from `file`, the environment and `sets` (each `KEY=VALUE`), and checks it.
@@ -90,6 +90,7 @@ impl Layers {
         let mut expansion = Expansion { environment: &environment, mistakes, from_files: BTreeMap::new() };
         expansion.expand(&mut written, "");
         let mut from_files = expansion.from_files;
+        mistakes.take(cores::check(&environment));
         for variable in environment.keys() {
             mistakes.take(refuse_single(variable, &WORDS));
         }

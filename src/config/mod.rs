@@ -5,6 +5,7 @@
 pub mod cases;
 mod clean;
 mod cluster;
+mod cores;
 mod delivery;
 mod device;
 mod dotted;
@@ -48,6 +49,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::clean::Clean;
+pub use self::cores::most_cores;
 pub use self::delivery::{DeadLetters, Delivery, Policy, Retries, Transaction};
 pub use self::device::{Device, GpuSettings};
 pub use self::error::ConfigError;

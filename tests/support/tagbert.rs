@@ -60,7 +60,10 @@ fn undisturbed(program: &str) -> Command {
     let mut command = Command::new(program);
     // The caller's own settings must not reach in.
     for (name, _) in std::env::vars() {
-        if ["TAGBERT__", "OTEL_", "KAFKA_", "RUST_LOG", "FAILPOINTS"].iter().any(|prefix| name.starts_with(prefix)) {
+        if ["TAGBERT__", "TAGBERT_CPUS", "OTEL_", "KAFKA_", "RUST_LOG", "FAILPOINTS"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }

@@ -8,6 +8,8 @@ use anyhow::{Result, anyhow};
 use ort::environment::Environment;
 use ort::session::builder::SessionBuilder;
 
+use crate::config::most_cores;
+
 const LIBRARY: &str = "libonnxruntime.so";
 
 /// Where a program that is no executable of ours has it.
@@ -66,7 +68,8 @@ pub fn version() -> Result<String> {
 /// Not ONNX Runtime's own count, which is of the machine's cores: this one knows the container's share.
 #[must_use]
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let given = std::thread::available_parallelism().map_or(1, usize::from);
+    most_cores().map_or(given, |most| most.min(given))
 }
 
 /// A builder of sessions on the CPU, with so many threads.
