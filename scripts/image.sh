@@ -41,7 +41,8 @@ if [[ $source == source ]]; then
     pinned RUST "$(default RUST)"
     arguments+=(--build-arg "RUST=$RUST")
     version=$(default VERSION)
-    revision=$(git rev-parse HEAD)
+    # What was not committed is in it, too. (Where no git is, it is given, as for scripts/dist/build.sh.)
+    revision=${TAGBERT_COMMIT:-$(git rev-parse --short=12 HEAD)$([[ -z $(git status --porcelain) ]] || echo -dirty)}
 else
     # That of this version alone: others may lie beside it.
     name=tagbert-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)-x86_64-linux

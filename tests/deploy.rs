@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -153,6 +154,45 @@ fn image_is_made_of_nothing_that_others_can_change() {
     }
     let pinned = build(&format!("debian:bookworm-slim@sha256:{}", "0".repeat(64)));
     assert!(pinned.contains("no docker") || pinned.contains("no archive"), "{pinned}");
+}
+
+#[test]
+fn image_from_source_says_what_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let git = |args: &[&str]| {
+        let who = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"];
+        let done = Command::new("git").args(who).args(args).current_dir(folder.path()).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    for path in ["scripts/image.sh", "deploy/Dockerfile", "Cargo.toml"] {
+        fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+        fs::copy(root().join(path), at(path)).unwrap();
+    }
+    // It prints what it is asked for, instead of building it.
+    fs::create_dir(at("bin")).unwrap();
+    fs::write(at("bin/docker"), "#!/bin/sh\necho \"$@\"\n").unwrap();
+    fs::set_permissions(at("bin/docker"), PermissionsExt::from_mode(0o755)).unwrap();
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "all"]);
+    let asked = || {
+        let mut image = Command::new(at("scripts/image.sh"));
+        let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+        image.arg("tagbert").env("PATH", path).env("BUILDER", "docker").env_remove("TAGBERT_COMMIT");
+        let done = image.envs(["BASE", "RUST"].map(|name| (name, "localhost/bare"))).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
+    assert!(asked().contains(&format!("REVISION={commit} ")), "{}", asked());
+    fs::write(at("more"), "").unwrap();
+    assert!(asked().contains(&format!("REVISION={commit}-dirty ")), "{}", asked());
+    // And the worker itself, by `--version`.
+    let dockerfile = read("deploy/Dockerfile");
+    let (compiled, _) = dockerfile.split_once("cargo build").unwrap();
+    assert!(compiled.contains("\nARG REVISION\n") && compiled.contains("TAGBERT_COMMIT=\"$REVISION\""));
 }
 
 #[test]
