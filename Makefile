@@ -51,11 +51,12 @@ dist:  ## a release in target/dist: archive, Debian package, SBOM, checksums; fo
 	@scripts/setup.sh build runtime tools dist
 	@binary=$${BINARY:-$$(scripts/dist/build.sh)} && scripts/dist/release.py "$$binary"
 
+# TAGBERT_REQUIRE: all is set up, so a test whose tool is missing has failed.
 dist-test:  ## what `make dist` has made, on bare Debian 11, 12 and 13 (as root)
 	@scripts/setup.sh roots
-	@python3 -m unittest discover --start-directory tests/dist
+	@TAGBERT_REQUIRE=1 python3 -m unittest discover --start-directory tests/dist
 
-# TAGBERT_REQUIRE: all is set up, so a test whose tool is missing has failed.
+# TAGBERT_REQUIRE: as above.
 deploy-test: build  ## the Helm chart and kustomize: by Helm 3 and 4, kubeconform, and a real API server (built once, in minutes)
 	@scripts/setup.sh tools helm apiserver
 	@TAGBERT_REQUIRE=1 .cache/tools-venv/bin/python -m unittest discover --start-directory deploy/tests

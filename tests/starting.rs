@@ -3,6 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -183,4 +184,27 @@ fn a_service_waits_for_a_broker_that_is_down_though_another_hangs_up() {
     assert_eq!(service.get("/livez").0, 200);
     service.terminate();
     service.wait_for_success();
+}
+
+#[test]
+fn a_service_manager_is_told_when_the_configuration_and_the_models_were_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let start = |model: &str| {
+        let yaml = format!("kafka: {{brokers: '127.0.0.1:{}'}}\nmodel: {{{model}}}\n", free_port());
+        Worker::start_with(&yaml, &[], &environment)
+    };
+    assert_eq!(start("path: tests/fixtures/none").wait().code(), Some(1));
+    assert_eq!(start("path: tests/fixtures/tiny-distilbert, sesions: 1").wait().code(), Some(2));
+    manager.set_nonblocking(true).unwrap();
+    assert_eq!(manager.recv(&mut [0; 64]).unwrap_err().kind(), io::ErrorKind::WouldBlock, "of those nothing was said");
+    let mut worker = start("path: tests/fixtures/tiny-distilbert");
+    worker.wait_for_log("loaded in");
+    manager.set_nonblocking(false).unwrap();
+    manager.set_read_timeout(Some(AT_ONCE)).unwrap();
+    let mut said = [0; 64];
+    let length = manager.recv(&mut said).unwrap();
+    assert_eq!(&said[..length], b"READY=1");
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::http::{self, Shown};
-use super::signals;
 use super::summary::Summary;
+use super::{service, signals};
 use crate::codec::outputs::Outputs;
 use crate::codec::registry::Registry;
 use crate::config::Config;
@@ -101,6 +101,8 @@ impl Worker {
         let beside = shadow_thread.into_iter().chain([reloader]).collect();
         health.set_warm();
         memory::warn(config);
+        // All that is the configuration's or the models' fault was told by now; brokers may be late.
+        service::tell_started();
 
         let (ours, counts, stops) = (Arc::clone(&ledger), Arc::clone(&metrics), Arc::clone(&stop));
         let source = Source::connect(config, bounds, ours, budget, counts, health, stops)?;

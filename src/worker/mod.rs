@@ -3,5 +3,6 @@
 pub mod http;
 pub mod lifecycle;
 pub mod manifest;
+pub mod service;
 pub mod signals;
 pub mod summary;

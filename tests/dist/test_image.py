@@ -8,15 +8,16 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from release import NOBODY, ROOT, VERSION, system
+from release import NOBODY, ROOT, VERSION, lacking, system
 
 BASE = "localhost/bare-bookworm"
 
 
-@unittest.skipUnless(shutil.which("buildah"), "no buildah")
 class Image(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        if not shutil.which("buildah"):
+            lacking("no buildah")
         cls.folder = Path(tempfile.mkdtemp(prefix="tagbert-image-"))
         cls.folder.chmod(0o755)
         cls.addClassCleanup(shutil.rmtree, cls.folder)
