@@ -22,7 +22,7 @@ endif
 
 # Cargo and the set-up use all cores by themselves, and must not run twice at once.
 .NOTPARALLEL:
-.PHONY: build ort-gpu demo test dist dist-test deploy-test chaos soak rehearsal bench bench-micro bench-variants bench-engines scale tables wheel wheel-test model model-eval fmt lint clean help
+.PHONY: build ort-gpu demo test dist dist-reproduce dist-test deploy-test chaos soak rehearsal bench bench-micro bench-variants bench-engines scale tables wheel wheel-test model model-eval fmt lint clean help
 
 build: target/release/libonnxruntime.so  ## the worker, as target/release/tagbert (the default)
 	@scripts/setup.sh build
@@ -50,6 +50,10 @@ test: target/release/libonnxruntime.so  ## everything, against a real Apache Kaf
 dist:  ## a release in target/dist: archive, Debian package, SBOM, checksums; for x86_64 Linux with glibc 2.28 or later
 	@scripts/setup.sh build runtime tools dist
 	@binary=$${BINARY:-$$(scripts/dist/build.sh)} && scripts/dist/release.py "$$binary"
+
+dist-reproduce:  ## whether two builds of what is committed are the same bytes (half an hour and more)
+	@scripts/setup.sh build dist
+	@scripts/dist/reproduce.sh
 
 # TAGBERT_REQUIRE: all is set up, so a test whose tool is missing has failed.
 dist-test:  ## what `make dist` has made, on bare Debian 11, 12 and 13 (as root)

@@ -12,10 +12,12 @@ readonly TARGET=x86_64-unknown-linux-gnu GLIBC=2.28
 TAGBERT_DATE=$(date --utc --date="@$SOURCE_DATE_EPOCH" +%F)
 export TAGBERT_COMMIT TAGBERT_DATE SOURCE_DATE_EPOCH
 
-# The same bytes, wherever Cargo keeps its crates and this repository lies; of C, too.
-cargo_home=${CARGO_HOME:-$HOME/.cargo}
-export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$PWD=/tagbert"
-export CFLAGS_x86_64_unknown_linux_gnu="-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$PWD=/tagbert"
+# No folder of this machine is in what the compilers write of files, wherever Cargo keeps its crates, this repository lies and results
+# go; of C, too. (OpenSSL writes by itself where it was built, and how: scripts/dist/reproduce.sh.)
+target=$(realpath --canonicalize-missing "${CARGO_TARGET_DIR:-target}")
+folders=("${CARGO_HOME:-$HOME/.cargo}=/cargo" "$PWD=/tagbert" "$target=/tagbert/target")
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="${folders[*]/#/--remap-path-prefix=}"
+export CFLAGS_x86_64_unknown_linux_gnu="${folders[*]/#/-ffile-prefix-map=}"
 export CXXFLAGS_x86_64_unknown_linux_gnu=$CFLAGS_x86_64_unknown_linux_gnu
 export CARGO_PROFILE_RELEASE_STRIP=symbols
 PATH=$PWD/.cache/dist-venv/bin:$PATH cargo zigbuild --locked --release --features dist --target "$TARGET.$GLIBC" >&2
