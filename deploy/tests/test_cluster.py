@@ -134,22 +134,33 @@ class OnAServer(unittest.TestCase):
                     self.assertEqual(self.replicas(), 7)
                     self.helm(helm, "uninstall", {})
 
-    def test_replicas_that_others_have_set_are_taken_back_by_helm_3_and_with_force_by_helm_4(self):
-        # By hand; and KEDA, whose HorizontalPodAutoscaler does the same, and which is then switched off.
-        for before in ({}, KEDA):
-            for helm in HELMS:
-                with self.subTest(helm, before=before):
-                    self.helm(helm, "install", before)
-                    self.kubectl("scale", "--replicas=7", "deployment/rel-tagbert")
-                    force = []
-                    if helm == "helm":
-                        with self.assertRaisesRegex(AssertionError, "conflict.*replicas"):
-                            self.helm(helm, "upgrade", {"replicaCount": 3})
-                        self.assertEqual(self.replicas(), 7)
-                        force = ["--force-conflicts"]
-                    self.helm(helm, "upgrade", {"replicaCount": 3}, *force)
-                    self.assertEqual(self.replicas(), 3)
-                    self.helm(helm, "uninstall", {})
+    def test_replicas_set_by_others_are_kept_by_helm_4_unless_it_is_forced_and_never_by_helm_3(self):
+        for helm in HELMS:
+            with self.subTest(helm):
+                self.helm(helm, "install", {})
+                self.kubectl("scale", "--replicas=7", "deployment/rel-tagbert")
+                force = []
+                if helm == "helm":
+                    with self.assertRaisesRegex(AssertionError, r"(?s)conflict with .+\.spec\.replicas"):
+                        self.helm(helm, "upgrade", SERVICE)
+                    self.helm(helm, "upgrade", {**SERVICE, "replicaCount": None})
+                    self.assertEqual(self.replicas(), 7)
+                    force = ["--force-conflicts"]
+                self.helm(helm, "upgrade", SERVICE, *force)
+                self.assertEqual(self.replicas(), 2)
+                self.helm(helm, "uninstall", {})
+
+    def test_keda_is_switched_on_and_off(self):
+        for helm in HELMS:
+            with self.subTest(helm):
+                self.helm(helm, "install", {})
+                self.helm(helm, "upgrade", KEDA)
+                # As its HorizontalPodAutoscaler does.
+                self.kubectl("scale", "--replicas=7", "deployment/rel-tagbert")
+                self.helm(helm, "upgrade", {"replicaCount": 3})
+                self.assertEqual(self.replicas(), 3)
+                self.assertEqual(self.get("scaledobjects")["items"], [])
+                self.helm(helm, "uninstall", {})
 
     def test_what_was_there_before_the_chart_is_updated_by_kustomize(self):
         for kind in ("deployment", "configmap"):
