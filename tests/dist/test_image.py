@@ -90,8 +90,10 @@ class Image(unittest.TestCase):
         # The brokers are away, but it is alive: both in one, as there is one loopback.
         alive = 'tagbert "$@" & for each in $(seq 60); do sleep 1; HEALTH && exit 0; done; exit 1'
         check = " ".join("'" + part.replace("'", "'\\''") + "'" for part in health[1:])
-        code, said = self.run_it("sh", "-c", alive.replace("HEALTH", check), "sh", *self.config["Cmd"], "--set", "kafka.brokers=localhost:1")
-        self.assertEqual(code, 0, said)
+        for port in [[], ["env", "TAGBERT__HTTP__LISTEN=127.0.0.1:9090"]]:
+            code, said = self.run_it(*port, "sh", "-c", alive.replace("HEALTH", check), "sh", *self.config["Cmd"],
+                                     "--set", "kafka.brokers=localhost:1")
+            self.assertEqual(code, 0, said)
 
     def test_it_is_small(self):
         sizes = {}
