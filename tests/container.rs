@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 mod support;
 
 use support::container::Container;
-use support::tagbert::{Worker, command};
+use support::tagbert::{Place, Worker, command};
 
 /// Needs no broker to be there: models are loaded before it is looked for.
 const LINES: &str = "kafka: {brokers: '127.0.0.1:1', group: g}\ninput: {topics: [documents]}\n\
@@ -89,4 +89,27 @@ fn a_worker_takes_no_more_cores_than_it_is_told_to() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("`TAGBERT_CPUS` is `1.5`"), "{said}");
+}
+
+#[test]
+fn a_model_on_trial_is_refused_before_the_container_has_no_memory_left() {
+    let name = "a_model_on_trial_is_refused_before_the_container_has_no_memory_left";
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // The weights alone have 35 and 21 MiB; 32 are kept free, and a process without a model takes few.
+    let cases = [
+        ("models/tagbert-small", 60, "to try it takes"),
+        ("models/tagbert-tiny", 76, "loading and a first run took more memory than the container"),
+    ];
+    for (model, mebibytes, expected) in cases {
+        let own = format!("tagbert-trial-{}-{mebibytes}", std::process::id());
+        let Some(container) = Container::create(&own, None, Some(mebibytes << 20)) else {
+            return support::skip(name, "control groups can't be made here");
+        };
+        let place = Place { groups: container.groups(), ..Place::default() };
+        let done = place.command(&["model", "inspect", model]).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected) && said.contains("raise its limit"), "{said}");
+        assert_eq!(container.killed_for_memory(), 0);
+    }
 }

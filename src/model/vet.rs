@@ -16,6 +16,7 @@ use super::loaded::Model;
 use super::session::runtime;
 use crate::config::location::Location;
 use crate::config::{Config, Device, ModelSettings};
+use crate::telemetry::memory;
 
 /// How long loading and warming up may take: long, since a worker that uses all processors may run beside it.
 const DEADLINE: Duration = Duration::from_mins(5);
@@ -25,6 +26,10 @@ const LEAST_MEMORY: u64 = 4 << 30;
 
 /// Address space for each byte of the files: ONNX Runtime reads, copies, converts and packs weights.
 const MEMORY_PER_BYTE: u64 = 8;
+
+/// A trial is ended when the container has no more than this left: some kernels' settings kill all of a container at its limit
+/// (`memory.oom.group`, as Kubernetes has it), and that would be the worker, too.
+const SPARE_MEMORY: u64 = 32 << 20;
 
 /// What is kept of what the process says.
 const MOST_SAID: u64 = 64 << 10;
@@ -67,13 +72,22 @@ pub fn vet_within(settings: &ModelSettings, deadline: Duration) -> Result<()> {
     let graph = layout::find_graph(&directory, variant)?;
     let sizes = GraphFile::open(&graph)?;
     let threads = runtime::cores() as u64;
+    let bytes = sizes.bytes + sizes.external_bytes;
+    let left = memory::left();
+    if let Some(left) = left.filter(|left| *left < bytes.saturating_add(SPARE_MEMORY)) {
+        let [needed, left] = [bytes + SPARE_MEMORY, left].map(|bytes| bytes >> 20);
+        bail!(
+            "{}: to try it takes {needed} MiB at least, and the container (its control group) has {left} left: raise its limit",
+            graph.display()
+        );
+    }
     let limits = Limits {
-        memory: LEAST_MEMORY.saturating_add((sizes.bytes + sizes.external_bytes).saturating_mul(MEMORY_PER_BYTE)),
+        memory: LEAST_MEMORY.saturating_add(bytes.saturating_mul(MEMORY_PER_BYTE)),
         // The deadline is there for a process that waits, this for one whose parent is gone.
         cpu: (deadline.as_secs() + 1).saturating_mul(threads),
     };
     let child = start(&directory, settings, limits)?;
-    match outcome(child, deadline)? {
+    match outcome(child, deadline, memory::left)? {
         Outcome::Done => Ok(()),
         Outcome::Refused(why) => bail!("{why}"),
         Outcome::Broken(how) => bail!("{}: it can't be used: {how}", graph.display()),
@@ -142,7 +156,7 @@ enum Outcome {
     Broken(String),
 }
 
-fn outcome(mut child: Child, deadline: Duration) -> Result<Outcome> {
+fn outcome(mut child: Child, deadline: Duration, left: impl Fn() -> Option<u64>) -> Result<Outcome> {
     let mut stderr = child.stderr.take().context("the process has no stderr")?;
     let reader = thread::spawn(move || {
         let mut said = Vec::new();
@@ -151,10 +165,11 @@ fn outcome(mut child: Child, deadline: Duration) -> Result<Outcome> {
         let _ = std::io::copy(&mut stderr, &mut std::io::sink());
         String::from_utf8_lossy(&said).into_owned()
     });
-    let status = wait(&mut child, deadline);
+    let status = wait(&mut child, deadline, left);
     let said = reader.join().unwrap_or_default();
-    let Some(status) = status? else {
-        return Ok(Outcome::Broken(format!("loading and a first run took more than {} s", deadline.as_secs())));
+    let status = match status? {
+        Ok(status) => status,
+        Err(how) => return Ok(Outcome::Broken(how)),
     };
     if status.success() {
         return Ok(Outcome::Done);
@@ -166,19 +181,29 @@ fn outcome(mut child: Child, deadline: Duration) -> Result<Outcome> {
     })
 }
 
-/// Waits for the end; at the deadline the process is killed, and there is no status.
-fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {
-    let end = Instant::now() + deadline;
+/// Waits for the end. At the deadline, or when the container's memory runs out, the process is killed, and there is no status but
+/// the reason.
+fn wait(child: &mut Child, deadline: Duration, left: impl Fn() -> Option<u64>) -> Result<Result<ExitStatus, String>> {
+    let (end, at_first) = (Instant::now() + deadline, left().unwrap_or_default());
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(Ok(status));
         }
-        if Instant::now() >= end {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(10));
+        let why = if Instant::now() >= end {
+            format!("loading and a first run took more than {} s", deadline.as_secs())
+        } else if left().is_some_and(|left| left < SPARE_MEMORY) {
+            format!(
+                "loading and a first run took more memory than the container (its control group) has to spare, of {} MiB that it had \
+                 left: raise its limit",
+                at_first >> 20
+            )
+        } else {
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        child.kill()?;
+        child.wait()?;
+        return Ok(Err(why));
     }
 }
 
@@ -196,9 +221,13 @@ mod tests {
     use super::*;
 
     fn outcome_of(script: &str, deadline: Duration) -> String {
+        outcome_with(script, deadline, None)
+    }
+
+    fn outcome_with(script: &str, deadline: Duration, left: Option<u64>) -> String {
         let mut command = Command::new("sh");
         let child = command.args(["-c", script]).stderr(Stdio::piped()).spawn().unwrap();
-        match outcome(child, deadline).unwrap() {
+        match outcome(child, deadline, || left).unwrap() {
             Outcome::Done => "done".into(),
             Outcome::Refused(why) => format!("refused: {why}"),
             Outcome::Broken(how) => format!("broken: {how}"),
@@ -218,6 +247,15 @@ mod tests {
         assert!(killed.contains("too much time or memory"), "{killed}");
         let panicked = outcome_of("echo panicked >&2; exit 101", long);
         assert!(panicked.contains("101") && panicked.ends_with("panicked"), "{panicked}");
+    }
+
+    #[test]
+    fn a_process_that_would_take_the_containers_last_memory_is_ended() {
+        let (long, start) = (Duration::from_mins(10), Instant::now());
+        let said = outcome_with("exec sleep 600", long, Some(SPARE_MEMORY - 1));
+        assert!(said.contains("took more memory than the container") && said.contains("31 MiB"), "{said}");
+        assert!(start.elapsed() < Duration::from_mins(1));
+        assert_eq!(outcome_with("exit 0", long, Some(SPARE_MEMORY)), "done");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What memory a worker needs, and what the machine lets it have.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::Config;
 
@@ -44,16 +44,30 @@ impl Memory {
 /// Says so if the container is too small: the kernel kills whoever takes more, without a word in its log.
 pub fn warn(config: &Config) {
     let (Some(needs), Some(limit)) = (Memory::of(config, 0), limit(Path::new("/"))) else { return };
-    if needs.sum() <= limit {
-        return;
+    if let Some(complaint) = complaint(needs, !config.model.watch.is_zero(), limit) {
+        tracing::warn!("memory: {complaint}");
     }
-    let [sum, limit, peak, in_flight, cache] =
+}
+
+/// What is to be said of a limit. Changed models are tried, and then loaded beside those that are in use: that takes as much again
+/// as the process and its models.
+fn complaint(needs: Memory, reloads: bool, limit: u64) -> Option<String> {
+    let [sum, most, peak, in_flight, cache] =
         [needs.sum(), limit, needs.peak, needs.in_flight, needs.cache].map(|bytes| bytes >> 20);
-    tracing::warn!(
-        "memory: {sum} MiB are needed ({peak} for the process and its models, {in_flight} for limits.in_flight and a quarter of \
-         it, {cache} for cache.size), at least, and the container (its control group) may have {limit}: it would be killed under load. Raise its limit, or \
-         lower these or model.sessions"
-    );
+    let container = "the container (its control group) may have";
+    if needs.sum() > limit {
+        return Some(format!(
+            "{sum} MiB are needed ({peak} for the process and its models, {in_flight} for limits.in_flight and a quarter of it, \
+             {cache} for cache.size), at least, and {container} {most}: it would be killed under load. Raise its limit, or \
+             lower these or model.sessions"
+        ));
+    }
+    (reloads && needs.sum() + needs.peak > limit).then(|| {
+        format!(
+            "{sum} MiB are needed, and some {peak} more while changed models are loaded (model.watch), and {container} {most}: \
+             they may be refused, or it may be killed. Raise its limit, or say `model.watch: off` if they do not change"
+        )
+    })
 }
 
 /// The most that this process had resident.
@@ -64,23 +78,72 @@ fn peak() -> Option<u64> {
     Some(1024 * kibibytes)
 }
 
-/// The least that this process' control group, or one above it, may have (cgroups(7)); `None` without a limit. In a container the
-/// groups above it can't be seen, and its own is often the root.
-fn limit(root: &Path) -> Option<u64> {
-    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let limits = groups.lines().flat_map(|line| {
+/// What the control groups have left for this process and those that it starts; `None` without a limit.
+#[must_use]
+pub fn left() -> Option<u64> {
+    left_of(Path::new("/"))
+}
+
+/// A control group of this process, or one above it, with the names of its files.
+struct Group {
+    folder: PathBuf,
+    limit: &'static str,
+    usage: &'static str,
+    /// What `memory.stat` calls the pages of files, which are given back before anybody is killed.
+    files: [&'static str; 2],
+}
+
+impl Group {
+    fn limit(&self) -> Option<u64> {
+        // Version 1 writes the largest number of pages for none.
+        self.number(self.limit).filter(|limit| *limit < 1 << 60)
+    }
+
+    fn left(&self) -> Option<u64> {
+        let stat = fs::read_to_string(self.folder.join("memory.stat")).unwrap_or_default();
+        let bytes = |line: &str| {
+            let (name, number) = line.split_once(' ')?;
+            self.files.contains(&name).then(|| number.parse::<u64>().ok())?
+        };
+        let files: u64 = stat.lines().filter_map(bytes).sum();
+        Some(self.limit()?.saturating_sub(self.number(self.usage)?.saturating_sub(files)))
+    }
+
+    fn number(&self, file: &str) -> Option<u64> {
+        fs::read_to_string(self.folder.join(file)).ok()?.trim().parse().ok()
+    }
+}
+
+/// All that can be seen of them (cgroups(7)): in a container not those above it, and its own is often the root.
+fn groups(root: &Path) -> Vec<Group> {
+    let own = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let groups = own.lines().flat_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let (mount, file) = match controllers {
-            "" => ("sys/fs/cgroup", "memory.max"),
-            known if known.split(',').any(|name| name == "memory") => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        let (mount, limit, usage, files) = match controllers {
+            "" => ("sys/fs/cgroup", "memory.max", "memory.current", ["inactive_file", "active_file"]),
+            known if known.split(',').any(|name| name == "memory") => (
+                "sys/fs/cgroup/memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                ["total_inactive_file", "total_active_file"],
+            ),
             _ => return Vec::new(),
         };
-        let read = |group: &Path| fs::read_to_string(root.join(mount).join(group).join(file)).ok()?.trim().parse().ok();
-        Path::new(group.trim_start_matches('/')).ancestors().filter_map(read).collect::<Vec<u64>>()
+        let group = Path::new(group.trim_start_matches('/'));
+        let all = group.ancestors().map(|group| root.join(mount).join(group));
+        all.map(|folder| Group { folder, limit, usage, files }).collect()
     });
-    // Version 1 writes the largest number of pages for none.
-    limits.filter(|limit| *limit < 1 << 60).min()
+    groups.collect()
+}
+
+/// The least that one of them may have; `None` without a limit.
+fn limit(root: &Path) -> Option<u64> {
+    groups(root).iter().filter_map(Group::limit).min()
+}
+
+fn left_of(root: &Path) -> Option<u64> {
+    groups(root).iter().filter_map(Group::left).min()
 }
 
 #[cfg(test)]
@@ -89,13 +152,48 @@ mod tests {
 
     /// The limit where these files are.
     fn with(files: &[(&str, &str)]) -> Option<u64> {
+        limit(root_of(files).path())
+    }
+
+    fn root_of(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        limit(root.path())
+        root
+    }
+
+    #[test]
+    fn a_limit_that_has_no_room_for_a_reload_is_told_of_if_models_are_watched() {
+        let needs = Memory { peak: 100 << 20, in_flight: 80 << 20, partitions: 0, cache: 20 << 20 };
+        let said = |reloads, limit: u64| complaint(needs, reloads, limit << 20).unwrap_or_default();
+        assert!(said(false, 199).starts_with("200 MiB are needed (100 for"), "{}", said(false, 199));
+        assert!(said(true, 199).contains("killed under load"));
+        assert!(said(true, 299).contains("some 100 more while changed models are loaded"), "{}", said(true, 299));
+        assert_eq!([said(false, 299), said(true, 300)], [""; 2]);
+    }
+
+    #[test]
+    fn what_is_left_is_without_what_is_used_but_with_the_pages_of_files() {
+        let new = root_of(&[
+            ("proc/self/cgroup", "0::/pod/c1\n"),
+            ("sys/fs/cgroup/pod/c1/memory.max", "max\n"),
+            ("sys/fs/cgroup/pod/memory.max", "1000\n"),
+            ("sys/fs/cgroup/pod/memory.current", "700\n"),
+            ("sys/fs/cgroup/pod/memory.stat", "anon 500\nfile 200\ninactive_file 50\nactive_file 150\n"),
+        ]);
+        assert_eq!(left_of(new.path()), Some(500));
+        let old = root_of(&[
+            ("proc/self/cgroup", "4:memory:/a\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1000\n"),
+            ("sys/fs/cgroup/memory/a/memory.usage_in_bytes", "1100\n"),
+            ("sys/fs/cgroup/memory/a/memory.stat", "inactive_file 7\ntotal_inactive_file 50\ntotal_active_file 0\n"),
+        ]);
+        assert_eq!(left_of(old.path()), Some(0));
+        assert_eq!(left_of(root_of(&[]).path()), None);
     }
 
     #[test]

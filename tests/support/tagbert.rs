@@ -90,7 +90,8 @@ impl Default for Place {
 const ENTER: &str = r#"for group in $1; do echo $$ >"$group/cgroup.procs" || exit; done; shift; exec "$@""#;
 
 impl Place {
-    fn command(&self, args: &[&str]) -> Command {
+    /// The command, to be run there.
+    pub fn command(&self, args: &[&str]) -> Command {
         if self.groups.is_empty() {
             return command(args);
         }
