@@ -1,12 +1,12 @@
 """How fast the Python package tags, alone and within engines, beside `tagbert enrich`, and beside transformers' pipelines in Spark.
 
     make bench-engines                  # sets all up, and writes the section Engines of benches/RESULTS.md
-    .cache/wheel-test-venv/bin/python benches/engines.py [--documents 600] [--cores 2] [--only NAME]… [--write]
+    .cache/wheel-test-venv/bin/python benches/engines.py [--documents 300] [--cores 2] [--only NAME]… [--write]
 
 Each way tags the documents of the corpus from Parquet to Parquet on so many cores, twice: all of them, and a sixth. What counts is
 the difference, so that starts and loads don't. The ways take turns, round by round, and are compared within a round.
 `pipelines` (transformers on PyTorch, three models, as benches/peers/ has tuned them) is measured where
-`scripts/setup.sh peers-torch` was run, on each tenth of the documents, which are in order of length. It takes a quiet machine.
+`scripts/setup.sh peers-torch` was run, on each fourth of the documents, which are in order of length. It takes a quiet machine.
 """
 
 import argparse
@@ -48,14 +48,14 @@ def documents(count):
 
 
 def share(table, divisor):
-    return table.take(range(divisor // 2, table.num_rows, divisor))
+    return table.take(list(range(divisor // 2, table.num_rows, divisor)))
 
 
 def write(table, folder, parts):
     """In files, which are what engines share out among cores."""
     folder.mkdir()
     for part in range(parts):
-        pq.write_table(table.take(range(part, table.num_rows, parts)), folder / f"{part}.parquet")
+        pq.write_table(table.take(list(range(part, table.num_rows, parts))), folder / f"{part}.parquet")
     return folder
 
 
@@ -96,7 +96,7 @@ def ray(there, here):
 
     cores = len(os.sched_getaffinity(0))
     engine.init(num_cpus=2 * cores, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
-    tagbert.ray.tag(engine.data.read_parquet(str(there)), MODEL, text="body", actors=cores, settings=SETTINGS).write_parquet(str(here))
+    tagbert.ray.tag(engine.data.read_parquet(str(there)), MODEL, text="body", actors=cores, batch_size=32, settings=SETTINGS).write_parquet(str(here))
 
 
 def spark(there, here):
@@ -144,7 +144,7 @@ class Timed:
 
     def __init__(self, name, table, cores, folder):
         self.way, self.files, self.folder, self.runs, self.rates = WAYS[name], cores * FILES_A_CORE, folder / name, 0, []
-        self.all = share(table, 10) if name == "pipelines" else table
+        self.all = share(table, 4) if name == "pipelines" else table
         self.few = share(self.all, 6)
         self.folder.mkdir()
         self.seconds(self.few)
@@ -202,7 +202,7 @@ def version():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=600)
+    parser.add_argument("--documents", type=int, default=300)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--only", action="append", choices=WAYS)
     parser.add_argument("--write", action="store_true", help="into benches/RESULTS.md")

@@ -30,8 +30,11 @@ class Environment:
     """The ``TAGBERT__…`` variables where a tagger was made. A process that it is sent to needs the same: else it would tag
     otherwise, and nobody would know."""
 
+    def __init__(self) -> None:
+        self._made = _environment()
+
     def __reduce__(self) -> tuple[object, ...]:
-        return _same_environment, (_environment(),)
+        return _same_environment, (self._made,)
 
 
 def _environment() -> dict[str, str]:

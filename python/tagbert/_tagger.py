@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, overload
 
@@ -150,7 +151,7 @@ class Tagger:
 
 def place(model: str) -> str:
     """A path is the same for a process that works elsewhere, as Spark's do."""
-    return model if "://" in model else os.path.abspath(model)
+    return model if re.match("[a-z0-9]+:", model) else os.path.abspath(model)
 
 
 def _written(value: object) -> str:

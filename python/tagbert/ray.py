@@ -57,14 +57,15 @@ def tag(
     actors: int | tuple[int, int] = (1, 8),
     cpus: float = 1,
     gpus: float = 0,
-    batch_size: int | None = None,
+    batch_size: int = 128,
     **options: Any,
 ) -> Dataset:
     """The rows of a Dataset with their tags. Options are those of `tagbert.Tagger`.
 
     There are so many ``actors`` (or from, to), with ``cpus`` and ``gpus`` each, and each has the model in memory. All nodes
-    need the package, and the model at the same place. A block is what an actor gets: ``dataset.repartition`` makes more of
-    few, and ``batch_size`` has Ray put small ones together until they have so many rows.
+    need the package, and the model at the same place. An actor gets ``batch_size`` rows at once: some seconds of a core's work,
+    so that none has much more to do than others. A GPU wants more. Leave a CPU beside the actors: those who read need one, and
+    Ray waits for it for ever.
     """
     least, most = (actors, actors) if isinstance(actors, int) else actors
     # Ray's actors may run elsewhere than here.
@@ -72,12 +73,13 @@ def tag(
         model = place(os.fspath(model))
     if options.get("config") is not None:
         options["config"] = os.path.abspath(options["config"])
-    return dataset.map_batches(
+    # Left to itself, Ray has actors read, too: one of them, of all small files there are.
+    return dataset.repartition(target_num_rows_per_block=batch_size).map_batches(
         _Same,
         fn_constructor_args=(_process.Environment(), model),
         fn_constructor_kwargs=options,
         batch_format="pyarrow",
-        batch_size=batch_size,
+        batch_size=None,
         zero_copy_batch=True,
         compute=ActorPoolStrategy(min_size=least, max_size=most),
         num_cpus=cpus,

@@ -22,10 +22,16 @@ class Counted(tagbert.ray.Tag):
 
 
 class Asked:
-    """A dataset that only tells how it is asked to be tagged."""
+    """A dataset that is tagged by another actor, which is asked for in the same way."""
+
+    def __init__(self, dataset, by):
+        self.dataset, self.by = dataset, by
+
+    def repartition(self, **options):
+        return Asked(self.dataset.repartition(**options), self.by)
 
     def map_batches(self, _, **options):
-        return options
+        return self.dataset.map_batches(self.by, **options)
 
 
 class Noted(tagbert.ray._Same):
@@ -41,7 +47,8 @@ class Ray(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         paths = {"PYTHONPATH": str(Path(__file__).parent)}
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": paths})
+        # Two actors, and one that reads.
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": paths})
         ray.data.DataContext.get_current().enable_progress_bars = False
         cls.folder = tempfile.TemporaryDirectory()
         for part in range(4):
@@ -75,11 +82,9 @@ class Ray(unittest.TestCase):
             self.assertIn("model.sessions=1", made.read_text())
 
     def test_actors_share_the_blocks_and_each_row_has_its_own_tags_in_full_batches(self):
-        dataset = ray.data.read_parquet(self.folder.name, override_num_blocks=4)
-        options = tagbert.ray.tag(Asked(), rows.MODEL, text="body", actors=2)
         with tempfile.TemporaryDirectory() as notes:
-            noted = type("Noted", (Noted,), {"notes": notes})
-            table = arrow(dataset.map_batches(noted, **options))
+            dataset = Asked(ray.data.read_parquet(self.folder.name), type("Noted", (Noted,), {"notes": notes}))
+            table = arrow(tagbert.ray.tag(dataset, rows.MODEL, text="body", actors=2))
             self.assertEqual(len(list(Path(notes).iterdir())), 2)
         expected = rows.tags(rows.enriched(1200))
         self.assertEqual([row for row, tags in rows.tags(table).items() if not rows.is_near(tags, expected[row])], [])
