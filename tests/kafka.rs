@@ -338,7 +338,9 @@ fn a_drain_ends_in_time_and_gives_up_the_rest() {
     worker.wait_for_success();
     assert!(worker.log().contains("shutdown.timeout is over"), "{}", worker.log());
     let committed = line.committed()[0].unwrap();
-    assert_eq!(committed, line.tagged().len() as i64, "what is written is committed, and nothing else");
+    // What is given up on its way to the broker, a batch at most, may be written all the same, and is read again.
+    let written = line.tagged().len() as i64;
+    assert!((written - 2..=written).contains(&committed), "{committed} are committed, and {written} written");
 }
 
 #[test]
