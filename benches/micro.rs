@@ -116,7 +116,7 @@ fn origin(offset: usize) -> Origin {
 
 /// Documents as they come from the model, but for what it says: every ninth token is of some entity.
 fn tagged(size: Size) -> Vec<Envelope<Work>> {
-    let budget = Budget::new(usize::MAX);
+    let budget = Budget::new(u64::MAX);
     let all = records(size).into_iter().zip(documents(size)).enumerate();
     let envelope = |(offset, (record, document)): (usize, (Record, Document))| {
         let mut body = TAGGERS.encode(document).expect("the text is tokenized");

@@ -12,6 +12,7 @@
 //! | [`tagger`] | documents → answers |
 //! | [`codec`] | bytes → documents, answers → bytes |
 //! | [`model`] | files, tokenizer, graph and session of a model |
+//! | [`route`] | tags and a record → topics |
 //! | [`telemetry`] | what is counted, traced and told |
 //! | [`record`] | what flows, and what it carries with it |
 //! | [`config`] | the configuration |
@@ -22,11 +23,14 @@
 //! |---|---|---|
 //! | fetch | [`kafka::source`] | an [`Envelope`](record::envelope::Envelope) with the record as it was |
 //! | decode | [`codec::decode`] | a document: its id and its text |
-//! | look up | [`tagger::cache`] | the answer to the same text, if it is known: the document then goes straight to assemble |
+//! | look up | [`tagger::cache`] | the answer to the same text, if it is known: the document then goes straight to mask |
 //! | tokenize | [`tagger::taggers`], [`model::tokenize`] | [`Encoded`](model::tokenize::Encoded): token ids and their places |
 //! | batch | [`tagger::windows`], [`tagger::batch`] | rows of like length, under a budget of tokens |
 //! | infer | [`tagger::infer`], [`model::session`] | logits |
-//! | assemble | [`tagger::tags`], [`tagger::spans`], [`codec::enriched`] | the enriched record |
+//! | read | [`tagger::tags`], [`tagger::spans`] | labels and entities |
+//! | mask | [`codec::redact`] | the document without what nobody may see |
+//! | route | [`route`] | the topics that it goes to |
+//! | assemble | [`codec::enriched`] | the enriched record |
 //! | reorder | [`pipeline`] | the input order of each partition |
 //! | deliver | [`kafka::sink`], [`codec::dead_letter`] | a record on an output topic |
 //! | commit | [`kafka::ledger`], [`kafka::source`] | the offset, once all before it is acknowledged |

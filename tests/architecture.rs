@@ -311,6 +311,15 @@ fn every_file_stands_in_a_wing() {
     assert!(entries <= ENTRIES, "src/ has {entries} entries; {ENTRIES} can be taken in at a glance");
 }
 
+#[test]
+fn the_map_shows_each_wing_and_from_the_top_floor_down() {
+    let lib = fs::read_to_string(src().join("lib.rs")).unwrap();
+    // Rows of the journey begin with a stage, which is no link.
+    let wing = |row: &str| Some(row.strip_prefix("//! | [`")?.split_once("`]")?.0.to_owned());
+    let wings: Vec<String> = lib.lines().filter_map(wing).collect();
+    assert_eq!(wings, FLOORS.concat());
+}
+
 /// A house of these files.
 fn house(files: &[(&str, &str)]) -> House {
     let folder = tempfile::tempdir().unwrap();

@@ -141,8 +141,10 @@ fn a_plan_has_enough_of_everything() {
     assert!((number(&needs["lag_threshold"]) - threshold).abs() <= 1.0, "{plan}");
     assert!(number(&plan["memory"]) > f64::from(64 << 20), "limits.in_flight at least");
 
-    let args = of(&["--rate", "0.001"]);
+    let args = of(&["--rate", "0.001", "--partitions", "1025"]);
+    let before = plan["memory"].clone();
     let plan = parsed(&args.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(number(&plan["memory"]) > number(&before) + f64::from(1024 << 20), "each partition takes 2 MiB");
     assert_eq!((&plan["needs"]["workers"], &plan["needs"]["cost_per_million"]), (&json!(1), &Value::Null));
 }
 

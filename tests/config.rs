@@ -198,6 +198,22 @@ fn cases_may_stand_beside_a_configuration_and_nothing_else_may_stand_there() {
 }
 
 #[test]
+fn cases_may_come_from_several_topics_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = |name: &str, topic: &str, to: &str| {
+        format!(
+            "- {{name: {name}, input: {{topic: {topic}, json: '{{\"body\": \"Hi\"}}'}}, expect: {{topic: {to}}}}}\n"
+        )
+    };
+    let cases = [case("a", "mails", "m"), case("b", "chats", "c"), case("c", "mails", "m"), case("d", "chats", "c")];
+    let routes = "routes: [{when: source.topic == 'mails', to: m}, {when: source.topic == 'chats', to: c}]\n";
+    let config = written(folder.path(), "c.yaml", &(with_cases(&cases.concat()) + routes));
+    let output = tagbert(&["test", &config], b"");
+    assert!(output.status.success(), "{}{}", printed(&output), said(&output));
+    assert!(printed(&output).ends_with("4 cases, 0 failed\n"), "{}", printed(&output));
+}
+
+#[test]
 fn tags_are_compared_whatever_the_shape_that_they_are_written_in() {
     let folder = tempfile::tempdir().unwrap();
     let case = "- name: a\n  input: {json: '{\"body\": \"Hi\"}'}\n  expect:\n    topic: documents.tagged\n    \

@@ -321,11 +321,13 @@ fn a_row_that_cannot_be_tagged_goes_to_a_file_of_its_own_with_the_reason() {
     let output = folder.path().join("out.jsonl");
     let args = ["--input", shown(&input), "--output", shown(&output), "--set", "limits.document=16KiB"];
     let said = failed(enrich(&args), 3);
-    assert!(said.contains("3 rows were rejected"), "{said}");
+    let rejected = folder.path().join("_out.jsonl.rejected.jsonl");
+    let expected = format!("3 rows were rejected, and --max-dead is 0: see {}\n", rejected.display());
+    assert!(said.contains(&expected), "{said}");
     let out = fs::read_to_string(&output).unwrap();
     assert_eq!(out.lines().count(), 2);
     assert!(out.lines().nth(1).unwrap() == r#"{"tags":null}"#, "{out}");
-    let rejected = fs::read_to_string(folder.path().join("_out.jsonl.rejected.jsonl")).unwrap();
+    let rejected = fs::read_to_string(rejected).unwrap();
     let rejected: Vec<Value> = rejected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let about: Vec<_> =
         rejected.iter().map(|row| (row["row"].as_u64().unwrap(), row["class"].as_str().unwrap())).collect();

@@ -70,6 +70,19 @@ fn topics_that_come_and_go_under_a_pattern_are_read_and_what_the_worker_writes_n
 }
 
 #[test]
+fn a_new_group_of_a_pattern_that_matches_nothing_yet_waits_for_a_topic() {
+    let line = Line::create("nothing-yet", 1);
+    let worker = line.worker().set("input.topics", "^comes-later").set("input.start", "2h ago");
+    let mut worker = worker.property("topic.metadata.refresh.interval.ms", "1000").start();
+    worker.wait_for_log("waiting until there is one");
+    Kafka::shared().create_topic("comes-later", 1);
+    produce("comes-later", "one", NOW);
+    worker.wait_until("it is read when it comes", |_| texts(&line) == ["one"]);
+    worker.terminate();
+    worker.wait_for_success();
+}
+
+#[test]
 fn a_job_reads_the_topics_that_its_pattern_matches_when_it_begins() {
     let line = Line::create("job-in", 1);
     Kafka::shared().create_topic("job-in-2", 1);

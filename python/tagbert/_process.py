@@ -45,10 +45,10 @@ def _environment() -> dict[str, str]:
 
 def _same_environment(made: dict[str, str]) -> Environment:
     here = _environment()
-    other = sorted(name for name in made if here.get(name) != made[name])
+    other = sorted(name for name in made.keys() | here.keys() if made.get(name) != here.get(name))
     if other:
         raise _tagbert.TagbertError(
-            f"{', '.join(other)}: set where the tagger was made, and not here, or otherwise: "
+            f"{', '.join(other)}: set where the tagger was made, and not here, or the other way round, or otherwise: "
             "write it into `settings`, which go along, or set it for all processes"
         )
     return Environment()

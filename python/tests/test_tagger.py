@@ -271,6 +271,14 @@ class Process(unittest.TestCase):
             del os.environ["TAGBERT__MODEL__MAX_TOKENS"]
         self.assertRaisesRegex(tagbert.TagbertError, "^TAGBERT__MODEL__MAX_TOKENS: set where", pickle.loads, pickled)
 
+    def test_a_process_of_one_variable_more_refuses_it(self):
+        pickled = pickle.dumps(tagger())
+        os.environ["TAGBERT__MODEL__MAX_TOKENS"] = "16"
+        try:
+            self.assertRaisesRegex(tagbert.TagbertError, "^TAGBERT__MODEL__MAX_TOKENS: set", pickle.loads, pickled)
+        finally:
+            del os.environ["TAGBERT__MODEL__MAX_TOKENS"]
+
     def test_a_path_is_the_same_elsewhere(self):
         here = os.getcwd()
         try:

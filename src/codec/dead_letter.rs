@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::record::envelope::Origin;
+use crate::record::headers::{REPLAY_ATTEMPT, TIMESTAMP};
 use crate::record::rejection::Rejection;
 
 /// The headers that a dead letter has beside its own. Header values are text.
@@ -72,12 +73,6 @@ pub fn headers(
     named.fold(own, |headers, (name, value)| headers.insert(Header { key: name, value: value.as_str() }))
 }
 
-/// The header that a replayed record has beside its own: how often it was replayed, in decimal.
-pub const ATTEMPT: &str = "tagbert.replay.attempt";
-
-/// The header that has the record's timestamp, if the dead letter has another one.
-const TIMESTAMP: &str = "tagbert.timestamp";
-
 /// What a dead letter says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
@@ -113,7 +108,7 @@ pub fn explanation(headers: &OwnedHeaders) -> Option<Explanation> {
         stage: explained("stage").unwrap_or_default(),
         class: explained("exception.class.name").unwrap_or_default(),
         message: explained("exception.message").unwrap_or_default(),
-        attempt: text(ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(0),
+        attempt: text(REPLAY_ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(0),
         timestamp: text(TIMESTAMP)
             .and_then(|timestamp| timestamp.parse().ok())
             .filter(|&timestamp: &i64| timestamp >= 0),
@@ -141,6 +136,7 @@ fn is_explaining(name: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::record::envelope::Lease;
+    use crate::record::headers::ATTEMPTS;
     use crate::record::rejection::Stage;
 
     #[test]
@@ -158,6 +154,7 @@ mod tests {
         assert_eq!(value("__connect.errors.stage").as_deref(), Some("decode"));
         assert_eq!(value("__connect.errors.exception.class.name").as_deref(), Some("NotJson"));
         assert_eq!(value("__connect.errors.exception.message").as_deref(), Some("syntax error"));
+        assert_eq!((value(ATTEMPTS).as_deref(), value(TIMESTAMP).as_deref()), (Some("1"), Some("7")));
         let read = Explanation {
             topic: "documents".into(),
             partition: 3,

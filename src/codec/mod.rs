@@ -8,6 +8,7 @@ pub mod decode;
 pub mod enriched;
 mod event;
 mod nested;
+mod number;
 pub mod outputs;
 pub mod protobuf;
 pub mod redact;

@@ -19,17 +19,17 @@ impl Serialize for Flat<'_, '_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", id)?;
         for (name, tag) in tags.0 {
-            let entry = |part: &str| format!("tags_{name}{part}");
+            let [column, of_score, of_scores] = headers::columns_of_tag(name);
             match tag {
                 WrittenTag::Class(WrittenClass { label, score, scores }) => {
-                    map.serialize_entry(&entry(""), label)?;
-                    map.serialize_entry(&entry("_score"), score)?;
+                    map.serialize_entry(&column, label)?;
+                    map.serialize_entry(&of_score, score)?;
                     if !scores.is_empty() {
-                        map.serialize_entry(&entry("_scores"), scores)?;
+                        map.serialize_entry(&of_scores, scores)?;
                     }
                 }
-                WrittenTag::Number(number) => map.serialize_entry(&entry(""), &number.value)?,
-                list => map.serialize_entry(&entry(""), list)?,
+                WrittenTag::Number(number) => map.serialize_entry(&column, &number.value)?,
+                list => map.serialize_entry(&column, list)?,
             }
         }
         if let Some(document) = document {

@@ -7,8 +7,7 @@ use anyhow::{Context, Result};
 
 use super::manifest::of_record;
 use crate::config::Config;
-use crate::kafka::reach;
-use crate::kafka::scan::Scan;
+use crate::kafka::scan::Topics;
 use crate::kafka::tally::Part;
 use crate::record::headers;
 
@@ -22,10 +21,7 @@ pub(super) fn of_job(config: &Config, job: &[Part], most: u64) -> Result<u64> {
     if u64::try_from(records)? <= most {
         return Ok(0);
     }
-    let topic = &config.output.dead_letters;
-    let metadata = reach::metadata(config)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic).context("there is no such topic")?;
-    let scan = Scan::of(config, topic, found.partitions().len() as i32)?;
+    let scan = Topics::of(config)?.scan(&config.output.dead_letters).context("output.dead_letters")?;
     let mut dead = HashSet::new();
     for partition in scan.bounds().keys() {
         scan.each(*partition, 0, |_, headers| {

@@ -13,6 +13,7 @@ use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
+use crate::worker::signals::leave;
 
 pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     let mut config = offline::configured(&args.offline)?;
@@ -54,7 +55,8 @@ pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     if rejected > args.max_dead {
         let most = args.max_dead;
         output::say(format_args!(
-            "tagbert: {rejected} rows were rejected, and --max-dead is {most}: see _tagbert/rejected"
+            "tagbert: {rejected} rows were rejected, and --max-dead is {most}: see {}",
+            summary.rejected
         ));
         return Ok(ExitCode::from(TOO_MANY_DEAD));
     }
@@ -68,11 +70,16 @@ fn stop_on_signals(stop: &Arc<Stop>) -> Result<()> {
     let wait = async move {
         let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
         if let [Ok(mut terminate), Ok(mut interrupt)] = signals {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => libc::SIGTERM,
+                    _ = interrupt.recv() => libc::SIGINT,
+                }
+            };
+            next().await;
             stop.request();
             stop.abandon();
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            std::process::exit(1);
+            leave(128 + next().await);
         }
     };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).context("signals")?;

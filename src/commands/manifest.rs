@@ -5,15 +5,14 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rdkafka::message::Message;
 
 use super::cli::{Manifest as Command, Verify};
 use super::{keeper, output};
 use crate::codec::account::Account;
-use crate::config::{Config, Delivery};
-use crate::kafka::reach;
-use crate::kafka::scan::Scan;
+use crate::config::Delivery;
+use crate::kafka::scan::Topics;
 use crate::kafka::tally::Part;
 use crate::lake::place::Place;
 use crate::record::headers;
@@ -38,8 +37,8 @@ fn verify(args: &Verify) -> Result<ExitCode> {
         bail!("the manifests are of different jobs: they write to {}", outputs.join(", and to "));
     }
     let topics = Topics::of(&config)?;
-    let read = topics.read_inputs(&manifests)?;
-    let found = topics.read_results(&manifests, &read)?;
+    let read = read_inputs(&topics, &manifests)?;
+    let found = read_results(&topics, &manifests, &read)?;
     let skips = manifests.iter().any(|manifest| manifest.records.skipped + manifest.records.filtered > 0);
     let once = manifests.iter().all(|manifest| manifest.delivery == Delivery::ExactlyOnce);
     let mut findings = Findings::default();
@@ -146,100 +145,81 @@ impl Found {
     }
 }
 
-/// The topics of the cluster.
-struct Topics<'a> {
-    config: &'a Config,
-    partitions: HashMap<String, i32>,
+/// The offsets of the jobs that have a record.
+fn read_inputs(topics: &Topics<'_>, manifests: &[Manifest]) -> Result<Offsets> {
+    let mut bounds: BTreeMap<(&str, i32), (i64, i64)> = BTreeMap::new();
+    for Part { topic, partition, from, to } in manifests.iter().flat_map(parts) {
+        let bound = bounds.entry((topic, *partition)).or_insert((*from, *to));
+        *bound = (bound.0.min(*from), bound.1.max(*to));
+    }
+    let mut read = Offsets::new();
+    for ((topic, partition), (from, to)) in bounds {
+        let scan = topics.scan(topic)?;
+        let (low, high) = scan.bounds().get(&partition).copied().unwrap_or_default();
+        if low > from || high < to {
+            bail!("{topic}/{partition}: the manifests are of {from} to {to}, and the log has {low} to {high} now");
+        }
+        let offsets: &mut BTreeSet<i64> = read.entry((Arc::from(topic), partition)).or_default();
+        scan.each(partition, from, |record, _| {
+            let is_in = record.offset() < to;
+            if is_in {
+                offsets.insert(record.offset());
+            }
+            Ok(if is_in { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+    }
+    Ok(read)
 }
 
-impl<'a> Topics<'a> {
-    fn of(config: &'a Config) -> Result<Self> {
-        Ok(Self { config, partitions: reach::partition_counts(config)? })
-    }
-
-    fn scan(&self, topic: &str) -> Result<Scan> {
-        let partitions = self.partitions.get(topic).copied().with_context(|| {
-            format!("there is no topic `{topic}` on {} (or this user may not see it)", self.config.kafka.brokers)
-        })?;
-        Scan::of(self.config, topic, partitions)
-    }
-
-    /// The offsets of the jobs that have a record.
-    fn read_inputs(&self, manifests: &[Manifest]) -> Result<Offsets> {
-        let mut bounds: BTreeMap<(&str, i32), (i64, i64)> = BTreeMap::new();
-        for Part { topic, partition, from, to } in manifests.iter().flat_map(parts) {
-            let bound = bounds.entry((topic, *partition)).or_insert((*from, *to));
-            *bound = (bound.0.min(*from), bound.1.max(*to));
-        }
-        let mut read = Offsets::new();
-        for ((topic, partition), (from, to)) in bounds {
-            let scan = self.scan(topic)?;
-            let (low, high) = scan.bounds().get(&partition).copied().unwrap_or_default();
-            if low > from || high < to {
-                bail!("{topic}/{partition}: the manifests are of {from} to {to}, and the log has {low} to {high} now");
-            }
-            let offsets: &mut BTreeSet<i64> = read.entry((Arc::from(topic), partition)).or_default();
-            scan.each(partition, from, |record, _| {
-                let is_in = record.offset() < to;
-                if is_in {
-                    offsets.insert(record.offset());
+/// What came of those records. A result that is there again has the same tags, and is counted once.
+fn read_results(topics: &Topics<'_>, manifests: &[Manifest], read: &Offsets) -> Result<Found> {
+    let mut found = Found { results: HashMap::new(), accounts: vec![Account::default(); manifests.len()] };
+    let Some(first) = manifests.first() else { return Ok(found) };
+    // The dead letters first: under at-least-once, there may be copies of what became one.
+    let names = std::iter::once(&first.dead_letters).chain(first.outputs());
+    for (number, topic) in (1..).zip(names) {
+        let are_dead = number == 1;
+        let scan = topics.scan(topic)?;
+        for partition in scan.bounds().keys() {
+            scan.each(*partition, 0, |record, headers| {
+                let id = headers.and_then(|headers| headers::last(headers, headers::RECORD_ID));
+                let of = id.and_then(of_record);
+                let ours = of.filter(|(key, offset)| read.get(key).is_some_and(|read| read.contains(offset)));
+                let Some((key, offset)) = ours else { return Ok(ControlFlow::Continue(())) };
+                let results = found.results.entry(key.clone()).or_default().entry(offset).or_default();
+                let before = std::mem::replace(&mut results.seen_on, number);
+                results.twice |= before == number || results.is_dead;
+                results.is_dead |= are_dead;
+                if before == number || results.is_dead && !are_dead {
+                    return Ok(ControlFlow::Continue(()));
                 }
-                Ok(if is_in { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                let id = format!("{}-{}-{offset}", key.0, key.1);
+                for account in who_did(manifests, &key, offset) {
+                    let account = &mut found.accounts[account];
+                    if !are_dead {
+                        account.went([topic.as_str()]);
+                    }
+                    match record.payload() {
+                        _ if before != 0 => {}
+                        _ if are_dead => account.dead_letter(&id),
+                        Some(value) => account.enriched(&id, value),
+                        None => account.tombstone(&id),
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
             })?;
         }
-        Ok(read)
     }
-
-    /// What came of those records. A result that is there again has the same tags, and is counted once.
-    fn read_results(&self, manifests: &[Manifest], read: &Offsets) -> Result<Found> {
-        let mut found = Found { results: HashMap::new(), accounts: vec![Account::default(); manifests.len()] };
-        let Some(first) = manifests.first() else { return Ok(found) };
-        // The dead letters first: under at-least-once, there may be copies of what became one.
-        let topics = std::iter::once(&first.dead_letters).chain(first.outputs());
-        for (number, topic) in (1..).zip(topics) {
-            let are_dead = number == 1;
-            let scan = self.scan(topic)?;
-            for partition in scan.bounds().keys() {
-                scan.each(*partition, 0, |record, headers| {
-                    let id = headers.and_then(|headers| headers::last(headers, headers::RECORD_ID));
-                    let of = id.and_then(of_record);
-                    let ours = of.filter(|(key, offset)| read.get(key).is_some_and(|read| read.contains(offset)));
-                    let Some((key, offset)) = ours else { return Ok(ControlFlow::Continue(())) };
-                    let results = found.results.entry(key.clone()).or_default().entry(offset).or_default();
-                    let before = std::mem::replace(&mut results.seen_on, number);
-                    results.twice |= before == number || results.is_dead;
-                    results.is_dead |= are_dead;
-                    if before == number || results.is_dead && !are_dead {
-                        return Ok(ControlFlow::Continue(()));
-                    }
-                    let id = format!("{}-{}-{offset}", key.0, key.1);
-                    for account in who_did(manifests, &key, offset) {
-                        let account = &mut found.accounts[account];
-                        if !are_dead {
-                            account.went([topic.as_str()]);
-                        }
-                        match record.payload() {
-                            _ if before != 0 => {}
-                            _ if are_dead => account.dead_letter(&id),
-                            Some(value) => account.enriched(&id, value),
-                            None => account.tombstone(&id),
-                        }
-                    }
-                    Ok(ControlFlow::Continue(()))
-                })?;
+    for (key, offsets) in read {
+        for offset in offsets.iter().filter(|offset| !found.of(key, **offset).is_there()).collect::<Vec<_>>() {
+            for number in who_did(manifests, key, *offset) {
+                // Both leave nothing behind: which of them it was, only their number tells.
+                let (account, said) = (&mut found.accounts[number], &manifests[number].records);
+                if account.skipped < said.skipped { account.skipped() } else { account.filtered() }
             }
         }
-        for (key, offsets) in read {
-            for offset in offsets.iter().filter(|offset| !found.of(key, **offset).is_there()).collect::<Vec<_>>() {
-                for number in who_did(manifests, key, *offset) {
-                    // Both leave nothing behind: which of them it was, only their number tells.
-                    let (account, said) = (&mut found.accounts[number], &manifests[number].records);
-                    if account.skipped < said.skipped { account.skipped() } else { account.filtered() }
-                }
-            }
-        }
-        Ok(found)
     }
+    Ok(found)
 }
 
 /// The record that an id is of: `TOPIC-PARTITION-OFFSET`.

@@ -33,12 +33,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let host = Host::measure(&config, &taggers, &documents, time / 10)?;
     let fits = fits(&config, &taggers, &documents, time.mul_f64(0.7))?;
     let prediction = Prediction::of(&config, &taggers, &documents, host, fits);
+    let partitions = args.partitions.map(|count| count as usize).or(sample.partitions);
     let plan = Plan {
         documents: About::of(&sample.source, &taggers, &documents),
-        needs: Needs::of(args, &prediction, sample.partitions),
+        needs: Needs::of(args, &prediction, partitions),
         prediction,
         // This process has run the largest batches.
-        memory: Memory::of(&config, sample.partitions.unwrap_or(1)).map(Memory::sum),
+        memory: Memory::of(&config, partitions.unwrap_or(1)).map(Memory::sum),
     };
     if args.json {
         output::print(serde_json::to_string(&plan)?)?;
@@ -130,7 +131,7 @@ impl Needs {
             cores: count * prediction.cores as u64,
             gpus: if prediction.gpu { count } else { 0 },
             partitions: count,
-            partitions_there: args.partitions.map(u64::from).or(partitions.map(|count| count as u64)),
+            partitions_there: partitions.map(|count| count as u64),
             // With a worker for each so much lag, all of it is done in that time.
             lag_threshold: (one * args.late.as_secs_f64()).floor().max(1.0) as u64,
             late: args.late.as_secs_f64(),

@@ -2,23 +2,16 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::cli::SampleArgs;
 use crate::config::mark::without_mark;
 use crate::config::{Config, ConfigError, Inputs};
-use crate::kafka::clients::{self, Log};
-use crate::kafka::reach;
-
-/// How long the brokers may take for the next record.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::kafka::scan::Topics;
 
 /// Documents as they came, and where from.
 #[derive(Debug)]
@@ -82,48 +75,18 @@ impl Sample {
             let why = "is `embedded`, so there is no topic to read: name a file by --documents".into();
             return Err(ConfigError::Value { key: "kafka.brokers".into(), why }.into());
         }
-        let metadata = reach::metadata(config)?;
-        let known = metadata.topics().iter().find(|known| known.name() == topic);
-        let Some(partitions) = known.map(|known| known.partitions().len()) else {
-            bail!("there is no topic `{topic}` on {} (or this user may not see it)", config.kafka.brokers);
-        };
-        let mut consumer = clients::consumer(config, partitions);
-        consumer
-            .set("enable.partition.eof", "true")
-            .set("statistics.interval.ms", "0")
-            // What retention removes meanwhile is passed over.
-            .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<Log> = consumer.create_with_context(Log).map_err(clients::refused)?;
-        let about = |error: &KafkaError| anyhow::anyhow!("{topic} can't be read: {}", clients::plain(error));
-        let mut bounds = Vec::new();
-        for partition in 0..partitions as i32 {
-            let (first, end) =
-                consumer.fetch_watermarks(topic, partition, clients::REQUEST_TIMEOUT).map_err(|error| about(&error))?;
-            bounds.push((partition, first, end));
-        }
-        let mut assignment = TopicPartitionList::new();
+        let scan = Topics::of(config)?.scan(topic)?;
+        let mut bounds: Vec<_> =
+            scan.bounds().iter().map(|(&partition, &(first, end))| (partition, first, end)).collect();
+        let mut values = Vec::new();
         for (partition, from) in last(&mut bounds, limit) {
-            assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
+            scan.each(partition, from, |record, _| {
+                // A tombstone has nothing to tag.
+                values.extend(record.payload().map(<[u8]>::to_vec));
+                Ok(ControlFlow::Continue(()))
+            })?;
         }
-        let mut open = assignment.count();
-        consumer.assign(&assignment).map_err(|error| about(&error))?;
-        let (mut values, mut deadline) = (Vec::new(), Instant::now() + PATIENCE);
-        while open > 0 && values.len() < limit {
-            match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(record)) => {
-                    // A tombstone has nothing to tag.
-                    values.extend(record.payload().map(<[u8]>::to_vec));
-                    deadline = Instant::now() + PATIENCE;
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(error)) if !clients::is_passing(&error) => return Err(about(&error)),
-                _ if Instant::now() > deadline => {
-                    bail!("{topic}: no answer from the brokers in {} s", PATIENCE.as_secs())
-                }
-                _ => {}
-            }
-        }
-        Ok(Self { values, source: format!("topic {topic}"), partitions: Some(partitions) })
+        Ok(Self { values, source: format!("topic {topic}"), partitions: Some(bounds.len()) })
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use opentelemetry::metrics::noop::NoopMeterProvider;
 use serde_json::json;
 
 use super::cli::{Format, Tag};
@@ -37,9 +36,8 @@ pub(super) fn run(args: &Tag) -> Result<ExitCode> {
     let refused = Arc::new(AtomicBool::new(false));
     let sink = Lines { output: create(&args.output)?, refused: Arc::clone(&refused) };
 
-    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
-    let metrics =
-        Metrics::new(&opentelemetry::metrics::MeterProvider::meter(&NoopMeterProvider::new(), "tagbert"), &budget);
+    let budget = Budget::new(config.limits.in_flight.as_u64());
+    let metrics = Metrics::unseen(&budget);
     let stop = Arc::new(Stop::default());
     let pipeline = Pipeline::start(&config, &taggers, None, sink, &metrics, &stop)?;
     let topic: Arc<str> =

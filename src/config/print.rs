@@ -12,6 +12,9 @@ use super::location::Location;
 use super::secrets::{MASK, is_secret, looks_secret};
 use super::{Config, ConfigError};
 
+/// What stands for words to mask: a word itself, so that what is shown can be read again.
+const WORDS_MASK: &str = "words masked";
+
 impl Config {
     /// The configuration as JSON (which is YAML, too), with every secret masked.
     #[must_use]
@@ -47,9 +50,10 @@ impl Config {
         {
             *secret = secret.take().filter(|_| file.is_none());
         }
-        // Words to mask are secrets, wherever they stand.
-        for words in config.redact.iter_mut().filter_map(|rule| rule.words.as_mut()) {
-            *words = vec![MASK.into()];
+        // Words to mask are secrets, wherever they stand. Beside their file, they would be given twice.
+        for rule in &mut config.redact {
+            let words = rule.words.take().filter(|_| rule.words_file.is_none());
+            rule.words = words.map(|_| vec![WORDS_MASK.into()]);
         }
         // As it is shown, a location has no password; a path is shown as it is.
         let shown = |path: &Location| Location::Directory(path.to_string().into());

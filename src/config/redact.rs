@@ -395,5 +395,8 @@ mod tests {
         for word in ["Anna", "Falcon", "Bob"] {
             assert!(!config.masked().contains(word));
         }
+        let again = parse(&config.masked()).unwrap();
+        assert_eq!(again.masked(), config.masked(), "what is shown is a configuration");
+        assert_eq!(again.redact[0].what(), config.redact[0].what(), "the file says the words again");
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a topic from its beginning to its end as it was at the start, without a group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,39 @@ use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::{self, Log, is_passing};
+use super::reach;
 use crate::config::Config;
 
 /// How long the brokers may take for the next record.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The topics of a cluster.
+pub struct Topics<'a> {
+    config: &'a Config,
+    /// How many partitions each has.
+    pub partitions: HashMap<String, i32>,
+}
+
+impl<'a> Topics<'a> {
+    /// Asks for them.
+    ///
+    /// # Errors
+    /// When the cluster can't be reached.
+    pub fn of(config: &'a Config) -> Result<Self> {
+        Ok(Self { config, partitions: reach::partition_counts(config)? })
+    }
+
+    /// One of them, to be read.
+    ///
+    /// # Errors
+    /// When there is no such topic, or the cluster can't be reached.
+    pub fn scan(&self, topic: &str) -> Result<Scan> {
+        let partitions = self.partitions.get(topic).copied().with_context(|| {
+            format!("there is no topic `{topic}` on {} (or this user may not see it)", self.config.kafka.brokers)
+        })?;
+        Scan::of(self.config, topic, partitions)
+    }
+}
 
 /// A topic, as it is now.
 pub struct Scan {
@@ -26,13 +55,9 @@ pub struct Scan {
 
 impl Scan {
     /// Connects, and takes the end offsets of so many partitions.
-    ///
-    /// # Errors
-    /// When the cluster can't be reached.
-    pub fn of(config: &Config, topic: &str, partitions: i32) -> Result<Self> {
+    fn of(config: &Config, topic: &str, partitions: i32) -> Result<Self> {
         let mut settings = clients::consumer(config, 1);
         settings
-            .set("enable.partition.eof", "true")
             .set("statistics.interval.ms", "0")
             // A fetch that waits for more at the end of one partition would hold up the next.
             .set("fetch.wait.max.ms", "10")

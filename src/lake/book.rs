@@ -170,7 +170,12 @@ impl Book {
 
     /// Where the rows are that could not be tagged.
     pub fn rejected(&self, relative: &str) -> Place {
-        self.root.below("rejected").below(&format!("{relative}.jsonl"))
+        self.all_rejected().below(&format!("{relative}.jsonl"))
+    }
+
+    /// Where those of all files are.
+    pub fn all_rejected(&self) -> Place {
+        self.root.below("rejected")
     }
 
     fn note(&self, relative: &str) -> Place {

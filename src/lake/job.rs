@@ -9,8 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry::metrics::noop::NoopMeterProvider;
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Handle, Runtime};
 
@@ -24,6 +22,7 @@ use super::columns::Columns;
 use super::format::Reader;
 use super::look::{Task, look};
 use super::output::Output;
+use super::place::Place;
 use super::sink::{Begin, Ended, Files, State, Step};
 use super::tags::Schema;
 use super::target::{Paths, Target};
@@ -36,7 +35,7 @@ use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
 
 /// What came of the job.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Summary {
     /// The files that are done, by whichever process.
     pub done: Vec<Done>,
@@ -44,6 +43,8 @@ pub struct Summary {
     pub by_others: usize,
     /// Those that could not be done, and why.
     pub failed: Vec<(String, anyhow::Error)>,
+    /// Where the rows are that could not be tagged.
+    pub rejected: Place,
 }
 
 /// How far it is.
@@ -75,8 +76,9 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
     let tags = Schema::new(&order.style.tags, order.style.flat, &taggers);
     let target = handle.block_on(Target::open(destination, &job, handle))?;
 
-    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
-    let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
+    let rejected = target.rejected();
+    let budget = Budget::new(config.limits.in_flight.as_u64());
+    let metrics = Metrics::unseen(&budget);
     let (steps, announced) = unbounded();
     let (told, ended) = unbounded();
     let out = Arc::<AtomicU64>::default();
@@ -102,7 +104,7 @@ pub fn run(config: &Config, order: &Order, stop: &Arc<Stop>, tell: impl Fn(Progr
         fed: 0,
         topic: order.output.as_str().into(),
         under_way: VecDeque::new(),
-        summary: Summary::default(),
+        summary: Summary { done: Vec::new(), by_others: 0, failed: Vec::new(), rejected },
         progress: Progress { bytes: 0, read: 0, rows: 0 },
         reading: 0,
         tell: &tell,
@@ -133,7 +135,12 @@ fn settings(config: &Config, style: &Style) -> String {
     let taggers: Vec<_> = config.taggers().into_iter().map(about).collect();
     let limit = config.limits.document.as_u64();
     let written = (config.output.offsets, &config.output.labels);
-    hex::encode(Sha256::digest(format!("{taggers:?}\n{limit}\n{written:?}\n{style:?}")))
+    let cleaned = match &config.input.clean[..] {
+        // As it was hashed before texts could be cleaned: those jobs go on.
+        [] => String::new(),
+        steps => format!("\n{steps:?}"),
+    };
+    hex::encode(Sha256::digest(format!("{taggers:?}\n{limit}\n{written:?}\n{style:?}{cleaned}")))
 }
 
 /// The job as this process does it.
@@ -344,4 +351,24 @@ impl<T: Fn(Progress)> Work<'_, T> {
 #[must_use]
 pub fn total(summary: &Summary) -> Counts {
     book::total(&summary.done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Clean;
+
+    #[test]
+    fn texts_that_are_cleaned_otherwise_are_another_job() {
+        let style =
+            Style { csv_escape: None, tags: "tags".into(), flat: false, compression: None, row_group_rows: None };
+        let cleaned = |steps: &[Clean]| {
+            let mut config = Config::default();
+            config.input.clean = steps.to_vec();
+            settings(&config, &style)
+        };
+        let steps: [&[Clean]; 4] = [&[], &[Clean::Unicode], &[Clean::Html], &[Clean::Unicode, Clean::Html]];
+        let all = steps.map(cleaned);
+        assert!((1..all.len()).all(|one| !all[..one].contains(&all[one])), "{all:?}");
+    }
 }

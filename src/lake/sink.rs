@@ -17,7 +17,7 @@ use super::tags::Schema;
 use crate::pipeline::sink::Sink;
 use crate::record::budget::Permit;
 use crate::record::outcome::Outcome;
-use crate::record::rejection::Rejection;
+use crate::record::rejection::{Rejection, TEXT_EMPTY, TEXT_MISSING};
 
 /// What comes before the outcomes: they are of the rows that were announced, one after the other.
 pub enum Step {
@@ -129,8 +129,8 @@ impl Sink for Files {
         let Some(waiting) = &mut self.state.waiting else { bail!("an outcome of no row; this is a bug in tagbert") };
         waiting.came.push(match outcome {
             Outcome::Enriched(envelope) => Ok(Came::Tagged(envelope.body.enriched.value)),
-            Outcome::DeadLetter(envelope) if envelope.body.class == "TextMissing" => Ok(Came::NoColumn),
-            Outcome::DeadLetter(envelope) if envelope.body.class == "TextEmpty" => Ok(Came::NoText),
+            Outcome::DeadLetter(envelope) if envelope.body.class == TEXT_MISSING => Ok(Came::NoColumn),
+            Outcome::DeadLetter(envelope) if envelope.body.class == TEXT_EMPTY => Ok(Came::NoText),
             Outcome::DeadLetter(envelope) => Err(envelope.body),
             Outcome::Tombstone(_) | Outcome::Filtered(_) => bail!("a row is never a tombstone, nor filtered"),
         });

@@ -11,8 +11,6 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema as TableSchema};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry::metrics::noop::NoopMeterProvider;
 
 use super::columns::Columns;
 use super::tags::Schema;
@@ -22,7 +20,7 @@ use crate::pipeline::sink::Sink;
 use crate::record::budget::Budget;
 use crate::record::envelope::{Envelope, Lease, Origin, Record};
 use crate::record::outcome::Outcome;
-use crate::record::rejection::Rejection;
+use crate::record::rejection::{Rejection, TEXT_EMPTY, TEXT_MISSING};
 use crate::record::stop::Stop;
 use crate::tagger::live::Live;
 use crate::telemetry::metrics::Metrics;
@@ -71,8 +69,8 @@ impl Tables {
         config.read_rows()?;
         // The rows themselves stay where they are.
         config.output.document = KeepDocument::Drop;
-        let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
-        let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
+        let budget = Budget::new(config.limits.in_flight.as_u64());
+        let metrics = Metrics::unseen(&budget);
         let (calls, stop) = (Arc::<Calls>::default(), Arc::<Stop>::default());
         let pipeline = Pipeline::start(&config, live, None, Answers(Arc::clone(&calls)), &metrics, &stop)?;
         let (live, columns) = (Arc::clone(live), Columns::new(&config));
@@ -246,7 +244,7 @@ impl Sink for Answers {
         let came = match outcome {
             Outcome::Enriched(envelope) => Ok(Some(envelope.body.enriched.value)),
             // As in any table: what is not there has no tags.
-            Outcome::DeadLetter(envelope) if ["TextMissing", "TextEmpty"].contains(&envelope.body.class) => Ok(None),
+            Outcome::DeadLetter(envelope) if [TEXT_MISSING, TEXT_EMPTY].contains(&envelope.body.class) => Ok(None),
             Outcome::DeadLetter(envelope) => Err(envelope.body),
             Outcome::Tombstone(_) | Outcome::Filtered(_) => bail!("a row is never a tombstone, nor filtered"),
         };

@@ -94,13 +94,7 @@ impl Schema {
         if !self.flat {
             return vec![Field::new(&self.name, DataType::Struct(self.tags.clone()), true)];
         }
-        let named = |field: &Arc<Field>| {
-            parts(field)
-                .into_iter()
-                .map(|(name, kind)| Field::new(format!("{}_{name}", self.name), kind, true))
-                .collect::<Vec<_>>()
-        };
-        self.tags.iter().flat_map(named).collect()
+        self.flat_parts().into_iter().map(|(name, _, kind)| Field::new(name, kind.clone(), true)).collect()
     }
 
     /// The names of all columns, one for each value.
@@ -108,7 +102,7 @@ impl Schema {
     /// # Errors
     /// When two are of one name: tagger `spam` has a score, and another is called `spam_score`.
     pub fn flat_names(&self) -> Result<Vec<String>> {
-        let names: Vec<_> = self.flat_parts().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = self.flat_parts().into_iter().map(|(name, ..)| name).collect();
         let mut known = HashSet::new();
         if let Some(name) = names.iter().find(|name| !known.insert(name.to_lowercase())) {
             bail!("two tags would be in one column `{name}`: give one of the taggers another `name`");
@@ -131,21 +125,24 @@ impl Schema {
     #[must_use]
     pub fn flat_values(&self, tags: Option<&Value>) -> Vec<(String, Value)> {
         let value = |pointer: &[&str]| pointer.iter().try_fold(tags?, |value, part| value.get(part)).cloned();
-        self.flat_parts().into_iter().map(|(name, path)| (name, value(&path).unwrap_or_default())).collect()
+        self.flat_parts().into_iter().map(|(name, path, _)| (name, value(&path).unwrap_or_default())).collect()
     }
 
-    /// The columns, and where in the tags each has its value.
-    fn flat_parts(&self) -> Vec<(String, Vec<&str>)> {
+    /// The columns that the tags become, such as `tags_spam` and `tags_spam_score`: where in the tags each has its value, and
+    /// of which kind that is.
+    fn flat_parts(&self) -> Vec<(String, Vec<&str>, &DataType)> {
         let mut all = Vec::new();
         for field in &self.tags {
             let tag = field.name().as_str();
+            let name = format!("{}_{tag}", self.name);
             let DataType::Struct(parts) = field.data_type() else {
-                all.push((format!("{}_{tag}", self.name), vec![tag]));
+                all.push((name, vec![tag], field.data_type()));
                 continue;
             };
             for (place, part) in parts.iter().enumerate() {
-                let name = format!("{}_{}", self.name, flat_name(tag, place, part.name()));
-                all.push((name, vec![tag, part.name().as_str()]));
+                let within = part.name().as_str();
+                let name = if place == 0 { name.clone() } else { format!("{name}_{within}") };
+                all.push((name, vec![tag, within], part.data_type()));
             }
         }
         all
@@ -173,23 +170,6 @@ fn kind(task: &Task) -> DataType {
             number("field_end", DataType::Int32),
         ]),
     }
-}
-
-/// The columns that a tag becomes: `spam` and `spam_score`.
-fn parts(field: &Field) -> Vec<(String, DataType)> {
-    match field.data_type() {
-        DataType::Struct(inner) => {
-            let part = |(place, part): (usize, &Arc<Field>)| {
-                (flat_name(field.name(), place, part.name()), part.data_type().clone())
-            };
-            inner.iter().enumerate().map(part).collect()
-        }
-        kind => vec![(field.name().clone(), kind.clone())],
-    }
-}
-
-fn flat_name(tag: &str, place: usize, part: &str) -> String {
-    if place == 0 { tag.to_owned() } else { format!("{tag}_{part}") }
 }
 
 /// The columns of a tag; what is null around it is null in it.

@@ -57,11 +57,15 @@ impl Target {
                 rejected: shared.book.rejected(relative),
                 scratch: shared.book.scratch(),
             },
-            Self::File(file) => {
-                let scratch = file.parent();
-                let rejected = scratch.below(&format!("_{}.rejected.jsonl", file.name()));
-                Paths { to: file.clone(), rejected, scratch }
-            }
+            Self::File(file) => Paths { to: file.clone(), rejected: self.rejected(), scratch: file.parent() },
+        }
+    }
+
+    /// Where all rows are that could not be tagged: a directory with a file for each, or the file of the only one.
+    pub fn rejected(&self) -> Place {
+        match self {
+            Self::Directory(shared) => shared.book.all_rejected(),
+            Self::File(file) => file.parent().below(&format!("_{}.rejected.jsonl", file.name())),
         }
     }
 

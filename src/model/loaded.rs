@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::files::manifest::Manifest;
 use super::files::stamp::Stamp;
-use super::files::version::{TOKENIZER_FILES, files, hash_of};
+use super::files::version::{files, hash_of};
 use super::files::{fetch, layout};
 use super::graph::graph_file::GraphFile;
 use super::graph::onnx::Graph;
@@ -109,14 +109,14 @@ impl Model {
             let session = session.with_context(|| format!("{}: can't be used", graph.display()))?;
             drop(back.send(Box::new(session)));
         }
+        let class = tokenizer::class(&directory)?;
+        let words = hash_of(&directory, &layout::TOKENIZER_FILES.map(|name| directory.join(name)))?;
         let changed = Stamp::of_all(&files) != before || Stamp::of_all(&weights) != weights_before;
         let files = [files, weights].concat();
         let version = revision.map_or_else(|| hash.clone(), |revision| format!("{hash}@{revision}"));
         if changed {
             return Ok(None);
         }
-        let class = tokenizer::class(&directory)?;
-        let words = hash_of(&directory, &TOKENIZER_FILES.map(|name| directory.join(name)))?;
         let mut model = Self {
             identity: Identity { name: manifest.name.as_str().into(), version: version.into() },
             manifest,

@@ -20,7 +20,7 @@ const FIRST_GUESS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Budget {
     shared: Arc<Shared>,
-    limit: usize,
+    limit: u64,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ struct Shared {
 impl Budget {
     /// A budget of `limit` bytes.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: u64) -> Self {
         Self { shared: Arc::new(Shared { used: AtomicUsize::new(0), per_byte: AtomicUsize::new(FIRST_GUESS) }), limit }
     }
 
@@ -54,7 +54,7 @@ impl Budget {
     /// True when nothing more should be fetched.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.used() >= self.limit
+        self.used() as u64 >= self.limit
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_dropped_record_gives_its_share_back() {
-        let budget = Budget::new(3 * OVERHEAD);
+        let budget = Budget::new(3 * OVERHEAD as u64);
         budget.take(0).expect(0);
         let mut permits: Vec<_> = (0..3).map(|_| budget.take(100)).collect();
         permits[0].grow(1000);

@@ -1,13 +1,13 @@
-//! Reading record headers whose names may be any bytes.
+//! Record headers whose names may be any bytes.
 //!
 //! The client library's own accessors panic on a name that is not UTF-8, which Kafka allows (its protocol says string,
-//! but no broker checks). So the names are read here, from librdkafka itself.
+//! but no broker checks), and it adds none. So names are read and written here, by librdkafka itself.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::ptr;
 
-use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_header_remove, rd_kafka_headers_t};
+use rdkafka::bindings::{rd_kafka_header_add, rd_kafka_header_get_all, rd_kafka_header_remove, rd_kafka_headers_t};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -40,10 +40,25 @@ pub fn replace(headers: Option<OwnedHeaders>, name: &str, value: &[u8]) -> Owned
 /// however often the record is written, so readers outside of transactions can tell repetitions (G-9).
 pub const RECORD_ID: &str = "tagbert.record.id";
 
+/// The header of a dead letter that has the record's timestamp, if the dead letter has another one.
+pub const TIMESTAMP: &str = "tagbert.timestamp";
+
+/// The header of a dead letter that says how often the stage tried, in decimal.
+pub const ATTEMPTS: &str = "tagbert.attempts";
+
+/// The header that a replayed record has beside its own: how often it was replayed, in decimal.
+pub const REPLAY_ATTEMPT: &str = "tagbert.replay.attempt";
+
 /// The headers that a tag may be in: what it says, its score, and those of other labels.
 #[must_use]
 pub fn of_tag(tag: &str) -> [String; 3] {
     ["", ".score", ".scores"].map(|part| format!("tagbert.{tag}{part}"))
+}
+
+/// The columns that a tag may be in (`output.shape: flat`), for the same three.
+#[must_use]
+pub fn columns_of_tag(tag: &str) -> [String; 3] {
+    ["", "_score", "_scores"].map(|part| format!("tags_{tag}{part}"))
 }
 
 /// The headers with the record's id.
@@ -59,7 +74,7 @@ pub fn with_record_id(headers: Option<OwnedHeaders>, id: &str) -> OwnedHeaders {
 pub fn without(headers: OwnedHeaders, unwanted: impl Fn(&[u8]) -> bool) -> OwnedHeaders {
     let names = iter(&headers).map(|(name, _)| name).filter(|name| unwanted(name));
     let names: BTreeSet<CString> = names.filter_map(|name| CString::new(name).ok()).collect();
-    let native = ptr::from_ref(headers.as_borrowed()).cast_mut().cast::<rd_kafka_headers_t>();
+    let native = native(&headers);
     for name in names {
         // SAFETY: as in `get`; `headers` is owned, and nothing that was read of it is held any more.
         unsafe { rd_kafka_header_remove(native, name.as_ptr()) };
@@ -67,10 +82,27 @@ pub fn without(headers: OwnedHeaders, unwanted: impl Fn(&[u8]) -> bool) -> Owned
     headers
 }
 
+/// The headers with one more at their end, whose name may be any bytes.
+#[must_use]
+#[expect(unsafe_code, reason = "the client library adds no header whose name is not UTF-8")]
+pub fn add(headers: OwnedHeaders, name: &[u8], value: Option<&[u8]>) -> OwnedHeaders {
+    let (bytes, size) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+    // SAFETY: as in `without`; librdkafka copies as many bytes of name and value as it is told.
+    let error = unsafe {
+        rd_kafka_header_add(native(&headers), name.as_ptr().cast(), name.len() as isize, bytes.cast(), size as isize)
+    };
+    debug_assert_eq!(error, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR, "owned headers can be written");
+    headers
+}
+
+/// A `&BorrowedHeaders` is librdkafka's pointer itself: that is how rdkafka makes one.
+fn native(headers: &OwnedHeaders) -> *mut rd_kafka_headers_t {
+    ptr::from_ref(headers.as_borrowed()).cast_mut().cast()
+}
+
 #[expect(unsafe_code, reason = "the safe accessor panics on a name that is not UTF-8")]
 fn get(headers: &OwnedHeaders, index: usize) -> Option<(&[u8], Option<&[u8]>)> {
-    // A `&BorrowedHeaders` is librdkafka's pointer itself: that is how rdkafka makes one.
-    let native = ptr::from_ref(headers.as_borrowed()).cast::<rd_kafka_headers_t>();
+    let native = native(headers);
     let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
     // SAFETY: `native` is valid as long as `headers` is; the results point into it and are bound to its lifetime.
     unsafe {
@@ -99,6 +131,15 @@ mod tests {
         assert_eq!(last(&headers, "a"), Some(&b"2"[..]));
         assert_eq!(last(&headers, "b"), None);
         assert_eq!(first_name_not_utf8(&headers), None);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_added_as_it_is() {
+        let headers = add(OwnedHeaders::new(), b"\xff", Some(b"1"));
+        let headers = add(add(headers, b"b", None), b"c", Some(b""));
+        let all: Vec<_> = iter(&headers).collect();
+        assert_eq!(all, [(&b"\xff"[..], Some(&b"1"[..])), (b"b", None), (b"c", Some(b""))]);
+        assert_eq!(first_name_not_utf8(&headers), Some(&b"\xff"[..]));
     }
 
     #[test]

@@ -1,5 +1,11 @@
 //! Why a record is refused, and by which stage.
 
+/// The class of a document that has no value where its texts are to be.
+pub const TEXT_MISSING: &str = "TextMissing";
+
+/// The class of one that has only empty ones there.
+pub const TEXT_EMPTY: &str = "TextEmpty";
+
 /// Why a record could not be tagged; it becomes a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

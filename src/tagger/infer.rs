@@ -246,7 +246,10 @@ impl Runner {
         self.metrics.took("infer", since);
         let lengths = ids.iter().map(|ids| ids.len() + lane.model.frame.len());
         let width = lane.model.width(lengths.clone().max().unwrap_or_default());
-        self.metrics.ran(lengths, width);
+        if result.is_ok() {
+            // Of a batch that failed, the halves are counted.
+            self.metrics.ran(lengths, width);
+        }
         let mut guard = self.state();
         let state = &mut *guard;
         state.running -= 1;

@@ -43,7 +43,7 @@ pub(super) fn check(output: &Output, tags: &[Named]) -> Result<()> {
         Shape::Flat => (tags.iter().flat_map(columns).collect(), HashSet::new()),
         Shape::Headers => {
             // They stand beside the tags, or tell a dead letter from others.
-            let own = [headers::RECORD_ID, "tagbert.timestamp", "tagbert.attempts", "tagbert.replay.attempt"];
+            let own = [headers::RECORD_ID, headers::TIMESTAMP, headers::ATTEMPTS, headers::REPLAY_ATTEMPT];
             (tags.iter().flat_map(|tag| headers::of_tag(tag.name)).collect(), own.map(Into::into).into())
         }
     };
@@ -55,8 +55,8 @@ pub(super) fn check(output: &Output, tags: &[Named]) -> Result<()> {
 
 /// The columns that a tag may have.
 fn columns(tag: &Named) -> Vec<String> {
-    let parts: &[&str] = if tag.head.task == Task::SingleLabel { &["", "_score", "_scores"] } else { &[""] };
-    parts.iter().map(|part| format!("tags_{}{part}", tag.name)).collect()
+    let may_be = if tag.head.task == Task::SingleLabel { 3 } else { 1 };
+    headers::columns_of_tag(tag.name).into_iter().take(may_be).collect()
 }
 
 #[cfg(test)]

@@ -223,7 +223,8 @@ impl Reloader {
     }
 }
 
-/// The same of files that came while the worker runs: they must not end it.
+/// Loads models whose files came while the worker runs: each is first tried in a process of its own, since it must not end
+/// this one.
 fn load_vetted(config: &Config) -> Result<Arc<Taggers>> {
     vet::all(config)?;
     let taggers = probe::load(config)?;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram as Hdr;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter};
+use opentelemetry::metrics::noop::NoopMeterProvider;
+use opentelemetry::metrics::{Histogram, Meter, MeterProvider as _};
 
 use crate::record::budget::Budget;
 use crate::record::partition::TopicPartition;
@@ -60,9 +61,9 @@ pub struct Metrics {
     dead_letters: [Count; Stage::ALL.len()],
     /// Batches that the model ran.
     pub batches: Count,
-    /// Documents in those batches.
+    /// Rows in those batches: windows of documents.
     pub rows: Count,
-    /// Tokens of those documents.
+    /// Tokens of those rows.
     pub tokens: Count,
     /// Tokens that the model computed: padding included.
     pub computed_tokens: Count,
@@ -104,12 +105,18 @@ impl Metrics {
                 .build(),
             batch_rows: meter
                 .u64_histogram("tagbert.batch.rows")
-                .with_description("Documents in a batch")
+                .with_description("Rows in a batch (windows of documents)")
                 .with_boundaries(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0])
                 .build(),
         });
         metrics.observe(meter, budget);
         metrics
+    }
+
+    /// Figures of a line without telemetry.
+    #[must_use]
+    pub fn unseen(budget: &Budget) -> Arc<Self> {
+        Self::new(&NoopMeterProvider::new().meter("tagbert"), budget)
     }
 
     fn observe(self: &Arc<Self>, meter: &Meter, budget: &Budget) {
@@ -128,7 +135,7 @@ impl Metrics {
             }),
             ("tagbert.cache.misses", "Documents looked up in vain, and given to the model", |m| m.cache_misses.get()),
             ("tagbert.batches", "Batches that the model ran", |m| m.batches.get()),
-            ("tagbert.tokens", "Tokens of the documents that the model ran", |m| m.tokens.get()),
+            ("tagbert.tokens", "Tokens of the rows (windows of documents) that the model ran", |m| m.tokens.get()),
             ("tagbert.tokens.computed", "Tokens that the model ran, padding included", |m| m.computed_tokens.get()),
         ];
         for (name, description, read) in counters {
@@ -205,7 +212,7 @@ impl Metrics {
         self.durations.record(since.elapsed().as_secs_f64(), &[KeyValue::new("stage", stage)]);
     }
 
-    /// The model ran a batch of documents with these numbers of tokens.
+    /// The model ran a batch of rows (windows of documents) with these numbers of tokens.
     pub fn ran(&self, lengths: impl Iterator<Item = usize> + Clone, width: usize) {
         let rows = lengths.clone().count();
         self.batches.add(1);

@@ -68,7 +68,7 @@ impl Worker {
         signals::reload_on_hangup(&runtime, reloads.clone())?;
         let health = Arc::new(Health::default());
         let ledger = Arc::new(Ledger::default());
-        let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
+        let budget = Budget::new(config.limits.in_flight.as_u64());
         let metrics = Metrics::new(&telemetry.meter(), &budget);
         let shadow_shown = Arc::new(OnceLock::new());
         let shown = Shown {

@@ -62,7 +62,7 @@ pub fn reload_on_hangup(runtime: &Runtime, reloads: Reloads) -> Result<()> {
 /// Ends the process without tidying up: destructors would take ONNX Runtime away from the thread that runs it, whose
 /// documents would then look like the model's failures.
 #[expect(unsafe_code, reason = "std has no exit without destructors")]
-fn leave(code: i32) -> ! {
+pub fn leave(code: i32) -> ! {
     // SAFETY: it only ends the process.
     unsafe { libc::_exit(code) }
 }

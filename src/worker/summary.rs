@@ -92,7 +92,7 @@ impl fmt::Display for Summary {
         )?;
         let fill = *rows as f64 / (*batches).max(1) as f64;
         let waste = 100.0 * self.padding_waste;
-        writeln!(f, "batches    {batches}, {fill:.1} documents each, padding waste {waste:.1} %")?;
+        writeln!(f, "batches    {batches}, {fill:.1} rows each, padding waste {waste:.1} %")?;
         if let (hits, joined) = self.cached
             && hits + joined > 0
         {

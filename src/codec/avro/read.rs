@@ -7,6 +7,7 @@ use jiff::{Span, Timestamp};
 use serde::Serialize;
 
 use super::schema::{Logical, Schema, Type};
+use crate::codec::number::in_words;
 
 /// No document nests deeper.
 const DEPTH: usize = 128;
@@ -213,15 +214,6 @@ impl<'b> Reader<'_, 'b> {
     fn place(&mut self, what: &str, of: usize) -> Result<usize, String> {
         let place = self.long()?;
         usize::try_from(place).ok().filter(|place| *place < of).ok_or_else(|| format!("{what} is {place} of {of}"))
-    }
-}
-
-/// A number that JSON has not, as Protobuf's JSON writes it.
-fn in_words(number: f64) -> &'static str {
-    match number {
-        f64::INFINITY => "Infinity",
-        f64::NEG_INFINITY => "-Infinity",
-        _ => "NaN",
     }
 }
 

@@ -26,7 +26,7 @@ use crate::config::mark::without_mark;
 use crate::config::{Charset, Config, Format, Input, KeepDocument};
 use crate::record::document::Document;
 use crate::record::envelope::Record;
-use crate::record::rejection::{Rejection, Stage};
+use crate::record::rejection::{Rejection, Stage, TEXT_EMPTY, TEXT_MISSING};
 use crate::record::text::Text;
 
 /// What a record holds.
@@ -50,7 +50,7 @@ pub struct Decoder {
     schemas: Option<Arc<BySchema>>,
     /// The schemas of enriched records, if they have such.
     outputs: Option<Arc<Outputs>>,
-    /// Whether the document is wanted once its texts are known.
+    /// Whether the document is wanted as JSON once its texts are known: to be written, masked, or asked by routes.
     keep: bool,
     /// Which of the pointers is the id's.
     id: usize,
@@ -71,8 +71,9 @@ impl Decoder {
         let texts = config.texts().iter().map(|entries| Source::new(entries, &mut pointers)).collect();
         let id = pointers.add(&config.input.id);
         let Input { format, charset, lenient, .. } = config.input;
-        // What is masked is masked in the document, whether that is written or not.
-        let keep = config.output.document == KeepDocument::Keep || !config.redact.is_empty();
+        // What is masked is masked in the document, and what a route asks is asked of it, whether it is written or not.
+        let keep =
+            config.output.document == KeepDocument::Keep || !config.redact.is_empty() || !config.routes.is_empty();
         let registry = Registry::new(&config.registry)?.map(Arc::new);
         let schemas = registry.as_ref().and_then(|registry| BySchema::new(format, registry)).map(Arc::new);
         let outputs = registry.and_then(|registry| Outputs::new(config, registry)).map(Arc::new);
@@ -208,9 +209,9 @@ impl Decoder {
             let named: Vec<_> = self.texts.iter().flat_map(Source::fields).collect();
             let named = named.join("`, `");
             return Err(if made.iter().all(|text| matches!(text, Made::Missing)) {
-                reject("TextMissing", format!("there is no value at `{named}`"))
+                reject(TEXT_MISSING, format!("there is no value at `{named}`"))
             } else {
-                reject("TextEmpty", format!("the text at `{named}` is empty"))
+                reject(TEXT_EMPTY, format!("the text at `{named}` is empty"))
             });
         }
         let some = |text| if let Made::Text(text) = text { Some(text) } else { None };

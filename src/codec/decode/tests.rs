@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::enriched::Assembler;
 use crate::config;
+use crate::record::answer::{Answer, Identity};
+use crate::record::budget::Budget;
+use crate::record::envelope::{Envelope, Origin};
 
 fn decoder(limit: u64) -> Decoder {
     let limits = config::Limits { document: bytesize::ByteSize(limit), ..config::Limits::default() };
@@ -119,6 +123,25 @@ fn a_text_is_a_document_of_its_own_and_wrong_bytes_are_never_replaced() {
 fn what_is_dropped_is_not_held() {
     let document = decoded("input: {format: text}\noutput: {document: drop}", b"Hi").unwrap();
     assert!(document.json.is_none());
+}
+
+#[test]
+fn what_is_dropped_is_there_for_routes_and_is_not_written() {
+    let settings =
+        "input: {format: text}\noutput: {document: drop}\nroutes: [{when: document.text == 'Hi', to: greetings}]";
+    let document = decoded(settings, b"Hi").unwrap();
+    assert_eq!(document.json.as_ref().unwrap().get(), r#"{"text":"Hi"}"#);
+    let lenient = "input: {lenient: true}\noutput: {document: drop}\nroutes: [{when: document.n == 'NaN', to: odd}]";
+    assert_eq!(decoded(lenient, br#"{"body":"x","n":NaN}"#).unwrap().json.unwrap().get(), r#"{"body":"x","n":"NaN"}"#);
+    let config = Config::parse(settings, std::collections::HashMap::new(), &[]).unwrap();
+    let origin = Origin::elsewhere("t".into(), 0, 0);
+    let envelope = Envelope::begin(origin, Record::of(b"Hi".into()), &Budget::new(1000)).map(|()| document);
+    let models = vec![Identity { name: "m".into(), version: "1".into() }];
+    let (tags, absent, secrets) = Default::default();
+    let answer = Answer { load: 0, tags, absent, secrets, models, tokens: 1, truncated: false };
+    let written = Assembler::new(&config).assemble(&envelope, &answer).value;
+    let written: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    assert!(written.get("source").is_some() && written.get("document").is_none(), "{written}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use prost_reflect::prost_types::{Duration, Timestamp};
 use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage as _, Value};
 use serde::Serialize;
 
+use crate::codec::number::in_words;
+
 /// No document nests deeper: readers of JSON stop at 128 levels, and the enriched record has some of its own around it.
 const DEPTH: usize = 100;
 
@@ -247,15 +249,6 @@ fn in_camels(path: &str) -> Option<String> {
         }
     }
     Some(made)
-}
-
-/// A number that JSON has not.
-fn in_words(number: f64) -> &'static str {
-    match number {
-        f64::INFINITY => "Infinity",
-        f64::NEG_INFINITY => "-Infinity",
-        _ => "NaN",
-    }
 }
 
 fn name(key: &MapKey) -> String {

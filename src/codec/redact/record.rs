@@ -1,13 +1,12 @@
 //! Masks what a record has beside its value: headers, and the key by which others find it.
 
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use serde_json::value::RawValue;
 
 use super::Redactor;
 use super::known::Known;
 use super::mask::{keyed, mask};
 use super::rules::Finds;
-use crate::codec::dead_letter::ATTEMPT;
 use crate::record::envelope::Record;
 use crate::record::headers;
 
@@ -18,7 +17,7 @@ const SHOWN: usize = 16;
 const OF_TRACES: [&[u8]; 2] = [b"traceparent", b"tracestate"];
 
 /// What stays in headers of a record that nobody could read, since it says how to read and replay it.
-const NEEDED: [&str; 4] = ["content-type", "ce_specversion", headers::RECORD_ID, ATTEMPT];
+const NEEDED: [&str; 4] = ["content-type", "ce_specversion", headers::RECORD_ID, headers::REPLAY_ATTEMPT];
 
 impl Redactor {
     /// The record as others may see it, with this value.
@@ -72,6 +71,6 @@ fn changed(own: &OwnedHeaders, masked: impl Fn(&[u8], &[u8]) -> Option<String>) 
     let all = headers::iter(own).zip(&masked);
     all.fold(OwnedHeaders::new_with_capacity(masked.len()), |made, ((name, value), masked)| {
         let value = masked.as_ref().map(String::as_bytes).or(value);
-        made.insert(Header { key: &String::from_utf8_lossy(name), value })
+        headers::add(made, name, value)
     })
 }

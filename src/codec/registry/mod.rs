@@ -136,9 +136,11 @@ impl Registry {
         let path = ["subjects", subject, "versions"];
         let asked = self.post(&path[..2 + usize::from(self.settings.auto_register)], proposed);
         let registered: Registered = asked.map_err(|missing| match missing {
-            Missing::Nothing(_) => Missing::Unanswered(anyhow!(
+            Missing::Nothing(_) if !self.settings.auto_register => Missing::Unanswered(anyhow!(
                 "the schema of enriched records is not registered under subject `{subject}`, and `registry.auto_register` is false"
             )),
+            // Where whatever is not there would be registered, it is the address that is wrong, and not the record.
+            Missing::Nothing(why) => Missing::Unanswered(anyhow!(why).context(format!("subject `{subject}`"))),
             Missing::Unanswered(error) => Missing::Unanswered(error.context(format!("subject `{subject}`"))),
         })?;
         Ok(registered.id)
@@ -308,4 +310,47 @@ enum Tried<T> {
     /// To ask again would change nothing.
     Refused(anyhow::Error),
     Later(anyhow::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// What is said of a schema, where a server answers 404 to its registration.
+    fn refused(auto_register: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut length: usize = 0;
+            for line in request.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+                if let Some(bytes) = line.to_lowercase().strip_prefix("content-length: ") {
+                    length = bytes.parse().unwrap();
+                }
+            }
+            request.read_exact(&mut vec![0; length]).unwrap();
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        });
+        let settings = Settings { url: Some(url), auto_register, ..Settings::default() };
+        let registry = Registry::new(&settings).unwrap().unwrap();
+        let proposed = Proposed { kind: "JSON", schema: "{}".into(), references: &[] };
+        let missing = registry.register("tagged-value", &proposed).unwrap_err();
+        server.join().unwrap();
+        match missing {
+            Missing::Unanswered(error) => format!("{error:#}"),
+            Missing::Nothing(why) => panic!("it is not the record that is wrong: {why}"),
+        }
+    }
+
+    #[test]
+    fn a_schema_that_is_not_there_and_a_registry_that_is_not_there_are_told_apart() {
+        let unregistered = refused(false);
+        assert!(unregistered.contains("`registry.auto_register` is false"), "{unregistered}");
+        let elsewhere = refused(true);
+        assert_eq!(elsewhere, "subject `tagged-value`: the registry has no /subjects/tagged-value/versions");
+    }
 }

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rdkafka::message::{BorrowedMessage, Message, OwnedHeaders};
 
 use super::notes::Offsets;
 use crate::codec::dead_letter::{self, Explanation};
 use crate::config::Config;
-use crate::kafka::reach;
-use crate::kafka::scan::Scan;
+use crate::kafka::scan::{Scan, Topics};
 
 /// The dead-letter topic.
 pub struct Letters {
@@ -49,15 +48,9 @@ impl Letters {
     /// When the cluster can't be reached, or the topic is missing.
     pub fn connect(config: &Config) -> Result<Self> {
         let topic = config.output.dead_letters.clone();
-        let partitions = reach::partition_counts(config)?;
-        let Some(&own) = partitions.get(&topic) else {
-            bail!(
-                "output.dead_letters: there is no topic `{topic}` on {} (or this user may not see it)",
-                config.kafka.brokers
-            );
-        };
-        let scan = Scan::of(config, &topic, own)?;
-        Ok(Self { scan, topic, partitions })
+        let topics = Topics::of(config)?;
+        let scan = topics.scan(&topic).context("output.dead_letters")?;
+        Ok(Self { scan, topic, partitions: topics.partitions })
     }
 
     /// How many partitions another topic has; `None` if there is no such topic.

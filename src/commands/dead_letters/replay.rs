@@ -19,6 +19,7 @@ use crate::codec::dead_letter;
 use crate::commands::cli::Replay;
 use crate::commands::output;
 use crate::config::Config;
+use crate::record::headers::REPLAY_ATTEMPT;
 use crate::record::stop::Stop;
 use crate::worker::signals;
 
@@ -183,7 +184,7 @@ fn outgoing(letter: &Letter<'_>, letters: &Letters) -> Outgoing {
         partition: partition(letter, letters),
         key: record.key().map(<[u8]>::to_vec),
         value: record.payload().map(<[u8]>::to_vec),
-        headers: own.insert(Header { key: dead_letter::ATTEMPT, value: Some(&attempt) }),
+        headers: own.insert(Header { key: REPLAY_ATTEMPT, value: Some(&attempt) }),
         timestamp: letter.timestamp(),
     }
 }

@@ -37,8 +37,8 @@ const WIDTHS: [usize; 6] = [16, 32, 64, 128, 256, 512];
 /// Rounds, as far as there is time.
 const ROUNDS: usize = 3;
 
-/// Runs a lane's model, in all its sessions at once, on batches of a few shapes, up to `widest` tokens a row and `budget` tokens a batch, on tokens of
-/// the documents. Each shape is run once, whatever time that takes, and further as long as there is time.
+/// Runs a lane's model on batches of a few shapes, in all its sessions at once. A row has up to `widest` tokens of the
+/// documents, a batch up to `budget`. Each shape is run once, whatever time that takes, and again as long as there is time.
 ///
 /// # Errors
 /// When the model fails.
@@ -135,8 +135,7 @@ fn solve(mut equations: Vec<Vec<f64>>) -> Option<Vec<f64>> {
         if pivot[column] == 0.0 || !pivot[column].is_finite() {
             return None;
         }
-        for (number, equation) in equations.iter_mut().enumerate().filter(|(number, _)| *number != column) {
-            debug_assert_ne!(number, column);
+        for (_, equation) in equations.iter_mut().enumerate().filter(|(number, _)| *number != column) {
             let factor = equation[column] / pivot[column];
             equation.iter_mut().zip(&pivot).for_each(|(value, of_pivot)| *value -= factor * of_pivot);
         }

@@ -32,7 +32,7 @@ impl Host {
     /// # Errors
     /// When a model fails.
     pub fn measure(config: &Config, taggers: &Arc<Taggers>, documents: &Documents, time: Duration) -> Result<Self> {
-        let (decoder, budget) = (Decoder::new(config)?, Budget::new(usize::MAX));
+        let (decoder, budget) = (Decoder::new(config)?, Budget::new(u64::MAX));
         let at = |number: usize| envelope(&documents.values[number], number, &budget);
         let (started, mut prepared, mut spent) = (Instant::now(), 0, 0.0);
         for number in shuffled(documents.len()) {

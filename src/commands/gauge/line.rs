@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytesize::ByteSize;
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry::metrics::noop::NoopMeterProvider;
 
 use super::{envelope, per_second};
 use crate::config::{Cache, Config};
@@ -50,8 +48,8 @@ impl Ran {
 pub fn run<'a>(config: &Config, live: &Arc<Live>, values: impl Iterator<Item = &'a [u8]>) -> Result<Ran> {
     // What is there twice is work, too: it is measured how fast that is done, not how often it need not be.
     let config = &Config { cache: Cache { size: ByteSize(0) }, ..config.clone() };
-    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
-    let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
+    let budget = Budget::new(config.limits.in_flight.as_u64());
+    let metrics = Metrics::unseen(&budget);
     let stop = Arc::new(Stop::default());
     let counts = Arc::new(Counts::default());
     let started = Instant::now();

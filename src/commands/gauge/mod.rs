@@ -43,7 +43,7 @@ impl Documents {
         let mut documents = Self { values: Vec::with_capacity(total), works: Vec::new(), refused: BTreeMap::new() };
         let mut first = None;
         for value in values {
-            let record = Record { key: None, value: Some(value), headers: None, timestamp: None };
+            let record = Record::of(value);
             match encode(&decoder, taggers, &record) {
                 Ok(work) => {
                     documents.works.push(work);

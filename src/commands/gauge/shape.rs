@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::model::files::json;
+use crate::model::files::{json, layout};
 use crate::model::graph::graph_file::GraphFile;
 
 /// The sizes that decide how much an encoder computes.
@@ -28,7 +28,7 @@ impl Shape {
     /// The model's, where its `config.json` says all of it.
     #[must_use]
     pub fn of(directory: &Path) -> Option<Self> {
-        let shape: Self = json::read(&directory.join("config.json")).ok()?;
+        let shape: Self = json::read(&directory.join(layout::CONFIG)).ok()?;
         let Self { layers, hidden, intermediate } = shape;
         [layers, hidden, intermediate].iter().all(|size| (1..=WIDEST).contains(size)).then_some(shape)
     }

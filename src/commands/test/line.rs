@@ -1,11 +1,10 @@
 //! Records through the line of a worker, to the messages that it would send.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Result, bail};
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry::metrics::noop::NoopMeterProvider;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::config::cases::CaseRecord;
@@ -35,13 +34,14 @@ pub(super) struct End {
 /// When a model can't be loaded, or fails.
 pub(super) fn run(config: &Config, records: &[(Option<Vec<u8>>, &CaseRecord)]) -> Result<Vec<End>> {
     let taggers = Live::load(config)?;
-    let budget = Budget::new(usize::try_from(config.limits.in_flight.as_u64())?);
-    let metrics = Metrics::new(&NoopMeterProvider::new().meter("tagbert"), &budget);
+    let budget = Budget::new(config.limits.in_flight.as_u64());
+    let metrics = Metrics::unseen(&budget);
     let stop = Arc::new(Stop::default());
     let (tell, told) = channel();
     let pipeline = Pipeline::start(config, &taggers, None, Ends { config: config.clone(), tell }, &metrics, &stop)?;
     let usual: Arc<str> = Inputs::of(config).names().first().map_or("documents", |topic| topic).into();
     let count = records.len();
+    let mut seqs: HashMap<Arc<str>, u64> = HashMap::new();
     for (number, (value, input)) in records.iter().enumerate() {
         let topic = input.topic.as_deref().map_or_else(|| Arc::clone(&usual), Arc::from);
         let headers = input
@@ -54,7 +54,10 @@ pub(super) fn run(config: &Config, records: &[(Option<Vec<u8>>, &CaseRecord)]) -
             headers: Some(headers).filter(|_| !input.headers.is_empty()),
             timestamp: None,
         };
-        let origin = Origin::elsewhere(topic, number as i64, number as u64);
+        // Each topic's records are counted by themselves: the line puts them in order so.
+        let seq = seqs.entry(Arc::clone(&topic)).or_default();
+        let origin = Origin::elsewhere(topic, number as i64, *seq);
+        *seq += 1;
         pipeline.feed(Envelope::begin(origin, record, &budget));
     }
     pipeline.finish();
@@ -85,10 +88,6 @@ impl Sink for Ends {
         // Under `dead_letters.policy: stop` nothing is sent.
         let messages = messages(outcome, &self.config).unwrap_or_default();
         drop(self.tell.send((number, End { messages, rejection })));
-        Ok(())
-    }
-
-    fn tick(&mut self) -> Result<()> {
         Ok(())
     }
 }

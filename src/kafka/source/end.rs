@@ -231,10 +231,10 @@ impl End {
         Some(self.beyond().get(partition).map_or(offset, |first| offset.min(*first)))
     }
 
-    /// Whether a partition is read to its end, being read up to `position`: nothing that comes of it from now on is a part
-    /// of this run.
+    /// Whether nothing that comes of a partition from now on is a part of this run: it is read to its end, being read up to
+    /// `position`, or was added since.
     pub fn is_past(&self, partition: &TopicPartition, position: Option<i64>) -> bool {
-        self.ends.get(partition).is_some_and(|log| position >= Some(log.end))
+        self.ends.get(partition).is_none_or(|log| position >= Some(log.end))
     }
 
     fn beyond(&self) -> MutexGuard<'_, HashMap<TopicPartition, i64>> {
@@ -368,7 +368,7 @@ impl End {
 ///
 /// # Errors
 /// When they don't then.
-fn known<'a, C: ConsumerContext>(
+pub(super) fn known<'a, C: ConsumerContext>(
     config: &Config,
     consumer: &BaseConsumer<C>,
     partitions: impl IntoIterator<Item = &'a TopicPartition>,

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use jiff::SignedDuration;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
 use super::bounds::{self, Edge};
+use super::end::known;
 use crate::config::Config;
 use crate::config::start::Start;
 use crate::kafka::clients;
@@ -20,11 +21,8 @@ pub(super) fn begin<C: ConsumerContext>(config: &Config, consumer: &BaseConsumer
     let Some(start) = config.input.start else { return Ok(()) };
     let metadata = consumer.fetch_metadata(None, clients::REQUEST_TIMEOUT).context("metadata of the input topics")?;
     let keys: Vec<_> = clients::partitions(&metadata, topics).collect();
-    let patience = config.transaction_timeout() + clients::REQUEST_TIMEOUT;
-    let committed = clients::committed(consumer, &keys, patience)
-        .and_then(|committed| committed.into_iter().map(|(_, offset)| offset).collect::<Result<Vec<_>, _>>())
-        .map_err(|error| anyhow!("the group's committed offsets can't be read: {}", clients::plain(&error)))?;
-    if committed.iter().any(Option::is_some) {
+    // Of a pattern that matches no topic yet, there is nothing to ask for.
+    if keys.is_empty() || known(config, consumer, &keys)?.iter().any(|(_, committed)| committed.is_some()) {
         return Ok(());
     }
     let watcher: BaseConsumer = clients::watcher(config).create().context("a second consumer can't be made")?;

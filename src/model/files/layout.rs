@@ -7,16 +7,31 @@ use anyhow::{Result, bail, ensure};
 /// What tells that a directory is a model.
 pub const CONFIG: &str = "config.json";
 
-/// The files beside the graph: the first there must be, the others are taken when they are there.
-pub const SIDE_FILES: [&str; 7] = [
-    CONFIG,
-    "heads.json",
-    "tokenizer.json",
-    "vocab.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
+/// What its heads are, if it has several.
+pub const HEADS: &str = "heads.json";
+
+/// How text becomes tokens, as the tokenizers library writes it.
+pub const TOKENIZER: &str = "tokenizer.json";
+
+/// The words of a tokenizer that has no such file.
+pub const VOCABULARY: &str = "vocab.txt";
+
+/// The tokenizer's settings.
+pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// Its special tokens.
+pub const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+
+/// Tokens beside its vocabulary.
+pub const ADDED_TOKENS: &str = "added_tokens.json";
+
+/// The files of the tokenizer; not all have to be there. Versions of models are hashed in this order.
+pub const TOKENIZER_FILES: [&str; 5] = [TOKENIZER, TOKENIZER_CONFIG, VOCABULARY, SPECIAL_TOKENS, ADDED_TOKENS];
+
+/// The files beside the graph: the first there must be, the others are taken when they are there. Revisions of models
+/// in buckets are hashed in this order.
+pub const SIDE_FILES: [&str; 7] =
+    [CONFIG, HEADS, TOKENIZER, VOCABULARY, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS];
 
 /// Where the graph of a variant may be, the best place first.
 ///

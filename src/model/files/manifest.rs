@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::json::read;
 use super::labels::{LabelKeys, Labels};
+use super::layout::{CONFIG, HEADS, TOKENIZER_CONFIG};
 use super::token_label::TokenLabel;
 
 /// What is known of a model before it is run.
@@ -156,7 +157,7 @@ impl Manifest {
     /// # Errors
     /// When a file is missing or makes no sense, or the model is none that tagbert can run.
     pub fn load(directory: &Path, name: String) -> Result<Self> {
-        let file = directory.join("config.json");
+        let file = directory.join(CONFIG);
         ensure!(file.exists(), "{}: it is not there; `save_pretrained` of `transformers` writes it", file.display());
         let config: ConfigFile = read(&file)?;
         let model_type = config.model_type.clone();
@@ -175,7 +176,7 @@ impl Manifest {
             "{}: max_position_embeddings is {positions}; supported are {MOST_POSITIONS} at most",
             file.display()
         );
-        let heads = directory.join("heads.json");
+        let heads = directory.join(HEADS);
         let mut notes = Notes::default();
         let (name, heads) = if heads.exists() {
             let entries: HeadsFile = read(&heads)?;
@@ -298,7 +299,7 @@ fn checked(entries: Vec<HeadEntry>) -> Result<Vec<Head>> {
 
 /// `model_max_length` of `tokenizer_config.json`; where it is not known, `transformers` writes 10³⁰.
 fn tokenizer_limit(directory: &Path) -> Result<usize> {
-    let file = directory.join("tokenizer_config.json");
+    let file = directory.join(TOKENIZER_CONFIG);
     if !file.exists() {
         return Ok(usize::MAX);
     }

@@ -7,17 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::layout;
-
-/// Those of the tokenizer; not all have to be there.
-pub const TOKENIZER_FILES: [&str; 5] =
-    ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"];
+use super::layout::{self, CONFIG, HEADS, TOKENIZER_FILES};
 
 /// The files that decide what the tags are; not all have to be there.
 #[must_use]
 pub fn files(directory: &Path, graph: &Path) -> Vec<PathBuf> {
     let name = graph.strip_prefix(directory).unwrap_or(graph).to_string_lossy();
-    let beside = [&TOKENIZER_FILES[..], &["config.json", "heads.json"]].concat();
+    let beside = [&TOKENIZER_FILES[..], &[CONFIG, HEADS]].concat();
     let weights = layout::weights(&name).map(|name| directory.join(name));
     beside.iter().map(|name| directory.join(name)).chain([graph.to_owned()]).chain(weights).collect()
 }

@@ -491,6 +491,16 @@ fn a_model_that_fails_for_a_moment_costs_no_document_however_large_the_batch() {
 }
 
 #[test]
+fn a_row_is_counted_once_however_many_runs_with_it_fail() {
+    let mut line = Line::start(&config(), Taggers::load_with(&config(), &fake_that_fails("poison", 4)).unwrap());
+    (0..40).for_each(|number| line.feed(number % 2, &Lease::default(), "word"));
+    line.wait_for(40);
+    let metrics = Arc::clone(&line.metrics);
+    let run = line.finish();
+    assert_eq!((records(&run).len(), metrics.rows.get()), (40, 40));
+}
+
+#[test]
 fn many_documents_that_a_working_model_fails_on_are_dead_letters_and_the_stream_goes_on() {
     let mut texts = texts(80);
     texts.iter_mut().step_by(2).for_each(|text| text.push_str("poison"));

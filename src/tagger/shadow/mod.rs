@@ -133,7 +133,8 @@ impl Shadow {
         Ok(Some((Arc::new(Self { queue, inner }), thread)))
     }
 
-    /// Shows it a document that the line has tagged, be it from the cache: its share is one of all documents. Returns at once, and drops the document when too many wait.
+    /// Shows it a document that the line has tagged, be it from the cache, since its share is one of all documents. Never
+    /// waits: where too many do already, the document is dropped.
     pub fn offer(&self, origin: &Origin, document: &Document, answer: &Answer) {
         let Inner { texts, sample, waiting, dropped, counted, .. } = &*self.inner;
         if !is_sampled(origin, *sample) {

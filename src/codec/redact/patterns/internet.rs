@@ -6,11 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{is_before_word, is_behind_word};
-
-fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap_or_else(|error| unreachable!("{error}"))
-}
+use super::{is_before_word, is_behind_word, regex};
 
 /// As people write them, with letters of any script, and `@` also as links have it.
 static EMAIL: LazyLock<Regex> = LazyLock::new(|| {

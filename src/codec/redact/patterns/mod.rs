@@ -8,6 +8,8 @@ mod numbers;
 
 use std::ops::Range;
 
+use regex::Regex;
+
 use crate::config::Pattern;
 
 /// Finds a pattern in a text of small letters.
@@ -20,6 +22,10 @@ pub(super) fn find(pattern: Pattern, text: &str) -> Vec<Range<usize>> {
         Pattern::Ip => internet::addresses(text),
         Pattern::Url => internet::urls(text),
     }
+}
+
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Whether a letter or a digit stands before a place.

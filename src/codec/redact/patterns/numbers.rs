@@ -6,11 +6,7 @@ use std::sync::LazyLock;
 use iban::Iban;
 use regex::Regex;
 
-use super::{is_before_word, is_behind_word};
-
-fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap_or_else(|error| unreachable!("{error}"))
-}
+use super::{is_before_word, is_behind_word, regex};
 
 /// Digits in groups.
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| regex(r"[0-9]+(?:[ .-]{1,3}[0-9]+)*"));

@@ -8,13 +8,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer as HfTokenizer;
 
-use crate::model::files::json;
+use crate::model::files::{json, layout};
 
-pub(super) const CONFIG: &str = "tokenizer_config.json";
-pub(super) const SPECIAL: &str = "special_tokens_map.json";
-pub(super) const ADDED: &str = "added_tokens.json";
-pub(super) const JSON: &str = "tokenizer.json";
-pub(super) const VOCABULARY: &str = "vocab.txt";
+// In short: all of them are the tokenizer's.
+pub(super) const CONFIG: &str = layout::TOKENIZER_CONFIG;
+pub(super) const SPECIAL: &str = layout::SPECIAL_TOKENS;
+pub(super) const ADDED: &str = layout::ADDED_TOKENS;
+pub(super) const JSON: &str = layout::TOKENIZER;
+pub(super) const VOCABULARY: &str = layout::VOCABULARY;
 
 /// All files that say how text becomes tokens. One that is not there says nothing.
 pub(super) struct Files {
@@ -69,7 +70,7 @@ impl Files {
             let file = directory.join(name);
             if file.exists() { json::read(&file) } else { Ok(Map::new()) }
         };
-        let model = directory.join("config.json");
+        let model = directory.join(layout::CONFIG);
         Ok(Self {
             directory: directory.to_owned(),
             model: if model.exists() { json::read(&model)? } else { ModelConfig::default() },
