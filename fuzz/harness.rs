@@ -166,7 +166,7 @@ fn dead_letter(origin: &Origin, record: &Record, rejection: &Rejection) -> Owned
     assert!(!rejection.class.is_empty() && rejection.message.len() < 1000);
     assert!(!rejection.message.contains(char::is_control), "an error is one line");
     let own = record.headers.clone();
-    let brought = own.as_ref().and_then(|own| headers::last(own, dead_letter::ATTEMPT));
+    let brought = own.as_ref().and_then(|own| headers::last(own, headers::REPLAY_ATTEMPT));
     let brought = brought.and_then(|attempt| String::from_utf8_lossy(attempt).parse().ok()).unwrap_or(0);
     let letter = dead_letter::headers(own.clone(), origin, rejection, record.timestamp);
     let read = dead_letter::explanation(&letter).expect("a dead letter explains itself");
@@ -178,7 +178,7 @@ fn dead_letter(origin: &Origin, record: &Record, rejection: &Rejection) -> Owned
     assert_eq!(dead_letter::has_own(&letter), !kept.is_empty());
     let back = dead_letter::own(letter);
     assert_eq!(listed(Some(&back)), kept, "its own headers come back as they were");
-    back.insert(Header { key: dead_letter::ATTEMPT, value: Some("1") })
+    back.insert(Header { key: headers::REPLAY_ATTEMPT, value: Some("1") })
 }
 
 /// A configuration file, and after separators lines of `--set` and of the environment, `KEY=VALUE` each.
