@@ -1,9 +1,11 @@
 """Public messages and gold entities, beside mails and news: what really streams.
 
-    python3 models/recipe/sets.py        # what is there, by set and split
+    python3 models/recipe/sets.py           # what is there, by set and split
+    python3 models/recipe/sets.py --files   # which files are there, and which are missing
 
 Each file comes from its public home, or from the folder that TAGBERT_DATA names;
-either way its hash is checked. A set that can't be had is named and left out.
+either way its hash is checked. A set that can't be had is named and left out; a
+folder that is not there, or has none of them, is an error.
 Needs the standard library alone, for the evaluation reads the test parts here.
 
 Test parts: a fifth of the SMS, whose near-duplicates stay together (figures in
@@ -13,6 +15,7 @@ wikigold and every second of EWT. What resembles a test text is in no other part
 The `test` messages that this project wrote itself are in models/messages too.
 """
 
+import argparse
 import bisect
 import collections
 import csv
@@ -69,11 +72,23 @@ SEED = 7
 RUN, COPIED = 7, 4  # words in a row, and so many such runs in common
 
 
+def given_folder():
+    """The folder that TAGBERT_DATA names, if it does: a slip there must not cost all sets, hours later."""
+    named = os.environ.get("TAGBERT_DATA")
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise corpus.Failure(f"TAGBERT_DATA: {named} is no folder")
+    if not any((Path(named) / name).exists() for name in FILES):
+        raise corpus.Failure(f"TAGBERT_DATA: {named} has none of the sets, neither {next(iter(FILES))} nor another")
+    return Path(named)
+
+
 def fetch(name):
     """The bytes of a file, or None with a word about it."""
     home, wanted = FILES[name]
-    folder = os.environ.get("TAGBERT_DATA")
-    kept = (Path(folder) if folder else Path(".cache/sets")) / name
+    folder = given_folder()
+    kept = (folder or Path(".cache/sets")) / name
     try:
         fetched = not kept.exists() and not folder
         if fetched:
@@ -211,6 +226,13 @@ def figures_alike(row):
     return {**row, "subject": re.sub(r"\d", "0", row["text"]), "body": ""}
 
 
+def comparable(row):
+    """With figures alike; what has no words resembles its equals alone."""
+    if re.search(r"\w", row["text"]):
+        return figures_alike(row)
+    return {**row, "subject": row["text"].encode().hex(), "body": ""}
+
+
 def sms():
     data = fetch("SMSSpamCollection")
     lines = [line.partition("\t") for line in data.decode("utf-8").splitlines()] if data else []
@@ -304,7 +326,7 @@ def read(downloads):
     rows = without_copies([*entity_sets(), *sms(), *youtube(), *own_messages(), *own_sentences()], downloads)
     others = [{"id": t["id"], "text": t["text"], "split": t["split"]} for t in tweets.read(downloads)]
     dropped = set()
-    for group in splits.groups_of([figures_alike(row) for row in rows + others]):
+    for group in splits.groups_of([comparable(row) for row in rows + others]):
         parts = {row["split"] for row in group}
         if "test" in parts:
             dropped |= {row["id"] for row in group if row["split"] != "test"}
@@ -319,6 +341,14 @@ def test():
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--files", action="store_true", help="name the files that are there, and those that are not")
+    options = parser.parse_args()
+    if options.files:
+        there = [name for name in FILES if fetch(name)]
+        print("there:", *there)
+        print("missing:", *(name for name in FILES if name not in there))
+        return
     found = read(Path(".cache/downloads"))
     counts = collections.Counter((row["source"], row["split"], row["spam"]) for row in found)
     for (source, split, spam), count in sorted(counts.items()):
@@ -326,4 +356,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except corpus.Failure as failure:
+        sys.exit(f"sets: {failure}")

@@ -1,19 +1,18 @@
-"""Stage 8: how well spam under a video is found whose comments were never seen.
+"""Stage 10: how well spam under a video is found whose comments were never seen.
 
-    python models/recipe/videos.py [--student] [--minutes M] [--start FOLDER]
+    python models/recipe/videos.py [--student] [--model DIR] [--minutes M] [--start FOLDER]
 
 The comments of three videos are learnt in the last leg of training alone (--videos
 of train.py and distil.py). Here that leg is run three times more, as it was but
 each time without one video, whose comments the int8 graph then tags through the
 worker, by the temperatures and thresholds of the model that ships. videos.json,
-which the card quotes, gets the figures.
+which the card quotes, gets the figures, for that model's graph alone.
 
 Where the weights that ship went on from others that had seen the comments (onward.py),
 --start names some that had not: what is made of them without a video is a model of its own.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -66,6 +65,7 @@ def figures(worker, shipped, graphs, comments):
         pairs += tagged
     whole = evaluate.Table()
     evaluate.spam_figures(whole, pairs, "youtube", SECTION, evaluate.thresholds_of(shipped).get("spam", {}))
+    # The interval stays that of the F1 over all comments.
     mean = {**whole.rows[0], "name": "F1, mean of three", "value": sum(values) / len(values)}
     return [mean, *table.rows, *whole.rows[1:]]
 
@@ -73,21 +73,23 @@ def figures(worker, shipped, graphs, comments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--student", action="store_true", help="of tagbert-tiny")
+    parser.add_argument("--model", type=Path, help="the one that ships; models/tagbert-small or -tiny")
     parser.add_argument("--minutes", type=float, help="as long as the leg of the model that ships; 3, of the student 2")
     parser.add_argument("--start", type=Path, help="weights to begin with; those before the last leg")
+    parser.add_argument("--keep", type=Path, default=evaluate.VIDEOS, metavar="FILE", help="where the figures go")
     parser.add_argument("--worker", default="target/release/tagbert", help="the built worker")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    shipped = Path("models/tagbert-tiny" if options.student else "models/tagbert-small")
+    shipped = options.model or Path("models/tagbert-tiny" if options.student else "models/tagbert-small")
     minutes = options.minutes or (2 if options.student else 3)
     comments = list(sets.youtube())
     if not comments:
         print("videos: without the comments there is no figure", file=sys.stderr)
+        evaluate.record(options.keep, shipped, None)
         return
     graphs = {name: leg(options.student, name, minutes, options.start) for name in NAMES}
     rows = figures(options.worker, shipped, graphs, comments)
-    others = json.loads(evaluate.VIDEOS.read_text()) if evaluate.VIDEOS.exists() else {}
-    evaluate.VIDEOS.write_text(json.dumps({**others, shipped.name: rows}, indent=1, ensure_ascii=False) + "\n")
+    evaluate.record(options.keep, shipped, {"rows": rows})
     for row in rows:
         print(f"videos: {row['name']}: {evaluate.cell(row)}")
 
