@@ -118,12 +118,13 @@ wheel-test: wheel  ## the Python package in a new environment: alone, and in PyS
 	@scripts/setup.sh engines
 	@scripts/wheel.sh test
 
-model: build  ## train both models anew (five hours); DATA=folder with the public sets
+model: build  ## train both models anew (five hours); DATA=folder with the public sets; MINUTES=2 only tries it out
+	@scripts/setup.sh corpus
 	@$(data) models/recipe/make-model.sh
 
-model-eval: build  ## how well MODEL=models/tagbert-small tags; DATA=folder with the public sets
+model-eval: build  ## how well MODEL=models/tagbert-small tags, or its VARIANT; DATA=folder with the public sets
 	@scripts/setup.sh corpus
-	@$(data) python3 models/recipe/evaluate.py --model $(MODEL) --worker $(tagbert)
+	@$(data) python3 models/recipe/evaluate.py --model $(MODEL) --worker $(tagbert) $(if $(VARIANT),--variant $(VARIANT))
 
 fmt:  ## format the code
 	cargo fmt --all

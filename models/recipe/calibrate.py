@@ -1,4 +1,4 @@
-"""Stage 8: make scores mean what they say, and choose the default thresholds; on the dev split.
+"""Stage 9: make scores mean what they say, and choose the default thresholds; on the dev split.
 
     python models/recipe/calibrate.py [--model DIR] [--write]
 

@@ -1,4 +1,4 @@
-"""Documents of every kind, from the training split, by which static int8 scales are chosen (quantise.py)."""
+"""Stage 8: documents of every kind, from the training split, by which static int8 scales are chosen (quantise.py)."""
 
 import json
 import random

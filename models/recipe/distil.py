@@ -1,4 +1,4 @@
-"""Stage 6: a student with four narrower layers, taught by the tagger (Sanh et al. 2019).
+"""Stage 7: a student with four narrower layers, taught by the tagger (Sanh et al. 2019).
 
 The student starts from four layers of its teacher, each with the two thirds of
 its inner neurons that say most, its heads, and those rows of its vocabulary that

@@ -1,4 +1,4 @@
-"""Stage 7: export a trained tagger to ONNX, fuse, rearrange for CPUs, quantise by static scales, and lay it out.
+"""Stage 8: export a trained tagger to ONNX, fuse, rearrange for CPUs, quantise by static scales, and lay it out.
 
     python models/recipe/export.py [--weights FOLDER] [--to FOLDER]
 

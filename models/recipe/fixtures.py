@@ -1,4 +1,4 @@
-"""Stage 9: write what the worker's tests compare with.
+"""Stage 11: write what the worker's tests compare with.
 
 tests/fixtures/tagbert-small/reference.jsonl has the tags of real documents of
 the test split by PyTorch on the fp32 weights (text not included, only its
@@ -62,8 +62,8 @@ def reference(model, tokenizer, document):
     }
 
 
-def write_references(weights):
-    """Mostly articles: the topic of a mail is a toss-up that quantisation may turn."""
+def write_references(weights, folder):
+    """Mostly articles: a mail has no topic, and which of five low scores is the best quantisation may turn."""
     model = tagger.load(weights)
     tokenizer = tagger.load_tokenizer(tagger.WORK / "tokenizer.json")
     test = [d for d in tagger.read_corpus() if d["corpus"]["split"] == "test"]
@@ -72,7 +72,7 @@ def write_references(weights):
         for source, count in DOCUMENTS.items()
         for document in [d for d in test if d["corpus"]["source"] == source][:count]
     }
-    path = tagger.FIXTURES / "tagbert-small" / "reference.jsonl"
+    path = folder / "tagbert-small" / "reference.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         for document in test:
@@ -166,8 +166,8 @@ def tiny_tagger(vocabulary):
     return model.eval()
 
 
-def write_tiny():
-    folder = tagger.FIXTURES / "tiny-distilbert"
+def write_tiny(folder):
+    folder = folder / "tiny-distilbert"
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = tiny_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
@@ -201,9 +201,10 @@ def write_tiny():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weights", type=Path, default=tagger.WORK / "tagger")
-    weights = parser.parse_args().weights
-    write_tiny()
-    write_references(weights)
+    parser.add_argument("--to", type=Path, default=tagger.FIXTURES)
+    options = parser.parse_args()
+    write_tiny(options.to)
+    write_references(options.weights, options.to)
 
 
 if __name__ == "__main__":

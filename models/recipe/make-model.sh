@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
-# Makes models/tagbert-small, models/tagbert-tiny and the test fixtures from package
-# weights and data. A stage that is done is not done again; remove .cache/model to
-# start over. MINUTES=5 makes worse models, sooner: to try the recipe out. TAGBERT_DATA
+# Makes models/tagbert-small, models/tagbert-tiny and the fixtures that are made of them, from
+# package weights and data. A long stage that is done is not done again; remove .cache/model to
+# start over. MINUTES=5 makes worse models, sooner, to try the recipe out: these, their cards and
+# fixtures stay in .cache/model/trial, and nothing that is committed changes. TAGBERT_DATA
 # is a folder with the public sets (sets.py); without it they are fetched.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 venv=.cache/recipe-venv
-work=.cache/model
 recipe=models/recipe
-small=models/tagbert-small
-tiny=models/tagbert-tiny
+work=.cache/model models=models fixtures=tests/fixtures figures=$recipe
+if [ -n "${MINUTES:-}" ]; then
+    work=.cache/model/trial
+    models=$work/models fixtures=$work/fixtures figures=$work/figures
+fi
+small=$models/tagbert-small
+tiny=$models/tagbert-tiny
+export TAGBERT_WORK=$work
 export OMP_WAIT_POLICY=passive # threads that spin while they wait starve a shared machine
 export OMP_NUM_THREADS=1
 export TOKENIZERS_PARALLELISM=false
@@ -22,14 +28,36 @@ export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=2684
 # so does the rounding to int8.
 last_leg=(--every 99 --rounded 0 --rest 0.3 --videos 01-psy 02-katyperry 03-lmfao)
 
-mkdir -p "$work"
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# was_done NAME WORDS: whether this was done before; what was done otherwise is not gone on with.
+was_done() {
+    local stamp="$work/$1.done"
+    [ -e "$stamp" ] || return 1
+    [ "$(cat "$stamp")" = "$2" ] || die "$work is of another run: remove it to begin anew.
+$1 was: $(cat "$stamp")
+$1 is:  $2"
+}
 
 # once NAME COMMAND...: runs the command unless it was done before.
 once() {
-    local stamp="$work/$1.done"
+    local name=$1
     shift
-    [ -e "$stamp" ] || { "$@" && touch "$stamp"; }
+    was_done "$name" "$*" && return
+    "$@"
+    printf '%s\n' "$*" >"$work/$name.done"
 }
+
+# Models are tagged with by it at the end: better to know now.
+[ -x target/release/tagbert ] || die "target/release/tagbert is missing: run \`make build\`"
+sets=$(python3 "$recipe/sets.py" --files)
+printf 'sets of which files are %s\nmodels go to %s\n' "$sets" "$models"
+mkdir -p "$work" "$figures"
+begun="MINUTES=${MINUTES:-} $sets"
+was_done begun "$begun" || printf '%s\n' "$begun" >"$work/begun.done"
 
 install_packages() {
     python3 -m venv "$venv"
@@ -40,7 +68,7 @@ python="$venv/bin/python"
 python3 "$recipe/corpus.py" --cache .cache
 once install install_packages
 once start "$python" "$recipe/start.py"
-once silver "$python" "$recipe/silver.py"
+once silver "$python" "$recipe/silver.py" --of-test "$figures/silver.tsv"
 once names "$python" "$recipe/names.py"
 once vocabulary "$python" "$recipe/vocabulary.py"
 once data "$python" "$recipe/data.py"
@@ -56,14 +84,20 @@ once last-of-student "$python" "$recipe/distil.py" --student "$work/student-trai
     --to "$work/student-leg" "${last_leg[@]}" --minutes 2 --rate 1e-4
 once drawn-back-student "$python" "$recipe/average.py" "$work/student-trained" "$work/student-leg" "$work/student-leg" --to "$work/student"
 once calibration "$python" "$recipe/calibration.py"
+for name in tagbert-small tagbert-tiny; do # whose cards get new tables at the end
+    mkdir -p "$models/$name"
+    [ "$models" = models ] || cp "models/$name/README.md" "$models/$name/"
+done
 "$python" "$recipe/export.py" --weights "$work/tagger" --to "$small"
 "$python" "$recipe/export.py" --weights "$work/student" --to "$tiny"
 for model in "$small" "$tiny"; do
     "$python" "$recipe/calibrate.py" --model "$model" --write
 done
-once videos "$python" "$recipe/videos.py"
-once videos-of-student "$python" "$recipe/videos.py" --student
-"$python" "$recipe/fixtures.py"
+"$python" "$recipe/videos.py" --model "$small" --keep "$figures/videos.json"
+"$python" "$recipe/videos.py" --student --model "$tiny" --keep "$figures/videos.json"
+"$python" "$recipe/speed.py" "$small" "$tiny" --keep "$figures/speed.json"
+"$python" "$recipe/fixtures.py" --to "$fixtures"
 for model in "$small" "$tiny"; do
-    python3 "$recipe/evaluate.py" --model "$model" --beside "$work/$(basename "$model")-fp32" --write-card
+    python3 "$recipe/evaluate.py" --model "$model" --write-card
 done
+echo "models, cards and fixtures are in $models and $fixtures"

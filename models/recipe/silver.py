@@ -5,6 +5,7 @@ script (the test split: ids and offsets, no text), so that the evaluation needs
 no spaCy. The teacher reads the first 4,000 characters of a document.
 """
 
+import argparse
 import hashlib
 import json
 import zipfile
@@ -59,6 +60,9 @@ def spans_of(parsed):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--of-test", type=Path, default=OF_TEST, metavar="FILE")
+    of_test = parser.parse_args().of_test
     documents = tagger.read_corpus()
     texts = [tagger.text_of(document) for document in documents]
     taught = (text[:TAUGHT_CHARACTERS] for text in texts)
@@ -70,8 +74,8 @@ def main():
             digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
             rows.append((document["id"], digest, " ".join(f"{kind}:{start}-{end}" for start, end, kind in spans)))
     EVERYWHERE.write_text("".join(lines), encoding="utf-8")
-    OF_TEST.write_text("".join("\t".join(row) + "\n" for row in sorted(rows)), encoding="utf-8")
-    print(f"silver: {len(lines)} documents, {len(rows)} of them in {OF_TEST}")
+    of_test.write_text("".join("\t".join(row) + "\n" for row in sorted(rows)), encoding="utf-8")
+    print(f"silver: {len(lines)} documents, {len(rows)} of them in {of_test}")
 
 
 if __name__ == "__main__":

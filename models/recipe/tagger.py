@@ -1,6 +1,7 @@
 """The tagger: one DistilBERT encoder, three heads; and what all stages share."""
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from transformers import DistilBertConfig, DistilBertModel
 
 CACHE = Path(".cache")
-WORK = CACHE / "model"
+WORK = Path(os.environ.get("TAGBERT_WORK", CACHE / "model"))  # make-model.sh keeps its trials apart
 MODEL = Path("models/tagbert-small")
 FIXTURES = Path("tests/fixtures")
 MAX_TOKENS = 512
