@@ -33,5 +33,8 @@ fi
 step simulation
 python3 -m unittest discover --quiet --start-directory benches/scale
 
+step recipe
+python3 -m unittest discover --quiet --start-directory models/recipe
+
 step scripts
 shellcheck scripts/*.sh scripts/dist/*.sh deploy/debian/p* models/recipe/*.sh .ci/run

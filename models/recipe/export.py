@@ -18,6 +18,7 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 from tokenizers import Tokenizer
 
+import documents
 import quantise
 import tagger
 
@@ -91,7 +92,7 @@ def main():
         traced, fp32, int8 = (Path(folder) / f"{name}.onnx" for name in ("traced", "fp32", "int8"))
         export(model, traced)
         statistics = fuse(traced, fp32, model.distilbert.config)
-        texts = quantise.read_texts(tagger.WORK / "calibration.jsonl")
+        texts, _ = documents.read(tagger.WORK / "calibration.jsonl")
         quantise.static(fp32, int8, texts, Tokenizer.from_file(str(tagger.tokenizer_of(options.weights))))
         lay_out(options.weights, fp32, tagger.WORK / f"{options.to.name}-fp32")
         lay_out(options.weights, int8, options.to)

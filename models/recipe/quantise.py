@@ -7,7 +7,7 @@ reads DIR/onnx/model.onnx (as Hugging Face and Optimum lay exports out; else
 DIR/model.onnx) and writes model_quantized.onnx and model_fp16.onnx beside it,
 the names that `tagbert --variant int8|fp16` and Optimum look for. FILE has some
 hundred documents of the kinds that will come: plain text, one a line, or JSON
-lines with `text` (or `subject` and `body`).
+lines with `text` (or `subject` and `body`). Of them --documents are taken, evenly.
 
 Weights become int8, one scale a channel; embeddings one scale a row. Activations
 become uint8 by one scale a tensor, fixed for good: the one that loses least (mean
@@ -20,7 +20,7 @@ scores depend on it most. Measure the result:
 
     python3 models/recipe/evaluate.py --model DIR --variant int8 --beside DIR
 
-Needs onnx, onnxruntime, numpy and tokenizers.
+Needs `pip install onnx onnxruntime numpy tokenizers`; documents.py and rearrange.py stand beside it.
 """
 
 import argparse
@@ -36,11 +36,13 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from tokenizers import Tokenizer
+from tokenizers import BertWordPieceTokenizer, Tokenizer
 
+import documents
 import rearrange
 
 QUANTISED = ["MatMul", "Attention", "Gather"]
+INT8 = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "QAttention", "QuantizeLinear"}
 PASSED = {"Add", "Identity", "Reshape", "Squeeze", "Softmax", "Sigmoid", "Cast", "Gemm"}
 FUSED = {"Attention", "SkipLayerNormalization", "BiasGelu"}
 LONGEST = 512
@@ -121,14 +123,32 @@ def report(agreeing, calibrated):
                   "these: calibrate by more of them, or stay with `--variant fp32`", file=sys.stderr)
 
 
-def read_texts(path):
-    """The documents of a file of JSON lines or of plain lines."""
-    texts = []
-    with open(path, encoding="utf-8") as file:
-        for line in filter(None, map(str.strip, file)):
-            row = json.loads(line) if line.startswith("{") else {"text": line}
-            texts.append(row.get("text") or "\n".join(filter(None, (row.get("subject"), row.get("body")))))
-    return texts
+def read_texts(path, count):
+    """So many documents of a file of JSON lines or of plain lines."""
+    texts, others = documents.read(path)
+    if others:
+        print(f"quantise: {path}: lines without `text`, `subject` or `body` are left out; they have {', '.join(others)}", file=sys.stderr)
+    if not texts:
+        raise SystemExit(f"quantise: {path} has no documents: one a line, plain or JSON with `text`")
+    return documents.spread(texts, count)
+
+
+def tokenizer_of(folder):
+    """tokenizer.json, or what vocab.txt and the switches of tokenizer_config.json say (BERT's kind)."""
+    whole, vocabulary, switches = (folder / name for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
+    if whole.exists():
+        return Tokenizer.from_file(str(whole))
+    if not vocabulary.exists():
+        raise SystemExit(f"quantise: {folder} has neither tokenizer.json nor vocab.txt: save the model's tokenizer there "
+                         "(`AutoTokenizer.from_pretrained(…).save_pretrained(…)`)")
+    said = json.loads(switches.read_text(encoding="utf-8")) if switches.exists() else {}
+    return BertWordPieceTokenizer(
+        str(vocabulary),
+        clean_text=True,
+        handle_chinese_chars=said.get("tokenize_chinese_chars", True),
+        strip_accents=said.get("strip_accents"),
+        lowercase=said.get("do_lower_case", True),
+    )
 
 
 def batches_of(texts, tokenizer, inputs):
@@ -338,6 +358,14 @@ def with_scales(model, products, ranges):
     return rearrange.drop_unused(rearrange.replace(model, {"MatMul", "Gemm", "Gather"}, apart))
 
 
+def refuse_int8(source):
+    """Weights that were rounded once are not to be rounded again."""
+    kinds = INT8.intersection(node.op_type for node in onnx.load(source, load_external_data=False).graph.node)
+    if kinds:
+        raise SystemExit(f"quantise: {source} is int8 already ({', '.join(sorted(kinds))}): put the fp32 export in its place, "
+                         "as `optimum-cli export onnx --model MODEL DIR` writes it")
+
+
 def made(source, name, make):
     with tempfile.TemporaryDirectory(dir=source.parent) as scratch:  # a half-written model is never in place
         target = Path(scratch) / name
@@ -357,14 +385,12 @@ def main():
     source = next((p for p in (folder / "onnx" / "model.onnx", folder / "model.onnx") if p.exists()), None)
     if source is None:
         raise SystemExit(f"quantise: neither {folder}/onnx/model.onnx nor {folder}/model.onnx is there")
+    refuse_int8(source)
     if options.calibrate:
-        texts = read_texts(options.calibrate)
-        if not texts:
-            raise SystemExit(f"quantise: {options.calibrate} has no documents: one a line, plain or JSON with `text`")
-        texts = texts[:: max(1, len(texts) // options.documents)]
+        texts = read_texts(options.calibrate, options.documents)
         unseen = texts[CHECKED - 1 :: CHECKED]  # by which the result is checked
         seen = [text for number, text in enumerate(texts, 1) if number % CHECKED]
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer = tokenizer_of(folder)
         made(source, "model_quantized.onnx", lambda *paths: static(*paths, seen, tokenizer))
         report(agreement(source, source.with_name("model_quantized.onnx"), unseen or seen, tokenizer), len(seen))
     else:

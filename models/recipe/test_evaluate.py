@@ -1,0 +1,72 @@
+"""That the tables say what they should of bars, students and graphs: a part of `make lint`."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+import evaluate
+
+MODELS = evaluate.HERE.parent
+
+
+def table(*rows):
+    return "\n".join(["| | items | bar | m |", "|---|---|---|---|", "| **Spam, SMS** | | | |", *rows])
+
+
+class Tables(unittest.TestCase):
+    def test_the_last_column_is_read_without_its_interval(self):
+        cells = evaluate.card_cells(table("| F1 | 1,116 | ≥ 96 | 93.7 (90.8–96.3) |", "| right | 30 |  | 29 of 30 |", "| none | 3 | 1 |  |"))
+        self.assertEqual(cells, {("Spam, SMS", "F1"): "93.7", ("Spam, SMS", "right"): "29 of 30"})
+        self.assertEqual([evaluate.value_of(cell) for cell in cells.values()], [0.937, 29 / 30])
+
+    def test_a_student_has_shares_of_its_teachers_figures_for_bars(self):
+        bars = evaluate.bars_by({("Spam, SMS", "F1"): "93.7", ("Topic, own messages", "right"): "29 of 30", (evaluate.FILE, evaluate.SIZE): "36.4 MB"})
+        self.assertEqual(bars["Spam, SMS", "F1"], "≥ 90.9")
+        self.assertEqual(bars["Topic, own messages", "right"], "≥ 28.1")
+        self.assertEqual(bars[evaluate.FILE, evaluate.SIZE], "≤ 21.8 MB")
+
+    def test_what_a_student_lacks_is_said(self):
+        kept = evaluate.keeps({("Spam, SMS", "F1"): "93.7", ("Spam, mails", "F1"): "96.6"}, {("Spam, SMS", "F1"): "91.0"}, Path("tagbert-tiny"))
+        self.assertIn("| Spam, SMS: F1 | 93.7 | 91.0 | ≥ 97 % | 97.1 % |", kept)
+        self.assertIn("| Spam, mails: F1 | 96.6 | not measured | ≥ 97 % |  |", kept)
+
+    def test_what_was_measured_is_shown_of_that_graph_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file, model = Path(folder) / "figures.json", Path(folder) / "tagbert-small"
+            model.mkdir()
+            (model / "model.onnx").write_bytes(b"one")
+            evaluate.record(file, model, {"rows": [1]})
+            self.assertEqual(evaluate.recorded(file, model)["rows"], [1])
+            (model / "model.onnx").write_bytes(b"another")
+            self.assertEqual(evaluate.recorded(file, model), {})
+            evaluate.record(file, model, None)
+            self.assertEqual(file.read_text(), "{}\n")
+
+
+class Cards(unittest.TestCase):
+    def test_bars_and_what_is_kept_follow_from_the_tables_of_both(self):
+        teacher, student = (table_of(name, "evaluation") for name in ("tagbert-small", "tagbert-tiny"))
+        tiny = MODELS / "tagbert-tiny"
+        kept = evaluate.keeps(evaluate.card_cells(teacher), evaluate.card_cells(student), tiny)
+        self.assertEqual(table_of("tagbert-tiny", "kept"), f"{kept}\n")
+        for written, bars in ((teacher, evaluate.BARS["tagbert-small"]), (student, evaluate.bars_by(evaluate.card_cells(teacher)))):
+            self.assertEqual(bars_of(written), {key: bar for key, bar in bars.items() if key in evaluate.card_cells(written)})
+
+
+def table_of(model, marker):
+    return evaluate.between((MODELS / model / "README.md").read_text(encoding="utf-8"), marker)
+
+
+def bars_of(written):
+    found, section = {}, None
+    for line in written.splitlines()[2:]:
+        name, _, _, bar, _ = (cell.strip() for cell in line.strip("|").split("|"))
+        if name.startswith("**"):
+            section = name.strip("*")
+        elif bar:
+            found[section, name] = bar
+    return found
+
+
+if __name__ == "__main__":
+    unittest.main()
