@@ -24,6 +24,8 @@ import licences
 import needs
 
 ROOT = Path(__file__).resolve().parents[2]
+# The remedy that the log names for a user's own dynamic int8, with what it imports.
+QUANTISE = ["quantise.py", "documents.py", "rearrange.py"]
 SHELLS = {"bash": "tagbert", "zsh": "_tagbert", "fish": "tagbert.fish"}
 
 
@@ -85,6 +87,9 @@ def stage(binary: Path, runtime: Path, to: Path) -> None:
         copy(name, to / name)
     for name in ["tagbert-small", "tagbert-tiny"]:
         copy(f"models/{name}", to / "models" / name)
+    (to / "models/recipe").mkdir()
+    for name in QUANTISE:
+        shutil.copyfile(ROOT / "models/recipe" / name, to / "models/recipe" / name)
     copy("deploy/systemd", to / "systemd")
     write(to / "corpus/demo.jsonl", demo_documents())
     (to / "licenses/onnxruntime").mkdir(parents=True)

@@ -94,7 +94,7 @@ def bill(folder: Path, epoch: int) -> dict:
     inside = {crate.name: compiled_in(crate) for crate in crates.others() if crate.name in COMPILED_IN}
     if lacking := COMPILED_IN.keys() - inside.keys():
         sys.exit(f"error: {', '.join(sorted(lacking))}: not linked any more? (scripts/dist/sbom.py)")
-    beside = [runtime(folder), *(model(path) for path in sorted((folder / "models").iterdir()))]
+    beside = [runtime(folder), *(model(path.parent) for path in sorted((folder / "models").glob("*/model.onnx")))]
     needs = {purl(each.name, each.version): [purl(*need) for need in each.needs] for each in crates.linked()}
     for crate in crates.others():
         if crate.name in inside:

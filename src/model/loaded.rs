@@ -278,7 +278,7 @@ fn is_consistent(wanted: bool, graph: &Path) -> bool {
 /// What is wrong with dynamic int8, and what helps.
 pub const SCALED_BY_BATCH: &str = "dynamic int8: a document's scores, and now and then its labels, change with what else \
     is in its batch. `models/recipe/quantise.py DIR --calibrate FILE` makes a static graph of the fp32 one, which has no \
-    such fault; or set `model.consistent: true`, which is slower";
+    such fault and is taken by `model.variant: int8`; or set `model.consistent: true`, which is slower";
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,6 @@
 """The archive: what is in it, that it is made again to the byte, and that it runs where nothing is installed."""
 
+import ast
 import hashlib
 import json
 import subprocess
@@ -16,10 +17,19 @@ from release import ARCHIVE, DIST, NAME, PACKAGE, ROOT, SYSTEMS, VERSION, Machin
 class Contents(unittest.TestCase):
     def test_all_that_a_user_looks_for_is_there(self):
         for name in ["tagbert", "libonnxruntime.so", "models/tagbert-small/model.onnx", "models/tagbert-tiny/model.onnx",
+                     "models/recipe/quantise.py",
                      "configs/production.yaml", "schemas/record.json", "corpus/demo.jsonl", "docs/INSTALL.md", "LICENSE", "NOTICE",
                      "licenses/crates.txt", "licenses/onnxruntime/ThirdPartyNotices.txt", "sbom.cdx.json", "man/man1/tagbert.1",
                      "completions/bash/tagbert", "completions/zsh/_tagbert", "completions/fish/tagbert.fish", "systemd/tagbert.service"]:
             self.assertIn(name, release.files())
+
+    def test_what_makes_static_int8_has_beside_it_what_it_imports(self):
+        stems = {path.stem for path in (ROOT / "models/recipe").glob("*.py")}
+        there = {Path(name).stem for name in release.files() if name.startswith("models/recipe/")}
+        for name in there:
+            nodes = ast.walk(ast.parse((ROOT / f"models/recipe/{name}.py").read_text()))
+            imported = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
+            self.assertLessEqual(imported & stems, there, name)
 
     def test_nothing_of_the_corpora_that_are_not_ours_is_in_it(self):
         with tarfile.open(ARCHIVE) as archive:
