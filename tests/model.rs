@@ -149,7 +149,7 @@ fn the_int8_model_agrees_with_its_fp32_weights_in_99_of_100_labels() {
         assert_eq!((work.seen(), work.is_truncated()), (reference.tokens, reference.truncated), "{}", reference.id);
         for (name, tag) in work.tags() {
             match (&**name, tag) {
-                // Of mails the topic head has seen no label; there its best two may be as good as equal.
+                // A mail has no topic, and the topic head has learnt so: its best two may be as good as equal.
                 ("topic", Tag::Class(_)) if !reference.id.starts_with("bbc/") => {}
                 ("topic", Tag::Class(class)) => topic.note(class.label.as_deref() == Some(&reference.topic.label)),
                 ("spam", Tag::Class(class)) => spam.note(class.label.as_deref() == Some(&reference.spam.label)),
