@@ -394,7 +394,7 @@ def markdown(columns, bars=None):
         if bars:
             cells.insert(len(cells) - 1, bars.get(key, ""))
         support = next(row for row in reversed(rows) if row)["of"]
-        lines.append(f"| {key[1]} | {f'{support:,}' if support else ''} | {' | '.join(cells)} |")
+        lines.append(f"| {key[1]} | {'' if support is None else f'{support:,}'} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -470,6 +470,7 @@ def main():
 
 
 def run(options):
+    sets.given_folder()  # a slip is told of before anything is fetched
     documents = read_all(options.split, options.cache)
     sample = sampled(documents)
     if options.sample or options.check_card:
