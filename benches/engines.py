@@ -37,6 +37,9 @@ ROUNDS = 3
 # As a share of `enrich`, and of Spark as a multiple of the pipelines in it.
 GOAL, GOAL_OF_PIPELINES = 0.95, 5
 
+LIMITS = """`pipelines` are three fp32 models, one text at a time and a core each. What is gained over them is that one pass of one model gives all
+three tags, and int8, which is worth little where the processor has neither VNNI nor AMX (point 6)."""
+
 
 def documents(count):
     with open(ROOT / ".cache" / "corpus" / "documents.jsonl", encoding="utf-8") as lines:
@@ -191,7 +194,7 @@ def rows(ways):
 
 def section(args, documents, lines):
     head = f"{documents} documents, cut at 512 tokens, on {args.cores} cores, {ROUNDS} rounds; {version()}. [engines.py](engines.py) says how."
-    return "\n".join([HEADING, "", head, "", "| what | goal | median (least to most) | |", "|---|--:|--:|---|", *lines, ""])
+    return "\n".join([HEADING, "", head, "", "| what | goal | median (least to most) | |", "|---|--:|--:|---|", *lines, "", LIMITS, ""])
 
 
 def version():

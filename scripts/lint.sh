@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks all that can be checked without running the worker.
-# Every cargo command is --release, so that the C libraries are compiled once
-# for them, the worker and the tests.
+# No cargo command is --release: the C libraries are then compiled once for them
+# and the tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,10 +12,10 @@ step format
 cargo fmt --all --check
 
 step clippy
-cargo clippy --locked --release --workspace --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 
 step documentation
-RUSTDOCFLAGS=-Dwarnings cargo doc --locked --release --no-deps
+RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
 
 step licences, bans, sources
 deny check --hide-inclusion-graph licenses bans sources
