@@ -206,7 +206,8 @@ fn cases_may_come_from_several_topics_in_any_order() {
         )
     };
     let cases = [case("a", "mails", "m"), case("b", "chats", "c"), case("c", "mails", "m"), case("d", "chats", "c")];
-    let routes = "routes: [{when: source.topic == 'mails', to: m}, {when: source.topic == 'chats', to: c}]\n";
+    let routes = "routes: [{when: source.topic == 'mails', to: m}, {when: source.topic == 'chats', to: c}]\n\
+                  input: {topics: [mails, chats]}\n";
     let config = written(folder.path(), "c.yaml", &(with_cases(&cases.concat()) + routes));
     let output = tagbert(&["test", &config], b"");
     assert!(output.status.success(), "{}{}", printed(&output), said(&output));
