@@ -41,7 +41,7 @@ demo: build  ## tag real documents, DOCUMENTS=1000 of them or all, with MODEL, o
 	@scripts/setup.sh corpus
 	$(tagbert) demo --documents $(DOCUMENTS) --model $(MODEL)
 
-# Not from build: tests are compiled by the profile `dev`, in a third of the time.
+# Not from build: tests are compiled by the profile `dev`, in less time.
 test: target/debug/libonnxruntime.so  ## everything, against a real Apache Kafka too
 	@scripts/setup.sh test
 	@scripts/test.sh

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context as _, Result};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::cli::Enrich;
 use super::progress::Bar;
@@ -13,7 +12,7 @@ use super::run::TOO_MANY_DEAD;
 use super::{offline, output};
 use crate::lake::job::{self, Counts, Order, Style};
 use crate::record::stop::Stop;
-use crate::worker::signals::leave;
+use crate::worker::signals::{StopSignals, leave};
 
 pub(super) fn run(args: &Enrich) -> Result<ExitCode> {
     let mut config = offline::configured(&args.offline)?;
@@ -68,18 +67,12 @@ fn stop_on_signals(stop: &Arc<Stop>) -> Result<()> {
     let stop = Arc::clone(stop);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
     let wait = async move {
-        let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
-        if let [Ok(mut terminate), Ok(mut interrupt)] = signals {
-            let mut next = async || {
-                tokio::select! {
-                    _ = terminate.recv() => libc::SIGTERM,
-                    _ = interrupt.recv() => libc::SIGINT,
-                }
-            };
-            next().await;
+        if let Ok(mut signals) = StopSignals::listen() {
+            signals.next().await;
             stop.request();
             stop.abandon();
-            leave(128 + next().await);
+            let (_, number) = signals.next().await;
+            leave(128 + number);
         }
     };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).context("signals")?;

@@ -6,10 +6,37 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::record::stop::Stop;
 use crate::tagger::reload::Reloads;
+
+/// The two that ask for an end, as they come.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Takes them from the system, which ends the process no more by itself. Within a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
+        })
+    }
+
+    /// The next one's name and number.
+    pub async fn next(&mut self) -> (&'static str, i32) {
+        tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", libc::SIGTERM),
+            _ = self.interrupt.recv() => ("SIGINT", libc::SIGINT),
+        }
+    }
+}
 
 /// Lets the signals stop what looks at `stop`; before that has begun, the process is left with the code `early`.
 ///
@@ -17,16 +44,9 @@ use crate::tagger::reload::Reloads;
 /// When the system refuses a handler.
 pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration, early: i32) -> Result<()> {
     let _inside = runtime.enter();
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut signals = StopSignals::listen()?;
     runtime.spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = terminate.recv() => ("SIGTERM", libc::SIGTERM),
-                _ = interrupt.recv() => ("SIGINT", libc::SIGINT),
-            }
-        };
-        let (name, _) = next().await;
+        let (name, _) = signals.next().await;
         // Start-up waits for others, in more places than could be told to stop; nothing of it has to be ended.
         if !stop.has_begun() {
             tracing::info!("{name} while starting: leaving at once; no record was read");
@@ -35,7 +55,7 @@ pub fn stop_on_signals(runtime: &Runtime, stop: Arc<Stop>, timeout: Duration, ea
         let seconds = timeout.as_secs_f32();
         tracing::info!("{name}: draining, for {seconds} s at most; again to leave at once");
         stop.request();
-        let (name, number) = next().await;
+        let (name, number) = signals.next().await;
         tracing::warn!("{name} again: leaving at once; what is not committed will be read again");
         leave(128 + number);
     });
