@@ -356,3 +356,12 @@ batch.tokens: 512
             "kafka.properties.sasl.oauthbearer.client.secret", "kafka.properties.sasl.password",
             "kafka.properties.ssl.key.password", "kafka.properties.ssl.key.pem", "redact[0].key", "registry.password")])
         self.assertNotIn("hunter2", notes)
+
+    def test_notes_find_secrets_in_the_environment(self):
+        told = [{"name": name, "value": "hunter2"} for name in ("TAGBERT__KAFKA__PROPERTIES__SASL__PASSWORD", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN")]
+        kept = [{"name": "TAGBERT__HTTP__TOKEN_FILE", "value": "/run/secrets/http/token"}, {"name": "RUST_LOG", "value": "info"},
+                {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/token"}, {"name": "EMPTY_TOKEN"},
+                {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}]
+        notes = self.notes({"extraEnv": told + kept})
+        self.assertEqual(re.findall("extraEnv: (.+) stands in", notes), [one["name"] for one in told])
+        self.assertNotIn("hunter2", notes)
