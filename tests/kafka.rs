@@ -314,6 +314,23 @@ fn check_connects_and_masks_secrets() {
 }
 
 #[test]
+fn the_configuration_for_clusters_takes_each_group_protocol() {
+    let line = Line::create("check-protocol", 1);
+    let brokers = format!("kafka.brokers={}", Kafka::shared().brokers());
+    for protocol in ["classic", "consumer"] {
+        let protocol = format!("kafka.properties.group.protocol={protocol}");
+        let topics = [format!("input.topics={}", line.input), format!("output.topic={}", line.output)];
+        let dead = format!("output.dead_letters={}", line.dead);
+        let model = format!("model.path={TINY}");
+        let sets = [&brokers, &protocol, &topics[0], &topics[1], &dead, &model];
+        let sets = sets.into_iter().flat_map(|set| ["--set", set]);
+        let args: Vec<_> = ["check", "--config", "configs/production.yaml"].into_iter().chain(sets).collect();
+        let checked = tagbert(&args, b"");
+        assert!(checked.status.success(), "{checked:?}");
+    }
+}
+
+#[test]
 fn a_second_signal_ends_the_process_at_once_and_loses_nothing() {
     let line = Line::create("second-signal", 1);
     // Minutes of work.

@@ -261,6 +261,31 @@ fn the_documented_rights_are_enough() {
 }
 
 #[test]
+fn a_job_counts_its_dead_letters_by_the_documented_rights_and_says_so_if_it_may_not() {
+    let limited = SECURE.ca.path("password");
+    let sets = sets(SECURE.sasl, &sasl("SCRAM-SHA-512", "limited", &limited));
+    let job = |name: &'static str, more: &[String]| {
+        let line = Line::create(name, 1);
+        line.produce([&document("Angela Merkel met Tim Cook in Berlin."), "no document"]);
+        let rights = [
+            format!("TOPIC:{name}:LITERAL:READ"),
+            format!("TOPIC:{name}.tagged:LITERAL:WRITE"),
+            format!("TOPIC:{name}.dead:LITERAL:WRITE"),
+            format!("GROUP:{name}-job-:PREFIXED:READ"),
+        ];
+        grant(Kafka::shared().brokers(), "limited", &[rights.as_slice(), more].concat());
+        let args: Vec<_> = ["--from", "earliest"].into_iter().chain(sets.iter().map(String::as_str)).collect();
+        let mut worker = Worker::start(&line.yaml(TINY), &args);
+        (worker.wait().code(), worker.log())
+    };
+    let (code, log) = job("secure-job", &["TOPIC:secure-job.dead:LITERAL:READ".into()]);
+    assert_eq!(code, Some(3), "{log}");
+    let (code, log) = job("secure-job-blind", &[]);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("Read on `secure-job-blind.dead`"), "{log}");
+}
+
+#[test]
 fn a_right_that_is_missing_is_named() {
     let limited = SECURE.ca.path("password");
     let limited = sasl("SCRAM-SHA-512", "limited", &limited);

@@ -21,6 +21,13 @@ pub(super) fn of_job(config: &Config, job: &[Part], most: u64) -> Result<u64> {
     if u64::try_from(records)? <= most {
         return Ok(0);
     }
+    let topic = &config.output.dead_letters;
+    count(config, job).with_context(|| {
+        format!("the job is done; how many dead letters came of it can't be told, which takes Read on `{topic}`")
+    })
+}
+
+fn count(config: &Config, job: &[Part]) -> Result<u64> {
     let scan = Topics::of(config)?.scan(&config.output.dead_letters).context("output.dead_letters")?;
     let mut dead = HashSet::new();
     for partition in scan.bounds().keys() {

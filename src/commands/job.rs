@@ -1,6 +1,7 @@
 //! A bounded run as its user asks for it: which part of the topics, and in whose name.
 
 use anyhow::Result;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::cli::Run;
@@ -54,12 +55,95 @@ pub(super) fn group(args: &Run, config: &Config) -> String {
     }
     let Config { input, output, model, taggers, routes, .. } = config;
     let edges = [args.from, args.to].map(|edge| edge.map(|edge| edge.to_string()));
-    let job = serde_json::json!([input, output, routes, [model.path, model.variant], taggers, edges]);
+    let asked = json!([input, output, routes, [model.path, model.variant], taggers]);
+    let usual = Config::default();
+    let job = json!([said(asked, &json!([usual.input, usual.output])), edges]);
     format!("{group}-job-{}", hex::encode(&Sha256::digest(job.to_string())[..BYTES]))
+}
+
+/// The settings that are not as they usually are. So what a later version lets one set besides makes no other job of the same
+/// configuration.
+fn said(value: Value, usual: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let differs = |(name, value): (String, Value)| {
+                let usual = usual.get(&name).unwrap_or(&Value::Null);
+                (value != *usual && !(usual.is_null() && is_unset(&value))).then(|| (name, said(value, usual)))
+            };
+            members.into_iter().filter_map(differs).collect()
+        }
+        Value::Array(values) => {
+            let usual = |place| usual.get(place).unwrap_or(&Value::Null);
+            values.into_iter().enumerate().map(|(place, value)| said(value, usual(place))).collect()
+        }
+        value => value,
+    }
+}
+
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    }
 }
 
 /// What was asked for, for the manifest.
 pub(super) fn range(bounds: Bounds, parts: Vec<Part>) -> Range {
     let edge = |edge: Option<Edge>| edge.map(|edge| edge.to_string());
     Range { from: edge(bounds.from), to: edge(bounds.to), parts }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn group_of(yaml: &str, from: &str) -> String {
+        let config = Config::parse(yaml, HashMap::new(), &[]).unwrap();
+        let line = Line::try_parse_from(["run", "--config", "config.yaml", "--from", from]).unwrap();
+        group(&line.run, &config)
+    }
+
+    const JOB: &str = "
+kafka: {brokers: kafka:9092}
+input: {topics: [mails], text: /body}
+routes: [{when: tags.spam.label == 'spam', to: junk}]
+taggers: [{name: spam, head: spam}]
+";
+
+    #[test]
+    fn a_job_that_was_begun_by_an_earlier_version_goes_on() {
+        // Never to be changed: whoever has such a job under way would begin it anew.
+        assert_eq!(group_of(JOB, "10"), "");
+    }
+
+    #[test]
+    fn what_is_said_as_it_is_by_default_makes_no_other_job() {
+        let same = JOB
+            .replace("topics: [mails]", "topics: [mails], lenient: false, format: json")
+            .replace("head: spam", "head: spam, labels: null");
+        assert_ne!(same, JOB);
+        assert_eq!(group_of(&same, "10"), group_of(JOB, "10"));
+    }
+
+    #[test]
+    fn another_job_has_another_group() {
+        let others =
+            [("[mails]", "[letters]"), ("/body", "[]"), ("to: junk", "to: spam"), ("head: spam", "head: topic")];
+        for (old, new) in others {
+            assert_ne!(group_of(&JOB.replace(old, new), "10"), group_of(JOB, "10"), "{new}");
+        }
+        assert_ne!(group_of(JOB, "11"), group_of(JOB, "10"));
+    }
 }

@@ -62,10 +62,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     output::print(&summary)?;
-    let dead = dead::of_job(&config, &range, args.max_dead).unwrap_or_else(|error| {
-        tracing::warn!("the dead letters of other workers can't be counted, those of this one count alone: {error:#}");
-        summary.dead_letters
-    });
+    let dead = dead::of_job(&config, &range, args.max_dead)?;
     if dead > args.max_dead {
         let most = args.max_dead;
         output::say(format_args!(
