@@ -1,5 +1,7 @@
 //! A bounded run as its user asks for it: which part of the topics, and in whose name.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -70,7 +72,9 @@ fn said(value: Value, usual: &Value) -> Value {
                 let usual = usual.get(&name).unwrap_or(&Value::Null);
                 (value != *usual && !(usual.is_null() && is_unset(&value))).then(|| (name, said(value, usual)))
             };
-            members.into_iter().filter_map(differs).collect()
+            // By their names, whatever order the library keeps.
+            let said: BTreeMap<_, _> = members.into_iter().filter_map(differs).collect();
+            said.into_iter().collect()
         }
         Value::Array(values) => {
             let usual = |place| usual.get(place).unwrap_or(&Value::Null);
