@@ -266,7 +266,7 @@ fn a_job_counts_its_dead_letters_by_the_documented_rights_and_says_so_if_it_may_
     let sets = sets(SECURE.sasl, &sasl("SCRAM-SHA-512", "limited", &limited));
     let job = |name: &'static str, more: &[String]| {
         let line = Line::create(name, 1);
-        line.produce([&document("Angela Merkel met Tim Cook in Berlin."), "no document"]);
+        line.produce([document("Angela Merkel met Tim Cook in Berlin."), b"no document".to_vec()]);
         let rights = [
             format!("TOPIC:{name}:LITERAL:READ"),
             format!("TOPIC:{name}.tagged:LITERAL:WRITE"),
