@@ -13,7 +13,6 @@ import torch
 import sets
 import silver
 import tagger
-import tweets
 
 
 MASKED = "-"
@@ -65,7 +64,7 @@ def spans_with_masked(form):
 
 
 def of_sets(tokenizer):
-    """Sentences in both forms, cut and glued; messages, whose words have no labels."""
+    """Sentences in both forms, cut and glued; tweets as they are cut; messages, whose words have no labels."""
     for row in sets.read(tagger.CACHE / "downloads"):
         if row["split"] == "test" and row["source"] != "youtube":
             continue
@@ -81,8 +80,9 @@ def of_sets(tokenizer):
             )
             yield {**found, "glued": other}
         else:
-            marked = row["spans"] is not None  # then by this project, which leaves MISC out
-            found = example(tokenizer, row["id"], row["source"], row["split"], row["text"], row["spans"] or [], misc=not marked, **about)
+            marked = row["spans"] is not None
+            misc = row.get("misc", not marked)  # this project leaves it out of its messages
+            found = example(tokenizer, row["id"], row["source"], row["split"], row["text"], row["spans"] or [], misc=misc, **about)
             if not marked:
                 found["entities"] = torch.full_like(found["entities"], tagger.IGNORED)
             yield {**found, "split": "youtube"} if row["source"] == "youtube" else found
@@ -106,8 +106,6 @@ def main():
             topic=tagger.TOPICS.index(about["topic"]) if "topic" in about else tagger.NO_TOPIC,
             spam=tagger.SPAM.index(about.get("spam", "ham")),
         ))
-    for tweet in tweets.read(tagger.CACHE / "downloads"):
-        examples.append(example(tokenizer, tweet["id"], "tweets", tweet["split"], tweet["text"], tweet["spans"]))
     examples += of_sets(tokenizer)
     torch.save(examples, tagger.WORK / "data.pt")
     print(f"data: {len(examples)} examples, {sum(len(e['ids']) for e in examples)} tokens")

@@ -35,7 +35,6 @@ from pathlib import Path
 
 import corpus
 import sets
-import tweets
 
 HERE = Path(__file__).parent
 SILVER = HERE / "silver.tsv"
@@ -131,11 +130,7 @@ def documents_of(split, cache):
 
 
 def read_all(split, cache):
-    found = list(documents_of(split, cache))
-    for tweet in tweets.read(cache / "downloads"):
-        if tweet["split"] == split:
-            found.append({**tweet, "source": "tweets", "topic": None, "spam": None})
-    found += sets_of(split, cache)
+    found = [*documents_of(split, cache), *sets_of(split, cache)]
     if CHALLENGE.exists() and split == "test":
         with open(CHALLENGE, encoding="utf-8") as file:
             for row in map(json.loads, file):
@@ -144,12 +139,14 @@ def read_all(split, cache):
 
 
 def sets_of(split, cache):
-    """The public sets, if they are at hand, and this project's messages; sentences in both forms."""
+    """The oldest tweets, the public sets, if they are at hand, and this project's messages; sentences in both forms."""
+    downloads = cache / "downloads"
     if not sets.given_folder() and not (cache / "sets").exists():
         print("evaluate: without the public sets; TAGBERT_DATA names their folder", file=sys.stderr)
-        yield from (row for row in sets.own_messages() if row["split"] == split)
-        return
-    for row in sets.read(cache / "downloads") if split != "test" else sets.test():
+        rows = [*sets.tweet_rows(downloads), *sets.own_messages()]
+    else:
+        rows = sets.test(downloads) if split == "test" else sets.read(downloads)
+    for row in rows:
         if row["split"] == split:
             yield row
             if "glued" in row:

@@ -19,7 +19,6 @@ from tokenizers import normalizers, pre_tokenizers
 
 import sets
 import tagger
-import tweets
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 CASES = ["lower", "Title", "UPPER"]
@@ -59,7 +58,6 @@ def training_words():
     normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=True)
     splitter = pre_tokenizers.BertPreTokenizer()
     texts = [tagger.text_of(d) for d in tagger.read_corpus() if d["corpus"]["split"] == "train"]
-    texts += [t["text"] for t in tweets.read(tagger.CACHE / "downloads") if t["split"] == "train"]
     texts += [row["text"] for row in sets.read(tagger.CACHE / "downloads") if row["split"] == "train"]
     words = collections.Counter()
     for text in texts:
