@@ -30,6 +30,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import augment
+import legs
 import tagger
 from data import encode
 
@@ -386,11 +387,6 @@ def open_process(rank, options, rendezvous):
     torch.manual_seed(SEED + rank)
 
 
-def begun_as(options):
-    """What a run that goes on must have in common with what it goes on from."""
-    return {name: str(getattr(options, name, None)) for name in ("start", "student", "minutes", "rate", "videos")}
-
-
 def loop(rank, options, model, examples, tokenizer, loss_of, plain):
     """Trains the model until the minutes are over. Loss_of: (fast model, batch, its
     tensors) → loss; plain: the tagger to save."""
@@ -404,8 +400,9 @@ def loop(rank, options, model, examples, tokenizer, loss_of, plain):
     spent, round_, curve = 0.0, 0, []
     if state_file.exists():
         state = torch.load(state_file)
-        if state["of"] != begun_as(options):
-            raise SystemExit(f"train: {state_file} is of a run with {state['of']}: remove it to begin anew")
+        differing = legs.differences(state["of"], legs.begun_as(options))
+        if differing:
+            raise SystemExit(f"train: {state_file} is of another run ({differing}): remove it to begin anew")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         spent, round_, curve = state["spent"], state["round"] + 1, state["curve"]
@@ -421,7 +418,7 @@ def loop(rank, options, model, examples, tokenizer, loss_of, plain):
         if rank == 0:
             print(f"{options.to.name}:", json.dumps(found), flush=True)
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"of": begun_as(options), "spent": spent, "round": round_, "curve": curve}
+            state |= {"of": legs.begun_as(options), "spent": spent, "round": round_, "curve": curve}
             torch.save(state, state_file.with_suffix(".new"))
             state_file.with_suffix(".new").replace(state_file)
             tagger.save(plain(model), options.to)

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 import evaluate
+import legs
 import sets
 import tagger
 
@@ -33,15 +34,20 @@ def leg(student, without, minutes, start):
     """The leg without a video, as a model directory of its own."""
     name = f"{'student' if student else 'tagger'}-without-{without}"
     trained, graph = tagger.WORK / name, tagger.WORK / f"{name}-int8"
+    before, last = tagger.WORK / ("student-trained" if student else "trained"), tagger.WORK / f"{name}-leg"
+    if student:
+        begin = {"student": start or before, "teacher": tagger.WORK / f"tagger-without-{without}"}
+    else:
+        begin = {"start": start or before / "uncased"}
+    options = {name: str(folder) for name, folder in begin.items()}
+    options |= {"minutes": str(float(minutes)), "every": "99", "rounded": "0", "rest": REST, "rate": "1e-4" if student or start else "6e-5"}
+    videos = [video for video in NAMES if video != without]
+    about = {**options, "videos": videos, **legs.weights_of(*begin.values(), *([] if start else [before]))}
+    legs.begin(tagger.WORK / f"{name}.json", about, graph / "model.onnx")
     if not (graph / "model.onnx").exists():
-        videos = [video for video in NAMES if video != without]
-        command = [HERE / "train.py", "--start", start or tagger.WORK / "trained/uncased"]
-        if student:
-            command = [HERE / "distil.py", "--student", tagger.WORK / "student-trained", "--teacher", tagger.WORK / f"tagger-without-{without}"]
-        rate = ["--rate", "1e-4" if student or start else "6e-5"]
-        before, last = tagger.WORK / ("student-trained" if student else "trained"), tagger.WORK / f"{name}-leg"
-        legs = ["--every", "99", "--rounded", "0", "--rest", REST, "--videos", *videos]
-        run(*command, "--to", trained if start else last, "--minutes", str(minutes), *legs, *rate)
+        words = [word for option, value in options.items() for word in (f"--{option}", value)]
+        script = HERE / ("distil.py" if student else "train.py")
+        run(script, *words, "--videos", *videos, "--to", trained if start else last)
         if not start:
             run(HERE / "average.py", before, last, last, "--to", trained)
         run(HERE / "export.py", "--weights", trained, "--to", graph)
