@@ -50,8 +50,7 @@ SAMPLE = {"bbc": 70, "spamassassin": 80, "tweets": 100}
 WHOLE = ("challenge", "messages")  # in the sample: what the repository has itself
 BEFORE = HERE / "before.json"  # figures of the models of 22 November, by name and row
 SINCE = "22 Nov"
-VIDEOS = HERE / "videos.json"
-SPEED = HERE / "speed.json"
+VIDEOS, SPEED = "videos.json", "speed.json"
 FILE = "File and speed"
 SIZE = "size of model.onnx"
 SPEEDS = {tokens: f"speed, cut at {tokens} tokens" for tokens in (128, 512)}
@@ -458,6 +457,7 @@ def main():
     parser.add_argument("--keep", metavar="FILE", type=Path, help="put the figures into a JSON file, under the model's name")
     parser.add_argument("--write-card", action="store_true", help="put the tables into the README.md of --model; with --sample only that one")
     parser.add_argument("--check-card", action="store_true", help="measure the sample; fail if the card says otherwise")
+    parser.add_argument("--figures", type=Path, default=HERE, metavar="DIR", help="where videos.json and speed.json are")
     parser.add_argument("--worker", default="target/release/tagbert", help="the built worker")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="folder for downloads and corpus")
     options = parser.parse_args()
@@ -469,6 +469,8 @@ def main():
 
 def run(options):
     sets.given_folder()  # a slip is told of before anything is fetched
+    if not options.figures.is_dir():
+        raise corpus.Failure(f"--figures: {options.figures} is no folder")
     documents = read_all(options.split, options.cache)
     sample = sampled(documents)
     if options.sample or options.check_card:
@@ -482,7 +484,7 @@ def run(options):
     whole = options.split == "test" and documents is not sample
     rows = measure(documents, tags, thresholds)
     if whole and not options.variant:
-        rows += [*recorded(VIDEOS, options.model).get("rows", []), *file_rows(options.model)]
+        rows += [*recorded(options.figures / VIDEOS, options.model).get("rows", []), *file_rows(options.model, options.figures)]
 
     if options.check_card:
         found = list(differences(headlines(rows), card_figures(between(card.read_text(encoding="utf-8"), "sample"))))
@@ -501,7 +503,7 @@ def run(options):
     teacher = card_of_teacher(options.model) if whole else None
     bars = bars_by(card_cells(teacher)) if teacher else BARS.get(options.model.name)
     shown = markdown(columns, bars if whole else None)
-    kept = teacher and keeps(card_cells(teacher), card_cells(shown), options.model)
+    kept = teacher and keeps(card_cells(teacher), card_cells(shown), options.model, options.figures)
     if options.json:
         print(json.dumps(columns, indent=1))
     else:
@@ -535,11 +537,11 @@ def record(path, model, about):
     path.write_text(json.dumps(others, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def file_rows(model):
+def file_rows(model, figures):
     graph = model / "model.onnx"
     if graph.exists():
         yield {"section": FILE, "name": SIZE, "of": None, "shown": f"{graph.stat().st_size / 1e6:.1f} MB"}
-    for row in recorded(SPEED, model).get("rows", []):
+    for row in recorded(figures / SPEED, model).get("rows", []):
         yield {"section": FILE, "name": SPEEDS[row["tokens"]], "of": None, "shown": f"{row['relative']:.2f} ×"}
 
 
@@ -561,7 +563,7 @@ def bars_by(teacher):
     return bars | {(FILE, name): f"≥ {FASTER} ×" for name in SPEEDS.values()}
 
 
-def keeps(teacher, student, model):
+def keeps(teacher, student, model, figures):
     """How much of its teacher a student has, by the tables of both."""
     lines = [f"| | {TEACHERS[model.name]} | {model.name} | bar | kept |", "|---|---|---|---|---|"]
     for key in KEPT:
@@ -574,7 +576,7 @@ def keeps(teacher, student, model):
     sizes = teacher.get((FILE, SIZE)), student.get((FILE, SIZE))
     if all(sizes):
         lines.append(f"| Size of `model.onnx` | {sizes[0]} | {sizes[1]} | ≤ {100 * SMALLER:.0f} % | {100 * value_of(sizes[1]) / value_of(sizes[0]):.0f} % |")
-    for row in recorded(SPEED, model).get("rows", []):
+    for row in recorded(figures / SPEED, model).get("rows", []):
         theirs, own = row["documents"]
         lines.append(f"| Speed, cut at {row['tokens']} tokens | {theirs} documents a CPU-second | {own} | ≥ {FASTER} × | {row['relative']:.2f} × |")
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes models/tagbert-small, models/tagbert-tiny and the fixtures that are made of them, from
-# package weights and data. A long stage that is done is not done again; remove .cache/model to
-# start over. MINUTES=5 makes worse models, sooner, to try the recipe out: these, their cards and
+# package weights and data. A long stage that is done is not done again, and one that was done by
+# other scripts or data is not gone on from; remove .cache/model to start over. MINUTES=5 makes worse models, sooner, to try the recipe out: these, their cards and
 # fixtures stay in .cache/model/trial, and nothing that is committed changes. TAGBERT_DATA
 # is a folder with the public sets (sets.py); without it they are fetched.
 set -euo pipefail
@@ -33,22 +33,38 @@ die() {
     exit 1
 }
 
-# was_done NAME WORDS: whether this was done before; what was done otherwise is not gone on with.
+# was_done NAME LINES: whether this was done before; what was done otherwise is not gone on with.
 was_done() {
-    local stamp="$work/$1.done"
+    local stamp="$work/$1.done" differing
     [ -e "$stamp" ] || return 1
-    [ "$(cat "$stamp")" = "$2" ] || die "$work is of another run: remove it to begin anew.
-$1 was: $(cat "$stamp")
-$1 is:  $2"
+    differing=$(diff "$stamp" <(printf '%s\n' "$2")) && return
+    die "$work is of another run: remove it to begin anew. Of $1 differs (< as it was done, > as it is now):
+$(grep '^[<>]' <<<"$differing")"
 }
 
-# once NAME COMMAND...: runs the command unless it was done before.
+# read_by FILE...: each of these files of the recipe, and those that it imports, with its sha256.
+read_by() {
+    local files=("$@") place name
+    for ((place = 0; place < ${#files[@]}; place++)); do
+        while read -r name; do
+            if [ -e "$name" ] && [[ " ${files[*]} " != *" $name "* ]]; then files+=("$name"); fi
+        done < <(sed -nE "s:^(import|from) ([a-z_]+).*:$recipe/\2.py:p" "${files[place]}")
+    done
+    sha256sum "${files[@]}"
+}
+
+# once NAME COMMAND...: runs the command unless it was done before. It names the files of the recipe that it reads.
 once() {
-    local name=$1
+    local name=$1 word own=() stamp
     shift
-    was_done "$name" "$*" && return
+    for word in "$@"; do
+        case $word in "$recipe"/*.py | "$recipe/requirements.txt") own+=("$word") ;; esac
+    done
+    stamp="$*
+$(read_by "${own[@]}")"
+    was_done "$name" "$stamp" && return
     "$@"
-    printf '%s\n' "$*" >"$work/$name.done"
+    printf '%s\n' "$stamp" >"$work/$name.done"
 }
 
 # Models are tagged with by it at the end: better to know now.
@@ -56,17 +72,19 @@ once() {
 sets=$(python3 "$recipe/sets.py" --files)
 printf 'sets of which files are %s\nmodels go to %s\n' "$sets" "$models"
 mkdir -p "$work" "$figures"
-begun="MINUTES=${MINUTES:-} $sets"
+begun="MINUTES=${MINUTES:-}
+$sets
+$(sha256sum models/messages/*.jsonl models/challenge.jsonl "$recipe/splits.tsv")"
 was_done begun "$begun" || printf '%s\n' "$begun" >"$work/begun.done"
 
 install_packages() {
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$recipe/requirements.txt"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$1"
 }
 
 python="$venv/bin/python"
 python3 "$recipe/corpus.py" --cache .cache
-once install install_packages
+once install install_packages "$recipe/requirements.txt"
 once start "$python" "$recipe/start.py"
 once silver "$python" "$recipe/silver.py" --of-test "$figures/silver.tsv"
 once names "$python" "$recipe/names.py"
@@ -98,6 +116,6 @@ done
 "$python" "$recipe/speed.py" "$small" "$tiny" --keep "$figures/speed.json"
 "$python" "$recipe/fixtures.py" --to "$fixtures"
 for model in "$small" "$tiny"; do
-    python3 "$recipe/evaluate.py" --model "$model" --write-card
+    python3 "$recipe/evaluate.py" --model "$model" --figures "$figures" --write-card
 done
 echo "models, cards and fixtures are in $models and $fixtures"

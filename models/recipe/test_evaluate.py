@@ -26,7 +26,7 @@ class Tables(unittest.TestCase):
         self.assertEqual(bars[evaluate.FILE, evaluate.SIZE], "≤ 21.8 MB")
 
     def test_what_a_student_lacks_is_said(self):
-        kept = evaluate.keeps({("Spam, SMS", "F1"): "93.7", ("Spam, mails", "F1"): "96.6"}, {("Spam, SMS", "F1"): "91.0"}, Path("tagbert-tiny"))
+        kept = evaluate.keeps({("Spam, SMS", "F1"): "93.7", ("Spam, mails", "F1"): "96.6"}, {("Spam, SMS", "F1"): "91.0"}, Path("tagbert-tiny"), evaluate.HERE)
         self.assertIn("| Spam, SMS: F1 | 93.7 | 91.0 | ≥ 97 % | 97.1 % |", kept)
         self.assertIn("| Spam, mails: F1 | 96.6 | not measured | ≥ 97 % |  |", kept)
 
@@ -42,12 +42,22 @@ class Tables(unittest.TestCase):
             evaluate.record(file, model, None)
             self.assertEqual(file.read_text(), "{}\n")
 
+    def test_figures_of_a_trial_are_read_where_it_left_them(self):
+        with tempfile.TemporaryDirectory() as folder:
+            figures, model = Path(folder), Path(folder) / "tagbert-tiny"
+            model.mkdir()
+            (model / "model.onnx").write_bytes(b"tried out")
+            evaluate.record(figures / evaluate.SPEED, model, {"rows": [{"tokens": 128, "documents": [10, 20], "relative": 2.0}]})
+            self.assertEqual([row["shown"] for row in evaluate.file_rows(model, figures)], ["0.0 MB", "2.00 ×"])
+            self.assertEqual([row["shown"] for row in evaluate.file_rows(model, evaluate.HERE)], ["0.0 MB"])
+            self.assertIn("2.00 ×", evaluate.keeps({}, {}, model, figures))
+
 
 class Cards(unittest.TestCase):
     def test_bars_and_what_is_kept_follow_from_the_tables_of_both(self):
         teacher, student = (table_of(name, "evaluation") for name in ("tagbert-small", "tagbert-tiny"))
         tiny = MODELS / "tagbert-tiny"
-        kept = evaluate.keeps(evaluate.card_cells(teacher), evaluate.card_cells(student), tiny)
+        kept = evaluate.keeps(evaluate.card_cells(teacher), evaluate.card_cells(student), tiny, evaluate.HERE)
         self.assertEqual(table_of("tagbert-tiny", "kept"), f"{kept}\n")
         for written, bars in ((teacher, evaluate.BARS["tagbert-small"]), (student, evaluate.bars_by(evaluate.card_cells(teacher)))):
             self.assertEqual(bars_of(written), {key: bar for key, bar in bars.items() if key in evaluate.card_cells(written)})

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-SCRIPT = Path(__file__).with_name("make-model.sh")
+RECIPE = Path(__file__).parent
 PYTHON = """#!/bin/sh
 echo "$@" >>log
 case "$*" in *--files) echo "there: $SETS"; [ -n "$SETS" ] ;; esac
@@ -18,7 +18,10 @@ class MakeModel(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.root = Path(scratch.name)
-        self.put("models/recipe/make-model.sh", SCRIPT.read_text())
+        for file in ("make-model.sh", "requirements.txt", "splits.tsv", *(path.name for path in RECIPE.glob("*.py"))):
+            self.put(f"models/recipe/{file}", (RECIPE / file).read_text(encoding="utf-8"))
+        for messages in ("models/messages/chat.jsonl", "models/challenge.jsonl"):
+            self.put(messages, "{}")
         for program in ("bin/python3", ".cache/recipe-venv/bin/python", ".cache/recipe-venv/bin/pip"):
             self.put(program, PYTHON)
         self.put("target/release/tagbert", "")
@@ -28,7 +31,7 @@ class MakeModel(unittest.TestCase):
     def put(self, name, text):
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         path.chmod(0o755)
 
     def made(self, sets="some", **variables):
@@ -61,6 +64,34 @@ class MakeModel(unittest.TestCase):
         self.assertNotIn("train.py", ran)
         self.assertEqual(self.made(MINUTES="2")[0], 0)
         self.assertEqual(self.made(MINUTES="3")[0], 1)
+
+    def test_a_run_of_other_messages_scripts_or_packages_is_not_gone_on_with(self):
+        self.made()
+        for name in ("models/messages/chat.jsonl", "models/challenge.jsonl", "models/recipe/splits.tsv", "models/recipe/train.py",
+                     "models/recipe/sets.py", "models/recipe/augment.py", "models/recipe/requirements.txt"):
+            before = (self.root / name).read_text(encoding="utf-8")
+            self.put(name, f"{before}# another\n")
+            code, said, ran = self.made()
+            self.assertEqual(code, 1, name)
+            self.assertIn(name, said)
+            self.assertNotIn("train.py", ran)
+            self.put(name, before)
+        self.assertEqual(self.made()[0], 0)
+
+    def test_what_no_stage_that_is_done_reads_may_change(self):
+        self.made()
+        for name in ("evaluate.py", "quantise.py", "test_sets.py"):
+            self.put(f"models/recipe/{name}", "# another\n")
+        self.assertEqual(self.made()[0], 0)
+
+    def test_figures_are_read_where_they_were_left(self):
+        for variables, folder in (({}, "models/recipe"), ({"MINUTES": "2"}, ".cache/model/trial/figures")):
+            ran = self.made(**variables)[2].splitlines()
+            for line in ran:
+                if "evaluate.py" in line:
+                    self.assertIn(f"--figures {folder} ", line)
+                if "--keep" in line:
+                    self.assertIn(f"--keep {folder}/", line)
 
     def test_a_trial_leaves_what_is_committed_alone_and_is_no_part_of_a_whole_run(self):
         _, _, ran = self.made(MINUTES="2")

@@ -82,7 +82,7 @@ def main():
     parser.add_argument("--model", type=Path, help="the one that ships; models/tagbert-small or -tiny")
     parser.add_argument("--minutes", type=float, help="as long as the leg of the model that ships; 3, of the student 2")
     parser.add_argument("--start", type=Path, help="weights to begin with; those before the last leg")
-    parser.add_argument("--keep", type=Path, default=evaluate.VIDEOS, metavar="FILE", help="where the figures go")
+    parser.add_argument("--keep", type=Path, default=HERE / evaluate.VIDEOS, metavar="FILE", help="where the figures go")
     parser.add_argument("--worker", default="target/release/tagbert", help="the built worker")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
