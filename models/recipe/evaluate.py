@@ -9,7 +9,7 @@ feeds the test split, the challenge set and the held-out messages to `tagbert ta
 --model DIR` and compares what comes out with the labels; so it does with the test
 parts of the public sets (sets.py) where TAGBERT_DATA names their folder, or the
 recipe has fetched them. Needs only Python 3.9, the built worker and, once, the
-network for the corpus. Heads that a model lacks are left out.
+network for the corpus. Heads that a model lacks are left out; it has to have one of them.
 
 Of the YouTube comments a model that has learnt them says nothing: their rows are
 of models that had one video left out (videos.py), as videos.json records them.
@@ -40,6 +40,7 @@ HERE = Path(__file__).parent
 SILVER = HERE / "silver.tsv"
 SILVER_CHARACTERS = 4000  # what the teacher read of a document; entities behind are not counted
 CHALLENGE = HERE.parent / "challenge.jsonl"
+HEADS = ("topic", "spam", "entities")
 TOPICS = ["business", "entertainment", "politics", "sport", "tech"]
 KINDS = ["PER", "ORG", "LOC", "MISC"]
 SHOWN = KINDS[:3]
@@ -185,6 +186,14 @@ def tag(worker, model, variant, documents):
         with open(target, encoding="utf-8") as file:
             records = {record["id"]: record["tags"] for record in map(json.loads, file)}
     return [records[str(number)] for number in range(len(documents))]
+
+
+def refuse_others(worker, model, variant, documents):
+    """Of a model for other tasks there would be an empty table, after minutes. One document tells."""
+    found = sorted(tag(worker, model, variant, documents[:1])[0])
+    if not set(found).intersection(HEADS):
+        raise corpus.Failure(f"{model} has none of {', '.join(HEADS)}; it has {', '.join(found)}: "
+                             "name the heads so in heads.json if they are for these tasks")
 
 
 def thresholds_of(model):
@@ -477,6 +486,9 @@ def run(options):
         documents = sample
     card = options.model / "README.md"
 
+    refuse_others(options.worker, options.model, options.variant, documents)
+    if options.beside:
+        refuse_others(options.worker, options.beside, None, documents)
     began = time.monotonic()
     tags = tag(options.worker, options.model, options.variant, documents)
     seconds = time.monotonic() - began

@@ -1,12 +1,21 @@
 """That the tables say what they should of bars, students and graphs: a part of `make lint`."""
 
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+import corpus
 import evaluate
 
 MODELS = evaluate.HERE.parent
+WORKER = """#!{python}
+import json, sys
+source, target = (sys.argv[sys.argv.index(name) + 1] for name in ("--input", "--output"))
+with open(target, "w") as file:
+    for line in open(source):
+        print(json.dumps({{"id": json.loads(line)["id"], "tags": {heads}}}), file=file)
+"""
 
 
 def table(*rows):
@@ -51,6 +60,20 @@ class Tables(unittest.TestCase):
             self.assertEqual([row["shown"] for row in evaluate.file_rows(model, figures)], ["0.0 MB", "2.00 ×"])
             self.assertEqual([row["shown"] for row in evaluate.file_rows(model, evaluate.HERE)], ["0.0 MB"])
             self.assertIn("2.00 ×", evaluate.keeps({}, {}, model, figures))
+
+
+class Worker(unittest.TestCase):
+    def asked(self, *heads):
+        with tempfile.TemporaryDirectory() as folder:
+            worker = Path(folder) / "worker"
+            worker.write_text(WORKER.format(python=sys.executable, heads=dict.fromkeys(heads, "")))
+            worker.chmod(0o755)
+            evaluate.refuse_others(worker, Path("DIR"), None, [{"text": "hello"}, {"text": "there"}])
+
+    def test_a_model_for_other_tasks_is_refused_and_its_heads_are_named(self):
+        with self.assertRaisesRegex(corpus.Failure, "DIR has none of topic, spam, entities; it has stars, tone"):
+            self.asked("tone", "stars")
+        self.asked("spam", "tone")
 
 
 class Cards(unittest.TestCase):
