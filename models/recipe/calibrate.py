@@ -9,8 +9,8 @@ kind of document counting alike.
 
 The threshold for spam is the one of the best F1, mean of mails, SMS and messages,
 among those that keep the promise about ham, of each kind. The threshold for topics
-weighs articles that get theirs against texts of no topic that get none. With
---write all go into heads.json of the model (and of its fp32 twin);
+weighs articles that get theirs against texts of no topic that get none, and is at
+least .3. With --write all go into heads.json of the model (and of its fp32 twin);
 .cache/model/NAME-dev.json keeps what was seen.
 """
 
@@ -35,6 +35,8 @@ PROMISED = {"mails": 0.005, "sms": 0.003, "web": 0.003, "messages": 0.05}  # ham
 SPAMMED = ["mails", "sms", "messages"]
 STREETS = ["wnut", "btc", "wikigold", "ewt", "tweebank", "tweets"]
 NO_TOPIC = ["mails", "sms", "messages"]
+# Where it begins is a floor for topics, set by hand: both models that ship end at it. By topic_threshold alone they
+# would have .22, name more of our own messages rightly, and find topics in more of those that have none.
 TRIED = np.arange(0.3, 0.99, 0.01).round(2)
 
 
@@ -119,8 +121,8 @@ def spam_table(scored):
     table = {}
     for threshold in TRIED[TRIED >= 0.5]:
         own = {"f1": {}, "ham": {}}
-        for kind in SPAMMED:
-            said = [(spam, score >= threshold) for spam, score in scored.get(kind, [])]
+        for kind in SPAMMED:  # of the same members as in the test's table: mails with hard ham
+            said = [(spam, score >= threshold) for member in kinds[kind] for spam, score in scored.get(member, [])]
             right = sum(spam and called for spam, called in said)
             own["f1"][kind] = f1(right, sum(called for _, called in said), sum(spam for spam, _ in said))
         for name, members in kinds.items():
