@@ -14,7 +14,6 @@ operators are CUDA's alone, so it is not compared: try it on the GPU.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -26,19 +25,15 @@ import onnxruntime.transformers
 from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 
+import exported
+from documents import Refused
+
 # Its modules import each other as if they were in the path.
 sys.path.append(str(Path(onnxruntime.transformers.__file__).parent))
 from convert_to_packing_mode import PackingMode  # noqa: E402
 from onnx_model import OnnxModel  # noqa: E402
 
 DOMAINS = ("", "com.microsoft")
-
-
-def find(folder):
-    source = next((p for p in (folder / "onnx" / "model.onnx", folder / "model.onnx") if p.exists()), None)
-    if source is None:
-        raise SystemExit(f"gpu: neither {folder}/onnx/model.onnx nor {folder}/model.onnx is there")
-    return source
 
 
 def fused(source, config):
@@ -76,7 +71,7 @@ def packed(source, target):
     mode.model.save_model_to_file(str(target))
 
 
-def run(path, vocabulary):
+def logits_of(path, vocabulary):
     """Logits of a few made-up rows, some padded."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     lengths = numpy.array([40, 25, 3, 40])
@@ -91,7 +86,7 @@ def run(path, vocabulary):
 
 
 def compare(source, made, vocabulary, tolerance):
-    expected, found = run(source, vocabulary), run(made, vocabulary)
+    expected, found = logits_of(source, vocabulary), logits_of(made, vocabulary)
     furthest = 0.0
     for name, logits in expected.items():
         apart = numpy.abs(found[name].astype(numpy.float32) - logits) / numpy.maximum(1, numpy.abs(logits))
@@ -106,9 +101,18 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--packed", action="store_true", help="write model_packed.onnx, too")
     parser.add_argument("--tolerance", type=float, default=1e-2, help="how far a logit may be off, for each 1 of its size")
-    options = parser.parse_args()
-    source = find(options.folder)
-    config = json.loads((options.folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        run(parser.parse_args())
+    except Refused as failure:
+        sys.exit(f"gpu: {failure}")
+
+
+def run(options):
+    source = exported.graph_in(options.folder)
+    exported.refuse_int8(source)
+    config = exported.said(options.folder, "config.json")
+    if not config:
+        raise Refused(f"{options.folder}/config.json is not there: `save_pretrained` of `transformers` writes it")
     model, attentions = fused(source, config)
     halved(model)
     with tempfile.TemporaryDirectory(dir=source.parent) as scratch:  # a half-written model is never in place

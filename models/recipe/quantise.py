@@ -12,7 +12,8 @@ lines with `text` (or `subject` and `body`). Of them --documents are taken, even
 Weights become int8, one scale a channel; embeddings one scale a row. Activations
 become uint8 by one scale a tensor, fixed for good: the one that loses least (mean
 squared error) on FILE. So a text's tags do not depend on what else is in its batch.
-How many labels of some documents kept back are those of fp32 is said at the end.
+How many labels of some documents kept back are those of fp32 (of one logit, how far
+its scores are apart) is said at the end.
 Without --calibrate the scales are taken from each batch as it comes, and they do.
 
 What stands right before an output (the heads) stays float: it is tiny, and
@@ -20,7 +21,7 @@ scores depend on it most. Measure the result:
 
     python3 models/recipe/evaluate.py --model DIR --variant int8 --beside DIR
 
-Needs `pip install onnx onnxruntime numpy tokenizers`; documents.py and rearrange.py stand beside it.
+Needs `pip install onnx onnxruntime numpy tokenizers`; documents.py, exported.py and rearrange.py stand beside it.
 """
 
 import argparse
@@ -39,17 +40,15 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 import documents
+import exported
 import rearrange
 
 QUANTISED = ["MatMul", "Attention", "Gather"]
-INT8 = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger", "QAttention", "QuantizeLinear"}
 PASSED = {"Add", "Identity", "Reshape", "Squeeze", "Softmax", "Sigmoid", "Cast", "Gemm"}
 FUSED = {"Attention", "SkipLayerNormalization", "BiasGelu"}
-LONGEST = 512
 DOCUMENTS = 600
 CHECKED = 6  # one document in so many is kept back, to compare int8 with fp32 on
 FEW = 100
-AGREEING = 0.95  # of the labels
 VALUES = 3000  # of a tensor, from each document
 PEERS = 4  # a channel is an outlier if it is OUTLYING times as large as the fifth largest
 OUTLYING = 1.4
@@ -99,26 +98,29 @@ def fp16(source, target):
 # Static scales.
 
 
-def agreement(fp32, int8, texts, tokenizer):
-    """Output → (values right, values): how often the best label of a text or token is that of fp32."""
+def agreement(fp32, int8, texts, tokenizer, readings, longest):
+    """Output → how far the two graphs are apart, by what is read of it."""
     sessions = [onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in (fp32, int8)]
     inputs = {i.name: np.int32 if i.type == "tensor(int32)" else np.int64 for i in sessions[0].get_inputs()}
     names = [output.name for output in sessions[0].get_outputs()]
-    counts = {name: np.zeros(2, int) for name in names}
-    for feed in batches_of(texts, tokenizer, inputs):
+    found = {name: exported.Comparison(*readings.get(name, readings[None])) for name in names}
+    for feed in batches_of(texts, tokenizer, inputs, longest):
         for name, *both in zip(names, *(session.run(names, feed) for session in sessions)):
-            exact, coarse = (values.argmax(-1) for values in both)
-            counts[name] += [(exact == coarse).sum(), exact.size]
-    return {name: tuple(map(int, found)) for name, found in counts.items()}
+            found[name].add(*(values.reshape(-1, values.shape[-1]).tolist() for values in both))
+    return found
 
 
-def report(agreeing, calibrated):
+def report(found, calibrated, kept_back):
     """What the user has to know of the result before it is put to work."""
     if calibrated < FEW:
-        print(f"quantise: {calibrated} documents are few to fix scales by; {FEW} and more are better", file=sys.stderr)
-    for name, (right, total) in agreeing.items():
-        print(f"quantise: {name}: {100 * right / total:.1f} % of {total:,} labels are those of fp32")
-        if right < AGREEING * total:
+        print(f"quantise: there are few documents to fix scales by ({calibrated}); {FEW} and more are better", file=sys.stderr)
+    if not kept_back:
+        print(f"quantise: of fewer than {CHECKED} documents none is kept back: what follows is of those that the scales were "
+              "fixed by, and says little of others", file=sys.stderr)
+    for name, own in found.items():
+        for line in own.lines():
+            print(f"quantise: {name}: {line}")
+        if own.is_coarse():
             print(f"quantise: {name}: int8 is too coarse for this model, or the documents are of other kinds than "
                   "these: calibrate by more of them, or stay with `--variant fp32`", file=sys.stderr)
 
@@ -129,19 +131,19 @@ def read_texts(path, count):
     if others:
         print(f"quantise: {path}: lines without `text`, `subject` or `body` are left out; they have {', '.join(others)}", file=sys.stderr)
     if not texts:
-        raise SystemExit(f"quantise: {path} has no documents: one a line, plain or JSON with `text`")
+        raise documents.Refused(f"{path} has no documents: {documents.TAKEN}")
     return documents.spread(texts, count)
 
 
 def tokenizer_of(folder):
     """tokenizer.json, or what vocab.txt and the switches of tokenizer_config.json say (BERT's kind)."""
-    whole, vocabulary, switches = (folder / name for name in ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
+    whole, vocabulary = (folder / name for name in ("tokenizer.json", "vocab.txt"))
     if whole.exists():
         return Tokenizer.from_file(str(whole))
     if not vocabulary.exists():
-        raise SystemExit(f"quantise: {folder} has neither tokenizer.json nor vocab.txt: save the model's tokenizer there "
-                         "(`AutoTokenizer.from_pretrained(…).save_pretrained(…)`)")
-    said = json.loads(switches.read_text(encoding="utf-8")) if switches.exists() else {}
+        raise documents.Refused(f"{folder} has neither tokenizer.json nor vocab.txt: save the model's tokenizer there "
+                                "(`AutoTokenizer.from_pretrained(…).save_pretrained(…)`)")
+    said = exported.said(folder, "tokenizer_config.json")
     return BertWordPieceTokenizer(
         str(vocabulary),
         clean_text=True,
@@ -151,10 +153,10 @@ def tokenizer_of(folder):
     )
 
 
-def batches_of(texts, tokenizer, inputs):
+def batches_of(texts, tokenizer, inputs, longest):
     """What the model is fed, one document at a time."""
     tokenizer.no_padding()
-    tokenizer.enable_truncation(LONGEST)
+    tokenizer.enable_truncation(longest)
     for text in texts:
         encoding = tokenizer.encode(text)
         values = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}
@@ -241,7 +243,7 @@ def products_of(model):
     return {n.name: n for n in model.graph.node if n.op_type in ("MatMul", "Gemm") and n.input[1] in weights and n.name not in heads}
 
 
-def static(source, target, texts, tokenizer):
+def static(source, target, texts, tokenizer, longest=exported.LONGEST):
     model = onnx.load(source)
     if FUSED.intersection(node.op_type for node in model.graph.node):
         model = rearrange.for_cpu(model)
@@ -249,7 +251,7 @@ def static(source, target, texts, tokenizer):
     inputs = {i.name: {TensorProto.INT32: np.int32}.get(i.type.tensor_type.elem_type, np.int64) for i in model.graph.input}
     products = products_of(model)
     tensors = list(dict.fromkeys(node.input[0] for node in products.values()))
-    seen = watch(model, tensors, batches_of(texts, tokenizer, inputs))
+    seen = watch(model, tensors, batches_of(texts, tokenizer, inputs, longest))
     tall = {name: own.tall() if name in gelus(model) else () for name, own in seen.items()}
     ranges = {name: own.range(tall[name]) for name, own in seen.items()}
     for name, channels in tall.items():
@@ -358,14 +360,6 @@ def with_scales(model, products, ranges):
     return rearrange.drop_unused(rearrange.replace(model, {"MatMul", "Gemm", "Gather"}, apart))
 
 
-def refuse_int8(source):
-    """Weights that were rounded once are not to be rounded again."""
-    kinds = INT8.intersection(node.op_type for node in onnx.load(source, load_external_data=False).graph.node)
-    if kinds:
-        raise SystemExit(f"quantise: {source} is int8 already ({', '.join(sorted(kinds))}): put the fp32 export in its place, "
-                         "as `optimum-cli export onnx --model MODEL DIR` writes it")
-
-
 def made(source, name, make):
     with tempfile.TemporaryDirectory(dir=source.parent) as scratch:  # a half-written model is never in place
         target = Path(scratch) / name
@@ -375,24 +369,35 @@ def made(source, name, make):
     print(f"quantise: {source.with_name(name)}, {sizes[0]:.1f} MB of {sizes[1]:.1f}")
 
 
+def at_least_one(word):
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"{word} is not 1 or more")
+    return int(word)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--calibrate", type=Path, metavar="FILE", help="documents of the kinds that will come")
-    parser.add_argument("--documents", type=int, default=DOCUMENTS, help="so many of them, spread evenly")
-    options = parser.parse_args()
+    parser.add_argument("--documents", type=at_least_one, default=DOCUMENTS, help="so many of them, spread evenly")
+    try:
+        run(parser.parse_args())
+    except documents.Refused as failure:
+        sys.exit(f"quantise: {failure}")
+
+
+def run(options):
     folder = options.folder
-    source = next((p for p in (folder / "onnx" / "model.onnx", folder / "model.onnx") if p.exists()), None)
-    if source is None:
-        raise SystemExit(f"quantise: neither {folder}/onnx/model.onnx nor {folder}/model.onnx is there")
-    refuse_int8(source)
+    source = exported.graph_in(folder)
+    exported.refuse_int8(source)
     if options.calibrate:
         texts = read_texts(options.calibrate, options.documents)
         unseen = texts[CHECKED - 1 :: CHECKED]  # by which the result is checked
         seen = [text for number, text in enumerate(texts, 1) if number % CHECKED]
-        tokenizer = tokenizer_of(folder)
-        made(source, "model_quantized.onnx", lambda *paths: static(*paths, seen, tokenizer))
-        report(agreement(source, source.with_name("model_quantized.onnx"), unseen or seen, tokenizer), len(seen))
+        tokenizer, longest = tokenizer_of(folder), exported.longest(folder)
+        made(source, "model_quantized.onnx", lambda *paths: static(*paths, seen, tokenizer, longest))
+        int8 = source.with_name("model_quantized.onnx")
+        report(agreement(source, int8, unseen or seen, tokenizer, exported.readings(folder), longest), len(seen), unseen)
     else:
         print("quantise: without --calibrate, a text's tags will depend on what else is in its batch", file=sys.stderr)
         made(source, "model_quantized.onnx", dynamic)

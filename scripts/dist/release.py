@@ -25,7 +25,7 @@ import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 # The remedy that the log names for a user's own dynamic int8, with what it imports.
-QUANTISE = ["quantise.py", "documents.py", "rearrange.py"]
+QUANTISE = ["quantise.py", "documents.py", "exported.py", "rearrange.py"]
 SHELLS = {"bash": "tagbert", "zsh": "_tagbert", "fish": "tagbert.fish"}
 
 
