@@ -11,7 +11,7 @@ OPTIONS = ("start", "student", "teacher", "minutes", "rate", "rounded", "rest", 
 def begun_as(options):
     """What a run that goes on must have in common with what it goes on from."""
     values = {name: getattr(options, name, None) for name in OPTIONS}
-    return {name: value if isinstance(value, (int, float)) else str(value) for name, value in values.items()}
+    return {name: str(float(value) if isinstance(value, int) else value) for name, value in values.items()}
 
 
 def weights_of(*folders):
@@ -31,5 +31,5 @@ def begin(note, about, made):
         before = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
         differing = differences(before, about)
         if differing:
-            raise SystemExit(f"{made} is of another leg ({differing}): remove {note.with_suffix('')}* to train it anew")
+            raise SystemExit(f"videos: {made} is of another leg ({differing}): remove {note.with_suffix('')}* to train it anew")
     note.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
