@@ -103,7 +103,23 @@ class Chart(unittest.TestCase):
             for arguments in (["--from", "2h"], ["--from=2h"], ["--to", "2h"], ["--group", "other"]):
                 self.refuses({"kind": kind, "keda": {"enabled": True}, "extraArgs": arguments}, "keda", "extraArgs", arguments[0])
             self.refuses({"kind": kind, "keda": {"enabled": True}, "args": ["enrich"]}, "keda", "args")
-            render({"kind": kind, "keda": {"enabled": True}, "extraArgs": ["--max-dead", "9"]})
+        render({"kind": "Job", "keda": {"enabled": True}, "extraArgs": ["--max-dead", "9"]})
+
+    def test_a_service_is_given_nothing_that_ends(self):
+        # Kubernetes would start it again, for ever.
+        for kind in ("Deployment", "StatefulSet"):
+            for arguments in (["--until-end"], ["--from", "2h"], ["--from=2h"], ["--to", "2h"], ["--max-dead", "9"], ["--manifest=/m"]):
+                for where, values in (("extraArgs", {"extraArgs": arguments}), ("args", {"args": ["run", "--config", "/c", *arguments]})):
+                    self.refuses({"kind": kind, **values}, f"kind: {kind}: {where}: {arguments[0]}: ", "set kind=Job or kind=CronJob")
+            self.refuses({"kind": kind, "args": ["enrich", "--input", "/a"]}, f"kind: {kind}: args: enrich: ", "set kind=Job or kind=CronJob")
+            render({"kind": kind, "args": ["run", "--config", "/c"], "extraArgs": ["--set=kafka.properties.client.id=--from"]})
+
+    def test_a_job_takes_all_that_ends_and_is_told_once(self):
+        for kind in ("Job", "CronJob"):
+            # The worker refuses an option that is there twice.
+            for arguments in (["--until-end"], ["--from", "2h", "--max-dead", "9"]):
+                self.assertEqual(container(render({"kind": kind, "extraArgs": arguments}))["args"].count("--until-end"), 1)
+            render({"kind": kind, "args": ["enrich", "--input", "/a"]})
 
     def test_what_the_chart_must_know_is_refused_where_it_does_not_look(self):
         for key, variable, where in (
@@ -114,7 +130,7 @@ class Chart(unittest.TestCase):
             ("input.topics", "TAGBERT__INPUT__TOPICS", "settings: {input.topics"),
             ("kafka.properties.auto.offset.reset", "tagbert__KAFKA__PROPERTIES__AUTO__OFFSET__RESET", "settings"),
         ):
-            for arguments in ([f"--set={key}=1"], ["--max-dead", "5", "--set", f"{key}=1"]):
+            for arguments in ([f"--set={key}=1"], ["--set", "batch.tokens=1", "--set", f"{key}=1"]):
                 self.refuses({"extraArgs": arguments}, f"extraArgs: --set {key}", where)
             self.refuses({"extraEnv": [{"name": variable, "value": "1"}]}, f"extraEnv: {variable}", where)
         for key, where in (("kafka.brokers", "kafka.brokers"), ("http.listen", "http.port")):
@@ -240,7 +256,7 @@ class Chart(unittest.TestCase):
         def check(**values):
             return of_kind(render(values), "Pod")
         values = {name: POD[name] for name in ("resources", "resourceClaims", "podLabels")}
-        pod = check(**values, extraArgs=["--max-dead", "5", "--set", "cache.size=0"], podAnnotations={"mesh": "ours"})
+        pod = check(**values, kind="Job", extraArgs=["--max-dead", "5", "--set", "cache.size=0"], podAnnotations={"mesh": "ours"})
         worker = pod["spec"]["containers"][0]
         self.assertEqual(worker["resources"], {"requests": {"cpu": 4, "memory": "2Gi"}, "limits": {"memory": "2Gi"}})
         self.assertNotIn("resourceClaims", pod["spec"])

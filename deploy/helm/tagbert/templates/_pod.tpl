@@ -4,7 +4,7 @@
 {{- $args := .Values.args -}}
 {{- if not $args -}}
 {{- $args = list "run" -}}
-{{- if eq (include "tagbert.component" .) "batch" -}}
+{{- if and (eq (include "tagbert.component" .) "batch") (not (has "--until-end" .Values.extraArgs)) -}}
 {{- $args = append $args "--until-end" -}}
 {{- end -}}
 {{- $args = concat $args (list "--config" "/etc/tagbert/config.yaml") -}}
@@ -98,6 +98,7 @@ prometheus.io/path: /metrics
 {{- end -}}
 
 {{- define "tagbert.podTemplate" -}}
+{{- include "tagbert.refuseOfKind" . -}}
 metadata:
   labels:
     {{- include "tagbert.selectorLabels" . | nindent 4 }}
