@@ -64,10 +64,7 @@ POD = {
     },
 }
 
-JOB = {"job": {
-    "run": "2026-11-29", "parallelism": 3, "backoffLimit": 10, "activeDeadlineSeconds": 86400,
-    "ttlSecondsAfterFinished": 1000000,
-}}
+JOB = {"job": {"parallelism": 3, "backoffLimit": 10, "activeDeadlineSeconds": 86400, "ttlSecondsAfterFinished": 1000000}}
 
 # What KEDA takes for each kind.
 KEDA_JOB = {"keda": {
@@ -102,7 +99,9 @@ MATRIX = {
     "default": {},
     "brokers": {"kafka": {"brokers": "kafka-0:9092,kafka-1:9092"}},
     "image-tag": {"image": {"tag": "0.2.0-gpu"}},
-    **{f"all-{kind.lower()}": {"kind": kind, **POD, **JOB} for kind in ("Deployment", "StatefulSet", "Job", "CronJob")},
+    **{f"all-{kind.lower()}": {"kind": kind, **POD} for kind in ("Deployment", "StatefulSet")},
+    "all-job": {"kind": "Job", **POD, "job": {**JOB["job"], "run": "2026-11-29"}},
+    "all-cronjob": {"kind": "CronJob", **POD, **JOB},
     "statefulset": {"kind": "StatefulSet", "replicaCount": 5, "updateStrategy": {"rollingUpdate": {"partition": 2}}},
     "deployment-recreate": {"updateStrategy": {"type": "Recreate"}, "fullnameOverride": "classifier"},
     "one-replica": {"replicaCount": 1},
@@ -136,7 +135,7 @@ MATRIX = {
         "enrich", "--input", "s3://lake/mails/**/*.parquet", "--output", "s3://lake/tagged", "--text", "body"]},
     "keda": {**KEDA},
     "keda-statefulset": {"kind": "StatefulSet", "keda": {"enabled": True}},
-    "keda-job": {"kind": "Job", "annotations": POD["annotations"], **KEDA_JOB, "job": {**JOB["job"], "run": ""}},
+    "keda-job": {"kind": "Job", "annotations": POD["annotations"], **KEDA_JOB, **JOB},
     "keda-config": {"kafka": {"brokers": ""}, "config": CONFIG, "keda": {
         "enabled": True, "authenticationRef": {"name": "kafka", "kind": "ClusterTriggerAuthentication"}}},
 }

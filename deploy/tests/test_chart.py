@@ -205,6 +205,29 @@ class Chart(unittest.TestCase):
         annotations = workload(render(MATRIX["keda-job"]))["metadata"]["annotations"]
         self.assertEqual(annotations, {"owner": "nlp", "autoscaling.keda.sh/paused": "false"})
 
+    def test_values_without_effect_are_refused(self):
+        for kind in ("Deployment", "StatefulSet", "CronJob"):
+            self.refuses({"kind": kind, "job": {"run": "again"}}, "job.run: ", kind, "leave it out")
+        for kind in ("Deployment", "StatefulSet"):
+            for key in ("activeDeadlineSeconds", "ttlSecondsAfterFinished"):
+                self.refuses({"kind": kind, "job": {key: 0}}, f"job.{key}: ", kind, "leave it out")
+        for kind in ("Job", "CronJob"):
+            self.refuses({"kind": kind, "updateStrategy": {"type": "Recreate"}}, "updateStrategy: ", f"a {kind} ", "leave it out")
+            self.refuses({"kind": kind, "podDisruptionBudget": {"minAvailable": 0}}, "minAvailable: ", f"a {kind} ", "leave it out")
+        for kind in ("Deployment", "StatefulSet", "Job"):
+            for clock in ({"timeZone": "Europe/Berlin"}, {"suspend": True}):
+                self.refuses({"kind": kind, "cronJob": clock}, f"cronJob.{list(clock)[0]}: ", f"a {kind} ", "leave it out")
+        enrich = {"kind": "Job", "args": ["enrich", "--input", "/models"]}
+        self.refuses({**enrich, "settings": {"model.path": "/m"}}, "settings: model.path: args ", "--set=model.path=")
+        self.refuses({**enrich, "model": {"path": "hf://acme/tagger"}}, "model.path: hf://acme/tagger: args ", "--set=model.path=")
+        self.refuses({**enrich, "podMonitor": {"enabled": True}}, "podMonitor: args: ", "leave one of them out")
+        self.refuses({"args": ["run"], "serviceMonitor": {"enabled": True}}, "serviceMonitor: args: ", "leave one of them out")
+        self.refuses({"model": {"path": "/a"}, "settings": {"model.path": "/b"}}, "settings: model.path: ", "leave one of them out")
+        self.refuses({"serviceAccount": {"create": False, "name": "theirs", "annotations": {"a": "b"}}},
+                     "serviceAccount.annotations: ", "theirs", "leave them out")
+        # There it says where the claim is mounted.
+        render({**enrich, "model": {"path": "/models", "existingClaim": "models"}})
+
     def test_the_worker_is_told_of_the_cores_that_it_has_asked_for(self):
         def told(**resources):
             env = {each["name"]: each for each in container(render({"resources": resources}))["env"]}

@@ -1,9 +1,34 @@
 {{/* What a kind can't do is refused, as is what would have no effect with it. */}}
 
 {{- define "tagbert.refuseOfKind" -}}
+{{- $kind := .Values.kind -}}
 {{- if eq (include "tagbert.component" .) "worker" -}}
 {{- include "tagbert.refuseWhatEnds" . -}}
+{{- range $key := list "run" "activeDeadlineSeconds" "ttlSecondsAfterFinished" -}}
+{{- if not (has (toJson (index $.Values.job $key)) (list "null" "\"\"")) -}}
+{{- fail (printf "job.%s: of runs that end, and a %s has none: leave it out, or set kind=Job" $key $kind) -}}
 {{- end -}}
+{{- end -}}
+{{- else -}}
+{{- if .Values.updateStrategy -}}
+{{- fail (printf "updateStrategy: of a Deployment or StatefulSet, and a %s updates no pods: leave it out" $kind) -}}
+{{- end -}}
+{{- if not (kindIs "invalid" .Values.podDisruptionBudget.minAvailable) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable: a %s has no budget, and goes on after a pod that was drained: leave it out" $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $kind "CronJob" -}}
+{{- if .Values.job.run -}}
+{{- fail "job.run: the clock starts the runs of a CronJob: leave it out, or take kind: Job" -}}
+{{- end -}}
+{{- else -}}
+{{- range $key := list "timeZone" "suspend" -}}
+{{- if index $.Values.cronJob $key -}}
+{{- fail (printf "cronJob.%s: of a clock, and a %s has none: leave it out, or set kind=CronJob" $key $kind) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- include "tagbert.refuseBesideArgs" . -}}
 {{- end -}}
 
 {{/* Kubernetes starts the pod of a service again also if it ended well. */}}
@@ -20,6 +45,26 @@
 {{- end -}}
 {{- if regexMatch "^--(max-dead|manifest)(=|$)" . -}}
 {{- fail (printf "kind: %s: %s: %s: of a run that ends, and a service does not: leave it out, or set kind=Job or kind=CronJob" $.Values.kind $where .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* With args, the command line is theirs. */}}
+{{- define "tagbert.refuseBesideArgs" -}}
+{{- $own := .Values.settings -}}
+{{- with .Values.model.path -}}
+{{- if hasKey $own "model.path" -}}
+{{- fail (printf "settings: model.path: model.path says %s: leave one of them out" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.args -}}
+{{- range $key := keys $own | sortAlpha -}}
+{{- fail (printf "settings: %s: args are the whole command line, and have no settings: write --set=%s=… into args or extraArgs" $key $key) -}}
+{{- end -}}
+{{- with .Values.model -}}
+{{- if and .path (not (or .existingClaim .image .initContainer)) -}}
+{{- fail (printf "model.path: %s: args are the whole command line, and do not have it: write --set=model.path=… into args or extraArgs" .path) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
