@@ -176,6 +176,36 @@ class Chart(unittest.TestCase):
         for kind in ("Deployment", "Job"):
             self.assertNotIn("group.instance.id", json.dumps(container(render({"kind": kind}))))
 
+    def test_a_name_that_the_configuration_gives_to_members_is_not_beaten_by_ours(self):
+        for config in ("kafka.properties.group.instance.id: eu-${POD_NAME}", "kafka: {properties: {group.instance.id: 'eu-${POD_NAME}'}}"):
+            self.assertNotIn("group.instance.id", json.dumps(container(render({"kind": "StatefulSet", "config": config}))["args"]))
+        # One name for all of them is none.
+        one = render({"kind": "StatefulSet", "config": "kafka.properties.group.instance.id: laptop"})
+        self.assertIn("--set=kafka.properties.group.instance.id=$(POD_NAME)", container(one)["args"])
+        variable = {"name": "TAGBERT__KAFKA__PROPERTIES__GROUP__INSTANCE__ID", "value": "eu-$(POD_NAME)"}
+        self.refuses({"kind": "StatefulSet", "extraEnv": [variable]}, f"extraEnv: {variable['name']}", "set settings")
+
+    def test_pods_that_do_not_know_their_name_are_not_told_to_use_it(self):
+        # It would stay `$(POD_NAME)`, and all of them one member of the group.
+        key, text = "kafka.properties.group.instance.id", "eu-$(POD_NAME)"
+        known = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+        asks = {"name": "TAGBERT__KAFKA__PROPERTIES__CLIENT__ID", "value": "$(POD_NAME)"}
+        for kind in ("Deployment", "Job", "CronJob"):
+            for where, values in ((f"settings: {key}: ", {"settings": {key: text}}),
+                                  ("extraArgs: ", {"extraArgs": ["--set", f"{key}={text}"]}),
+                                  ("args: ", {"args": ["run", f"--set={key}={text}"]})):
+                self.refuses({"kind": kind, **values}, where, "set kind: StatefulSet", "POD_NAME in extraEnv")
+                given = render({"kind": kind, **values, "extraEnv": [known, asks]})
+                self.assertIn(text, json.dumps(container(given)["args"]))
+            self.refuses({"kind": kind, "extraEnv": [asks]}, f"extraEnv: {asks['name']}: ", "set kind: StatefulSet")
+            render({"kind": kind, "settings": {key: "eu-$$(POD_NAME)"}})
+        render({"kind": "StatefulSet", "extraEnv": [asks]})
+        for kind in ("Deployment", "StatefulSet"):
+            # Kubernetes looks at those before it alone.
+            self.refuses({"kind": kind, "extraEnv": [asks, known]}, f"extraEnv: {asks['name']}: ", "before this")
+            self.refuses({"kind": kind, "config": f"kafka: {{properties: {{group.instance.id: {text}}}}}"}, "config: ", "write ${POD_NAME}")
+            render({"kind": kind, "config": f"# {text}\nbatch: {{tokens: 1}}"})
+
     def test_a_job_that_is_changed_is_another_one_and_else_the_same(self):
         def name(**values):
             return workload(render({"kind": "Job", **values}))["metadata"]["name"]

@@ -29,6 +29,7 @@
 {{- end -}}
 {{- end -}}
 {{- include "tagbert.refuseBesideArgs" . -}}
+{{- include "tagbert.refusePodName" . -}}
 {{- end -}}
 
 {{/* Kubernetes starts the pod of a service again also if it ended well. */}}
@@ -67,5 +68,49 @@
 {{- fail (printf "model.path: %s: args are the whole command line, and do not have it: write --set=model.path=… into args or extraArgs" .path) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Kubernetes leaves $(NAME) as it stands where it knows no such variable, and so all pods would be one member of the group. ($$(NAME) is how
+to say that one wants it so.) It looks at arguments and variables alone. */}}
+{{- define "tagbert.refusePodName" -}}
+{{- $name := "(^|[^$])([$][$])*[$][(]POD_NAME[)]" -}}
+{{- $given := list -}}
+{{- range .Values.extraEnv -}}
+{{- $given = append $given .name -}}
+{{- end -}}
+{{- $isGiven := has "POD_NAME" $given -}}
+{{- $isKnown := and (eq .Values.kind "StatefulSet") (not $isGiven) -}}
+{{- $why := "$(POD_NAME) would stay as it is, the same in each pod, since only those of a StatefulSet have that variable: set kind: StatefulSet, or define POD_NAME in extraEnv" -}}
+{{- /* A variable may name those before it. */}}
+{{- range .Values.extraEnv -}}
+{{- if and (not $isKnown) (regexMatch $name (.value | default "")) -}}
+{{- fail (printf "extraEnv: %s: %s%s" .name $why (ternary ", before this" "" $isGiven)) -}}
+{{- end -}}
+{{- $isKnown = or $isKnown (eq .name "POD_NAME") -}}
+{{- end -}}
+{{- if not $isKnown -}}
+{{- range $key, $value := .Values.settings -}}
+{{- if regexMatch $name $value -}}
+{{- fail (printf "settings: %s: %s" $key $why) -}}
+{{- end -}}
+{{- end -}}
+{{- range $where := list "args" "extraArgs" -}}
+{{- range index $.Values $where -}}
+{{- if regexMatch $name . -}}
+{{- fail (printf "%s: %s: %s" $where . $why) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .Values.kind "StatefulSet" -}}
+{{- range $given -}}
+{{- if eq (lower .) "tagbert__kafka__properties__group__instance__id" -}}
+{{- fail (printf "extraEnv: %s: the StatefulSet's own argument would beat it: set settings: {kafka.properties.group.instance.id: …}" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch $name (toJson (fromYaml (include "tagbert.config" .))) -}}
+{{- fail "config: $(POD_NAME) would stay as it is, the same in each pod, since Kubernetes does not look into files: write ${POD_NAME}, with kind: StatefulSet or with POD_NAME in extraEnv" -}}
 {{- end -}}
 {{- end -}}

@@ -12,8 +12,10 @@
 {{- with .Values.model.path -}}
 {{- $settings = merge (dict "model.path" .) $settings -}}
 {{- end -}}
-{{- if eq .Values.kind "StatefulSet" -}}
-{{- $settings = merge (dict) $settings (dict "kafka.properties.group.instance.id" "$(POD_NAME)") -}}
+{{- $member := "kafka.properties.group.instance.id" -}}
+{{- /* In the file, only a variable makes a name that is another in each pod. */}}
+{{- if and (eq .Values.kind "StatefulSet") (not (contains "${" (include "tagbert.said" (list . $member)))) -}}
+{{- $settings = merge (dict) $settings (dict $member "$(POD_NAME)") -}}
 {{- end -}}
 {{- range $key := keys $settings | sortAlpha -}}
 {{- $args = append $args (printf "--set=%s=%s" $key (get $settings $key)) -}}
