@@ -380,10 +380,11 @@ class Chart(unittest.TestCase):
                         self.assertIn(path[-1], str(refused))
                         self.assertNotRegex(str(refused), "nil pointer|wrong type|error calling")
 
-    def test_dns_is_let_through(self):
+    def test_dns_is_let_through_also_where_its_pods_listen_on_5353(self):
         policy = of_kind(render(MATRIX["all-deployment"]), "NetworkPolicy")["spec"]
         self.assertEqual(policy["policyTypes"], ["Ingress", "Egress"])
-        self.assertIn({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}, policy["egress"])
+        ports = [{"port": port, "protocol": protocol} for port in (53, 5353) for protocol in ("UDP", "TCP")]
+        self.assertIn({"ports": ports}, policy["egress"])
         closed = of_kind(render(MATRIX["network-closed"]), "NetworkPolicy")["spec"]
         self.assertEqual(closed["policyTypes"], ["Ingress"])
 
