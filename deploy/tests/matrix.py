@@ -113,6 +113,14 @@ MATRIX = {
     "budget-off": {"podDisruptionBudget": {"enabled": False}},
     "account-given": {"serviceAccount": {"create": False, "name": "theirs"}},
     "account-default": {"serviceAccount": {"create": False}},
+    # Keys that the chart has, too.
+    "said-again": {
+        "podAnnotations": {"prometheus.io/scrape": "false"}, "podLabels": {"app.kubernetes.io/version": "mine"},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
+            for key, selector in {"topology.kubernetes.io/zone": None, "kubernetes.io/hostname": {}}.items()],
+        "model": {"path": "/models", "initContainer": {
+            "name": "model", "image": "registry.example.org/models/small:1", "command": ["true"], "volumeMounts": []}}},
     "service-monitor": {"serviceMonitor": POD["podMonitor"]},
     "network-closed": {"networkPolicy": {"enabled": True}},
     "model-hub": {"model": {"path": "hf://acme/tagger@0123456789abcdef"}, "cache": {"sizeLimit": "20Gi"}},

@@ -165,6 +165,32 @@ class Chart(unittest.TestCase):
         for kind in ("Job", "CronJob"):
             self.assertNotIn("readinessProbe", container(render({"kind": kind})))
 
+    def test_labels_and_annotations_of_others_beat_ours_and_each_is_there_once(self):
+        for mine in ("false", ""):
+            annotations = pod_template(workload(render({"podAnnotations": {"prometheus.io/scrape": mine}})))["metadata"]["annotations"]
+            self.assertEqual((annotations["prometheus.io/scrape"], annotations["prometheus.io/port"]), (mine, "8080"))
+        for values in ({"serviceMonitor": {"enabled": True, "labels": {"app.kubernetes.io/instance": "prometheus"}}},
+                       {"podMonitor": {"enabled": True, "labels": {"app.kubernetes.io/instance": "prometheus"}}}):
+            objects = render(values)
+            monitor = of_kind(objects, "ServiceMonitor") or of_kind(objects, "PodMonitor")
+            self.assertEqual(monitor["metadata"]["labels"]["app.kubernetes.io/instance"], "prometheus")
+            self.assertEqual(monitor["metadata"]["labels"]["app.kubernetes.io/name"], "tagbert")
+            self.assertEqual(monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"], "rel")
+        check = of_kind(render({"podLabels": {"app.kubernetes.io/version": "mine"}}), "Pod")
+        self.assertEqual(check["metadata"]["labels"]["app.kubernetes.io/version"], "mine")
+        for selector, spread in ((None, {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}), ({}, set())):
+            values = {"topologySpreadConstraints": [{"maxSkew": 1, "labelSelector": selector}]}
+            constraint = pod_template(workload(render(values)))["spec"]["topologySpreadConstraints"][0]
+            self.assertEqual(set(constraint["labelSelector"].get("matchLabels", {})), spread)
+        init = pod_template(workload(render(MATRIX["said-again"])))["spec"]["initContainers"][0]
+        self.assertEqual(init["volumeMounts"], [{"name": "model", "mountPath": "/models"}])
+
+    def test_what_pods_are_found_and_rolled_by_is_the_charts_own(self):
+        for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"):
+            for kind in ("Deployment", "StatefulSet", "Job", "CronJob"):
+                self.refuses({"kind": kind, "podLabels": {key: "mine"}}, f"podLabels: {key}: ", "leave it out")
+        self.refuses({"podAnnotations": {"checksum/config": "mine"}}, "podAnnotations: checksum/config: ", "leave it out")
+
     def test_members_of_a_statefulset_are_static(self):
         worker = container(render({"kind": "StatefulSet"}))
         self.assertIn("--set=kafka.properties.group.instance.id=$(POD_NAME)", worker["args"])

@@ -32,8 +32,18 @@ def run(*command, stdin=None, env=None):
     return done.returncode, done.stdout, done.stderr
 
 
+class OnceEach(yaml.SafeLoader):
+    """Refuses a key that is there twice, as Flux and kustomize do; Helm and YAML's own loader take the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"{twice} there twice, {node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
 def documents(text):
-    return [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in yaml.load_all(text, OnceEach) if each]
 
 
 class Refused(Exception):

@@ -34,6 +34,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* (list OURS THEIRS): labels or annotations, each key once; theirs beat ours, empty ones too, which `merge` would pass over. */}}
+{{- define "tagbert.both" -}}
+{{- $both := deepCopy (index . 0) -}}
+{{- range $key, $value := index . 1 -}}
+{{- $both = set $both $key $value -}}
+{{- end -}}
+{{- toYaml $both -}}
+{{- end -}}
+
+{{/* Of a worker's pod. A selector looks for these labels, so that podLabels can't say them otherwise. */}}
+{{- define "tagbert.podLabels" -}}
+{{- $ours := fromYaml (include "tagbert.selectorLabels" .) -}}
+{{- $theirs := .Values.podLabels | default dict -}}
+{{- range $key := keys $ours | sortAlpha -}}
+{{- if hasKey $theirs $key -}}
+{{- fail (printf "podLabels: %s: the chart finds its pods by that label: leave it out (nameOverride, and the release's name, say it otherwise)" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- include "tagbert.both" (list $ours $theirs) -}}
+{{- end -}}
+
 {{- define "tagbert.metadata" -}}
 name: {{ include "tagbert.fullname" . }}
 namespace: {{ .Release.Namespace }}

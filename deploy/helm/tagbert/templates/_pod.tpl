@@ -87,26 +87,25 @@ httpGet:
 {{- toYaml $context -}}
 {{- end -}}
 
+{{/* What podAnnotations say beats ours, but for the sum by which a change of the configuration rolls the pods. */}}
 {{- define "tagbert.podAnnotations" -}}
-checksum/config: {{ include "tagbert.configData" . | sha256sum }}
-{{- if not (or .Values.serviceMonitor.enabled .Values.podMonitor.enabled) }}
-prometheus.io/scrape: "true"
-prometheus.io/port: {{ .Values.http.port | quote }}
-prometheus.io/path: /metrics
-{{- end }}
-{{- with .Values.podAnnotations }}
-{{ toYaml . }}
-{{- end }}
+{{- $theirs := .Values.podAnnotations | default dict -}}
+{{- if hasKey $theirs "checksum/config" -}}
+{{- fail "podAnnotations: checksum/config: by that a change of the configuration rolls the pods: leave it out, or give it another name" -}}
+{{- end -}}
+{{- $ours := dict "checksum/config" (include "tagbert.configData" . | sha256sum) -}}
+{{- if not (or .Values.serviceMonitor.enabled .Values.podMonitor.enabled) -}}
+{{- $scrape := dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .Values.http.port) "prometheus.io/path" "/metrics" -}}
+{{- $ours = merge $ours $scrape -}}
+{{- end -}}
+{{- include "tagbert.both" (list $ours $theirs) -}}
 {{- end -}}
 
 {{- define "tagbert.podTemplate" -}}
 {{- include "tagbert.refuseOfKind" . -}}
 metadata:
   labels:
-    {{- include "tagbert.selectorLabels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "tagbert.podLabels" . | nindent 4 }}
   annotations:
     {{- include "tagbert.podAnnotations" . | nindent 4 }}
 spec:
@@ -146,12 +145,9 @@ affinity:
 {{- with .Values.topologySpreadConstraints }}
 topologySpreadConstraints:
   {{- range . }}
-  - {{- toYaml . | nindent 4 }}
-    {{- if not .labelSelector }}
-    labelSelector:
-      matchLabels:
-        {{- include "tagbert.selectorLabels" $ | nindent 8 }}
-    {{- end }}
+  {{- $ours := dict "matchLabels" (fromYaml (include "tagbert.selectorLabels" $)) }}
+  {{- /* An empty one is theirs, and matches all pods. */}}
+  - {{- toYaml (merge (dict "labelSelector" (ternary $ours .labelSelector (kindIs "invalid" .labelSelector))) .) | nindent 4 }}
   {{- end }}
 {{- end }}
 {{- with .Values.resourceClaims }}
@@ -162,12 +158,8 @@ resourceClaims:
 initContainers:
   {{- with .Values.model.initContainer }}
   {{- $context := merge (dict) (.securityContext | default dict) ($.Values.securityContext | default dict) }}
-  - {{- toYaml (merge (dict "securityContext" $context) . (dict "name" "model")) | nindent 4 }}
-    {{- if not .volumeMounts }}
-    volumeMounts:
-      - name: model
-        mountPath: /models
-    {{- end }}
+  {{- $mounts := .volumeMounts | default (list (dict "name" "model" "mountPath" "/models")) }}
+  - {{- toYaml (merge (dict "securityContext" $context "volumeMounts" $mounts) . (dict "name" "model")) | nindent 4 }}
   {{- end }}
   {{- with .Values.initContainers }}
   {{- toYaml . | nindent 2 }}
