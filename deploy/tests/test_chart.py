@@ -433,6 +433,23 @@ class Chart(unittest.TestCase):
         self.assertIn("helm test rel", notes)
         self.assertIn("offsets.retention.minutes", self.notes({"keda": {"enabled": True, "minReplicaCount": 0}}))
 
+    def test_notes_name_the_brokers_that_keda_would_look_for_in_its_own_namespace(self):
+        def named(brokers, keda=None, **values):
+            notes = self.notes({"kafka": {"brokers": brokers}, "keda": {"enabled": True, **(keda or {})}, **values})
+            found = re.findall("KEDA looks (.+) up from its own namespace, .+: call it (.+) in (.+)[.]", notes)
+            self.assertEqual("advertised.listeners" in notes, bool(found))
+            return found
+        kafka = ("kafka:9092", "kafka.default.svc:9092", "kafka.brokers")
+        self.assertEqual(named("kafka:9092, other"), [kafka, ("other", "other.default.svc", "kafka.brokers")])
+        self.assertEqual(named("", config="kafka.brokers: [a.b:1, kafka:9092]"), [kafka])
+        where = "keda.triggerMetadata.bootstrapServers"
+        self.assertEqual(named("a.b:1", {"triggerMetadata": {"bootstrapServers": "kafka:9092"}}), [(*kafka[:2], where)])
+        for brokers in ("kafka.nlp.svc:9092,k.example.org:9093", "10.0.0.1:9092", "[::1]:9092", "localhost:9092"):
+            self.assertEqual(named(brokers), [], brokers)
+        told = {"triggerMetadata": {"bootstrapServers": "kafka.nlp:9092"}}
+        self.assertEqual(named("kafka:9092", told), [])
+        self.assertNotIn("KEDA looks", self.notes({}))
+
     def test_notes_refuse_nothing_that_the_worker_takes(self):
         config = "{kafka: {brokers: '${BROKERS}', group: 7}, input: {topics: [mails, 2026]}, output.topic: 1e3}"
         notes = self.notes({"kafka": {"brokers": ""}, "config": config})
