@@ -185,6 +185,13 @@ class Chart(unittest.TestCase):
         init = pod_template(workload(render(MATRIX["said-again"])))["spec"]["initContainers"][0]
         self.assertEqual(init["volumeMounts"], [{"name": "model", "mountPath": "/models"}])
 
+    def test_names_that_are_numbers_are_texts_as_labels(self):
+        for each in render({"nameOverride": "007"}, release="2024"):
+            template = pod_template(each)
+            for labels in (each["metadata"]["labels"], template["metadata"]["labels"] if template else {}):
+                self.assertEqual({key: value for key, value in labels.items() if not isinstance(value, str)}, {})
+                self.assertIn(labels.get("app.kubernetes.io/instance"), (None, "2024"))
+
     def test_what_pods_are_found_and_rolled_by_is_the_charts_own(self):
         for key in ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"):
             for kind in ("Deployment", "StatefulSet", "Job", "CronJob"):

@@ -17,8 +17,8 @@
 
 {{/* Of all pods: workers, and those of helm test. */}}
 {{- define "tagbert.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "tagbert.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "tagbert.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* These can never be changed on a workload that is there: no version among them. */}}
