@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Crates by which build scripts compile something that is not Rust.
+COMPILERS = {"cc", "cmake"}
 
 
 @dataclass(frozen=True, order=True)
@@ -23,6 +25,8 @@ class Crate:
     checksum: str
     # Names and versions.
     needs: tuple[tuple[str, str], ...]
+    # Code that is not Rust may come with it: it says so itself (`links`), or its build script calls a compiler.
+    native: bool
 
 
 def cargo(command: str, *options: str) -> str:
@@ -61,6 +65,11 @@ def linked() -> tuple[Crate, ...]:
                 seen.add(package)
                 waiting.append(package)
 
+    def native(id: str) -> bool:
+        built_with = {packages[each["pkg"]]["name"] for each in nodes[id]["deps"] for kind in each["dep_kinds"] if kind["kind"] == "build"}
+        name = packages[id]["name"]
+        return packages[id]["links"] is not None or name.endswith("-src") or bool(built_with & COMPILERS)
+
     def crate(id: str) -> Crate:
         package = packages[id]
         key = (package["name"], package["version"])
@@ -74,7 +83,8 @@ def linked() -> tuple[Crate, ...]:
             authors=tuple(package["authors"]),
             directory=Path(package["manifest_path"]).parent,
             checksum=checksums[key],
-            needs=tuple(sorted(needs)))
+            needs=tuple(sorted(needs)),
+            native=native(id))
 
     return tuple(sorted(crate(id) for id in seen))
 

@@ -12,18 +12,64 @@ import json
 import re
 import sys
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import crates
 
-# What crates compile in, by the crate: name, licence, and where its version stands.
+@dataclass(frozen=True)
+class Library:
+    """A library in C that a crate compiles in."""
+    name: str
+    # None: that of the crate, which says it for the library, too.
+    license: str | None
+    # The pattern of its version, whose groups are joined by dots: in the crate's own, or in a header that the crate brings.
+    version: str
+    header: str | None = None
+    # Vendor and product as the NVD's dictionary has them, by which scanners match; it lacks those without.
+    cpe: str | None = None
+
+
+def macros(*names: str) -> str:
+    """A version of which a header defines each number by itself."""
+    return ".*?".join(rf"#define\s+{name}\s+(\d+)" for name in names)
+
+
 COMPILED_IN = {
-    "openssl-src": ("openssl", "Apache-2.0", r"\+(.+)"),
-    "curl-sys": ("curl", "curl", r"\+curl-(.+)"),
-    "rdkafka-sys": ("librdkafka", "BSD-2-Clause", r"\+(.+)"),
-    "zstd-sys": ("zstd", "BSD-3-Clause", r"\+zstd\.(.+)"),
-    "tikv-jemalloc-sys": ("jemalloc", "BSD-2-Clause", r"\+([\d.]+)"),
+    "aws-lc-sys": [
+        Library("aws-lc", None, r'AWSLC_VERSION_NUMBER_STRING "([^"]+)"', "aws-lc/include/openssl/base.h", cpe="amazon:aws_libcrypto"),
+        Library("jitterentropy", "BSD-3-Clause", macros("JENT_MAJVERSION", "JENT_MINVERSION", "JENT_PATCHLEVEL"),
+                "aws-lc/third_party/jitterentropy/jitterentropy-library/jitterentropy.h"),
+    ],
+    "curl-sys": [Library("curl", "curl", r"\+curl-(.+)", cpe="haxx:curl")],
+    "libz-sys": [Library("zlib", "Zlib", r'#define ZLIB_VERSION "([^"]+)"', "src/zlib/zlib.h", cpe="zlib:zlib")],
+    "onig_sys": [
+        Library("oniguruma", "BSD-2-Clause", macros(*(f"ONIGURUMA_VERSION_{part}" for part in ["MAJOR", "MINOR", "TEENY"])),
+                "oniguruma/src/oniguruma.h", cpe="oniguruma_project:oniguruma"),
+    ],
+    "openssl-src": [Library("openssl", "Apache-2.0", r"\+(.+)", cpe="openssl:openssl")],
+    # It also has single files of others (snappy, tinycthread …) that tell no version; their licences are in licenses/crates.txt.
+    "rdkafka-sys": [
+        Library("librdkafka", "BSD-2-Clause", r"\+(.+)"),
+        Library("cjson", "MIT", macros(*(f"CJSON_VERSION_{part}" for part in ["MAJOR", "MINOR", "PATCH"])), "librdkafka/src/cJSON.h",
+                cpe="davegamble:cjson"),
+        Library("lz4", "BSD-2-Clause", macros(*(f"LZ4_VERSION_{part}" for part in ["MAJOR", "MINOR", "RELEASE"])), "librdkafka/src/lz4.h",
+                cpe="lz4_project:lz4"),
+        Library("nanopb", "Zlib", r'NANOPB_VERSION "nanopb-([^"]+)"', "librdkafka/src/nanopb/pb.h", cpe="nanopb_project:nanopb"),
+    ],
+    "tikv-jemalloc-sys": [Library("jemalloc", "BSD-2-Clause", r"\+([\d.]+)")],
+    "zstd-sys": [Library("zstd", "BSD-3-Clause", r"\+zstd\.(.+)", cpe="facebook:zstandard")],
+}
+
+# Crates that look as if they did, and compile in nothing of others, with the reason.
+NOTHING_OF_OTHERS = {
+    "aws-lc-rs": "aws-lc-sys does",
+    "blake3": "its C and assembly are its own",
+    "openssl-sys": "openssl-src does",
+    "ort-sys": "ONNX Runtime is loaded when it runs",
+    "prettyplease": "`links` keeps it from being there twice",
+    "rayon-core": "`links` keeps it from being there twice",
 }
 
 
@@ -51,31 +97,58 @@ def of_crate(crate: crates.Crate) -> dict:
     return {key: value for key, value in component.items() if value}
 
 
-def compiled_in(crate: crates.Crate) -> dict:
-    name, license, pattern = COMPILED_IN[crate.name]
-    version = re.search(pattern, crate.version)
-    if not version:
-        sys.exit(f"error: {crate.name} {crate.version}: which {name} is that? (scripts/dist/sbom.py)")
-    return {
+def compiled_in(crate: crates.Crate, library: Library) -> dict:
+    header = crate.directory / library.header if library.header else None
+    if header and not header.is_file():
+        sys.exit(f"error: {crate.name} {crate.version} has no {library.header}, where the version of {library.name} stood: "
+                 "say in COMPILED_IN where it stands now (scripts/dist/sbom.py)")
+    found = re.search(library.version, header.read_text(errors="replace") if header else crate.version, re.DOTALL)
+    if not found:
+        sys.exit(f"error: {header or f'{crate.name} {crate.version}'} does not tell which {library.name} it is: "
+                 "say in COMPILED_IN how it does now (scripts/dist/sbom.py)")
+    version = ".".join(found.groups())
+    license = library.license or crate.license
+    component = {
         "type": "library",
-        "bom-ref": f"pkg:generic/{name}@{version[1]}",
-        "name": name,
-        "version": version[1],
-        "licenses": [{"license": {"id": license}}],
-        "purl": f"pkg:generic/{name}@{version[1]}",
+        "bom-ref": f"pkg:generic/{library.name}@{version}",
+        "name": library.name,
+        "version": version,
+        "licenses": [{"expression": license} if " " in license else {"license": {"id": license}}],
+        "purl": f"pkg:generic/{library.name}@{version}",
     }
+    if library.cpe:
+        # What comes before a release is an update there (0.4.8-dev).
+        number, _, update = version.partition("-")
+        component["cpe"] = f"cpe:2.3:a:{library.cpe}:{number}:{update or '*'}:*:*:*:*:*:*"
+    return component
+
+
+def libraries() -> dict[str, list[dict]]:
+    """The libraries in C, by the crate that compiles them in. A crate that is not known is refused, so that none is forgotten."""
+    linked = {crate.name: crate for crate in crates.others()}
+    if lacking := (COMPILED_IN.keys() | NOTHING_OF_OTHERS.keys()) - linked.keys():
+        sys.exit(f"error: {', '.join(sorted(lacking))}: not linked any more? Take it out of COMPILED_IN or NOTHING_OF_OTHERS (scripts/dist/sbom.py)")
+    if unknown := {name for name, crate in linked.items() if crate.native} - COMPILED_IN.keys() - NOTHING_OF_OTHERS.keys():
+        sys.exit(f"error: {', '.join(sorted(unknown))}: which library in C does it compile in? "
+                 "Say so in COMPILED_IN, or in NOTHING_OF_OTHERS that there is none (scripts/dist/sbom.py)")
+    return {name: [compiled_in(linked[name], library) for library in of] for name, of in COMPILED_IN.items()}
 
 
 def runtime(folder: Path) -> dict:
+    """ONNX Runtime, with its libraries; by those one sees whether it is the package for GPUs."""
     pin = re.search(r"^readonly ORT_VERSION=(.+)$", (crates.ROOT / "scripts/setup.sh").read_text(), re.MULTILINE)[1]
+    there = sorted(folder.glob("libonnxruntime*.so"))
+    if folder / "libonnxruntime.so" not in there:
+        sys.exit(f"error: there is no libonnxruntime.so in {folder}: scripts/setup.sh runtime")
+    name = "onnxruntime-gpu" if folder / "libonnxruntime_providers_cuda.so" in there else "onnxruntime"
     return {
         "type": "library",
-        "bom-ref": f"pkg:pypi/onnxruntime@{pin}",
-        "name": "onnxruntime",
+        "bom-ref": f"pkg:pypi/{name}@{pin}",
+        "name": name,
         "version": pin,
-        "hashes": digest(folder / "libonnxruntime.so"),
         "licenses": [{"license": {"id": "MIT"}}],
-        "purl": f"pkg:pypi/onnxruntime@{pin}",
+        "purl": f"pkg:pypi/{name}@{pin}",
+        "components": [{"type": "file", "name": path.name, "hashes": digest(path)} for path in there],
     }
 
 
@@ -91,14 +164,11 @@ def model(folder: Path) -> dict:
 
 def bill(folder: Path, epoch: int) -> dict:
     own = of_crate(crates.tagbert()) | {"type": "application"}
-    inside = {crate.name: compiled_in(crate) for crate in crates.others() if crate.name in COMPILED_IN}
-    if lacking := COMPILED_IN.keys() - inside.keys():
-        sys.exit(f"error: {', '.join(sorted(lacking))}: not linked any more? (scripts/dist/sbom.py)")
+    inside = libraries()
     beside = [runtime(folder), *(model(path.parent) for path in sorted((folder / "models").glob("*/model.onnx")))]
     needs = {purl(each.name, each.version): [purl(*need) for need in each.needs] for each in crates.linked()}
     for crate in crates.others():
-        if crate.name in inside:
-            needs[purl(crate.name, crate.version)].append(inside[crate.name]["bom-ref"])
+        needs[purl(crate.name, crate.version)] += [each["bom-ref"] for each in inside.get(crate.name, [])]
     needs[own["bom-ref"]] += [each["bom-ref"] for each in beside]
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -109,7 +179,7 @@ def bill(folder: Path, epoch: int) -> dict:
             "timestamp": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "component": own,
         },
-        "components": [*(of_crate(crate) for crate in crates.others()), *inside.values(), *beside],
+        "components": [*(of_crate(crate) for crate in crates.others()), *(each for of in inside.values() for each in of), *beside],
         "dependencies": [{"ref": ref, "dependsOn": sorted(on)} for ref, on in sorted(needs.items())],
     }
     # Not random: it is that of these very contents.
