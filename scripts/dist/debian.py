@@ -58,6 +58,8 @@ def build(release: Path, to: Path, version: str, time: int) -> Path:
     for path in [root, *root.rglob("*")]:
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.name == "tagbert" and path.parent.name == "tagbert" else 0o644)
+    # Secrets may stand there; systemd reads it as root. (An upgrade leaves the mode of a file that is there as it is.)
+    (root / "etc/default/tagbert").chmod(0o640)
     control = root / "DEBIAN"
     control.mkdir()
     # Whatever the umask is.

@@ -9,6 +9,7 @@ from pathlib import Path
 from release import PACKAGE, VERSION, Machine
 
 CONFIG = "etc/tagbert/config.yaml"
+ENVIRONMENT = "etc/default/tagbert"
 
 
 def newer(to: Path) -> Path:
@@ -17,8 +18,9 @@ def newer(to: Path) -> Path:
     subprocess.run(["dpkg-deb", "--raw-extract", PACKAGE, root], check=True)
     control = root / "DEBIAN/control"
     control.write_text(control.read_text().replace(f"Version: {VERSION}", "Version: 99.0.0"))
-    with (root / CONFIG).open("a") as config:
-        config.write("# of 99.0.0\n")
+    for name in [CONFIG, ENVIRONMENT]:
+        with (root / name).open("a") as file:
+            file.write("# of 99.0.0\n")
     package = to / "newer.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", root, package], check=True, stdout=subprocess.DEVNULL)
     return package
@@ -64,6 +66,22 @@ class Package(unittest.TestCase):
             self.assertEqual(machine.install(PACKAGE).returncode, 0)
             self.assertEqual(machine.install(later).returncode, 0)
             self.assertIn("of 99.0.0", (machine.root / CONFIG).read_text())
+
+    def test_what_may_have_secrets_is_read_by_root_alone(self):
+        with Machine("bookworm") as machine:
+            self.assertEqual(machine.install(PACKAGE).returncode, 0)
+            self.assertEqual(machine.run(f"stat -c '%a %U:%G' /{ENVIRONMENT}", user=None).stdout, "640 root:root\n")
+            self.assertNotEqual(machine.run(f"cat /{ENVIRONMENT}").returncode, 0)
+
+    def test_an_upgrade_keeps_the_mode_that_an_administrator_gave(self):
+        with tempfile.TemporaryDirectory() as folder, Machine("bookworm") as machine:
+            later = newer(Path(folder))
+            self.assertEqual(machine.install(PACKAGE).returncode, 0)
+            # As 0.2.0 had it.
+            machine.run(f"chmod 644 /{ENVIRONMENT}", user=None)
+            self.assertEqual(machine.install(later).returncode, 0)
+            self.assertIn("of 99.0.0", (machine.root / ENVIRONMENT).read_text())
+            self.assertEqual(machine.run(f"stat -c %a /{ENVIRONMENT}", user=None).stdout, "644\n")
 
 
 if __name__ == "__main__":
