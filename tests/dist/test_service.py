@@ -1,13 +1,17 @@
 """The service, under a real systemd, as the package installs it: its sandbox lets it work, and it stops cleanly."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import time
 import unittest
 from pathlib import Path
 
-from release import PACKAGE, Machine, lacking
+from release import PACKAGE, ROOT, Machine, lacking
+
+INSTALL = (ROOT / "docs/INSTALL.md").read_text()
 
 # Control groups of the first kind are not there for systemd where it does not run itself; of this test alone.
 BOOT = """
@@ -16,6 +20,27 @@ if ! mountpoint -q /sys/fs/cgroup/systemd && [ -d /sys/fs/cgroup/memory ]; then
 fi
 exec systemd-nspawn --quiet --register=no --keep-unit --private-network --boot --console=pipe --directory "$0"
 """
+
+
+def blocks(language: str) -> list[str]:
+    """What docs/INSTALL.md has of it."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", INSTALL, re.MULTILINE | re.DOTALL)
+
+
+def started_alike() -> list[str]:
+    """The commands of docs/INSTALL.md that are started as the service is."""
+    lines = "".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines if line.startswith("systemd-run ")]
+
+
+class Documents(unittest.TestCase):
+    def test_checks_and_jobs_are_started_with_all_that_the_unit_has_for_models(self):
+        unit = re.findall(r"^(\w+)=(.+)$", (ROOT / "deploy/systemd/tagbert.service").read_text(), re.MULTILINE)
+        wanted = [f"--property={name}={value}" for name, value in unit if name in {"DynamicUser", "EnvironmentFile", "CacheDirectory"}]
+        wanted += [f"--setenv={each}" for name, value in unit if name == "Environment" for each in value.split()]
+        self.assertEqual(len(started_alike()), 2)
+        for command in started_alike():
+            self.assertLessEqual({*wanted, "--property=User=tagbert"}, set(shlex.split(command)))
 
 
 class Service(unittest.TestCase):
@@ -130,14 +155,40 @@ class Service(unittest.TestCase):
         self.assertNotIn("tagbert", self.run_in("systemctl list-units --all --no-legend; ps -e")[1])
 
     def test_checks_and_jobs_have_the_environment_of_the_service(self):
-        # As docs/INSTALL.md has them; the service runs meanwhile.
+        # The service runs meanwhile.
         self.assertEqual(self.run_in("systemctl start tagbert")[0], 0)
-        alike = "systemd-run --pipe --wait --property=DynamicUser=yes --property=EnvironmentFile=-/etc/default/tagbert tagbert"
-        for command in ["check --config /etc/tagbert/config.yaml",
-                        "run --config /etc/tagbert/config.yaml --set http.listen=127.0.0.1:0 --group tagbert-again --until-end"]:
-            code, said = self.run_in(f"{alike} {command}")
+        for command in started_alike():
+            code, said = self.run_in(command)
             self.assertEqual(code, 1, said)
             self.assertRegex(said, r"no connection to localhost:1\b")
+
+    def test_checks_and_jobs_share_the_cache_of_a_service_that_runs(self):
+        self.assertEqual(self.run_in("systemctl start tagbert")[0], 0)
+        owner = "stat -c %u /var/cache/private/tagbert"
+        before = self.run_in(owner)
+        for command in started_alike():
+            options, _ = command.split(" tagbert ", 1)
+            write = 'mkdir -p "$HF_HOME" && touch "$HF_HOME/model" "$TAGBERT_CACHE/model" && stat -c %u "$HF_HOME/model"'
+            code, said = self.run_in(f"{options} sh -c {shlex.quote(write)}")
+            self.assertEqual((code, said.splitlines()[0]), (0, before[1].strip()), said)
+            self.assertEqual(self.run_in(owner), before, "the service lost its cache")
+        self.assertEqual(self.run_in("ls /var/cache/tagbert /var/cache/tagbert/huggingface")[0], 0)
+
+    def test_a_runtime_beside_the_packages_outlives_an_upgrade(self):
+        # As docs/INSTALL.md has it for a GPU; the CPU's library stands for the other.
+        drop_in = next(each for each in blocks("ini") if "ORT_DYLIB_PATH" in each)
+        library = re.search(r"ORT_DYLIB_PATH=(\S+)", drop_in)[1]
+        self.run_in(f"install -D /usr/lib/tagbert/libonnxruntime.so {library}; mkdir -p /etc/systemd/system/tagbert.service.d")
+        (self.machine.root / "etc/systemd/system/tagbert.service.d/gpu.conf").write_text(drop_in)
+        loaded = """
+            systemctl daemon-reload; systemctl restart tagbert
+            grep -o '/.*libonnxruntime.so' "/proc/$(systemctl show --value --property=MainPID tagbert)/maps" | sort -u"""
+        self.assertEqual(self.run_in(loaded), (0, f"{library}\n"))
+        self.run_in(f"echo >> {library}")
+        changed = self.run_in(f"sha256sum {library}")
+        self.assertEqual(self.run_in("dpkg --install /var/lib/package.deb")[0], 0)
+        self.assertEqual(self.run_in(f"sha256sum {library}"), changed, "the upgrade wrote over it")
+        self.assertEqual(self.run_in(loaded), (0, f"{library}\n"))
 
     def test_secrets_are_roots_and_reach_it(self):
         self.run_in("""
