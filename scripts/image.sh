@@ -44,6 +44,13 @@ if [[ $source == source ]]; then
     # What was not committed is in it, too. (Where no git is, it is given, as for scripts/dist/build.sh.)
     revision=${TAGBERT_COMMIT:-$(git rev-parse --short=12 HEAD)$([[ -z $(git status --porcelain) ]] || echo -dirty)}
 else
+    previous=
+    for option in "$@"; do
+        [[ $previous != --build-arg ]] || option=--build-arg=$option
+        [[ ! $option =~ ^--build-arg=RUNTIME(=|$) || $option == --build-arg=RUNTIME=runtime ]] ||
+            die "RUNTIME is of no use with --archive, which has ONNX Runtime for CPUs alone: for a GPU leave --archive out, and set RUST (docs/GPU.md)"
+        previous=$option
+    done
     # That of this version alone: others may lie beside it.
     name=tagbert-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)-x86_64-linux
     archive=target/dist/$name.tar.gz
@@ -57,6 +64,7 @@ else
     [[ $said =~ $form ]] || die "$archive does not say of which commit it is, but '$said': make dist"
     version=${BASH_REMATCH[1]}
     revision=${BASH_REMATCH[2]}
+    : "${SOURCE_DATE_EPOCH:=$(stat --format=%Y "$inside/$name/tagbert")}"
     rm -rf "$inside"
     arguments+=(--build-arg "ARCHIVE=$archive")
 fi
