@@ -59,6 +59,16 @@ class Compose(unittest.TestCase):
         self.assertIn(kafka["environment"]["KAFKA_LOG_DIRS"], volumes.values())
         self.assertLessEqual(volumes.keys(), self.compose["volumes"].keys())
 
+    def test_it_takes_no_files_but_those_that_the_image_is_made_of(self):
+        # A release has this file, and not all that is around it in the repository.
+        self.assertFalse(self.compose.keys() & {"include", "secrets"})
+        for name, service in self.services.items():
+            self.assertFalse(service.keys() & {"env_file", "extends", "label_file", "secrets"}, name)
+            for volume in service.get("volumes", []):
+                self.assertIn(volume.split(":")[0], self.compose["volumes"], name)
+        self.assertEqual([name for name, each in self.compose["configs"].items() if "file" in each], [])
+        self.assertEqual([name for name, each in self.services.items() if "build" in each], ["tagbert"])
+
     def test_topics_are_those_of_the_configuration(self):
         production = yaml.safe_load((ROOT / "configs/production.yaml").read_text())
         made = re.search(r"for topic in (.+); do", self.services["topics"]["command"][0])[1].split()

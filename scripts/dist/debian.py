@@ -41,6 +41,8 @@ def lay_out(release: Path, root: Path) -> None:
     shutil.copytree(release / "docs", documents / "docs")
     shutil.copytree(release / "configs", documents / "examples")
     shutil.copytree(release / "licenses", documents / "licenses")
+    # Without what makes an image of the archive's folder.
+    shutil.copytree(release / "deploy", documents / "deploy", ignore=shutil.ignore_patterns("Dockerfile", "compose.yaml"))
     for name in ["NOTICE", "README.md", "sbom.cdx.json"]:
         shutil.copyfile(release / name, documents / name)
     shutil.copyfile(release / "CHANGELOG.md", documents / "changelog")

@@ -26,6 +26,8 @@ import needs
 ROOT = Path(__file__).resolve().parents[2]
 # The remedy that the log names for a user's own dynamic int8, with what it imports.
 QUANTISE = ["quantise.py", "documents.py", "exported.py", "rearrange.py"]
+# What the docs have users run from here: a chart is released with its worker.
+DEPLOY = ["helm", "kustomize", "connect", "spark"]
 SHELLS = {"bash": "tagbert", "zsh": "_tagbert", "fish": "tagbert.fish"}
 
 
@@ -73,6 +75,17 @@ def copy(folder: str, to: Path) -> None:
         target.chmod(0o755 if os.access(ROOT / name, os.X_OK) else 0o644)
 
 
+def dockerfile() -> str:
+    """That of the repository, but there is no source to build: it takes what lies around it. compose.yaml names it."""
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    # Not by another default of SOURCE, which buildah 1.28 does not see when it looks for the stages that it has to build.
+    for ours, theirs in [("ARG SOURCE=source\n", ""), ("FROM ${SOURCE} AS release\n", "FROM unpacked AS release\n")]:
+        if text.count(ours) != 1:
+            sys.exit(f"error: deploy/Dockerfile does not have {ours.strip()!r} once: say here how an archive's differs ({__file__})")
+        text = text.replace(ours, theirs)
+    return text
+
+
 def stage(binary: Path, runtime: Path, to: Path) -> None:
     """The files of a release, as the archive has them."""
     shutil.rmtree(to, ignore_errors=True)
@@ -91,6 +104,10 @@ def stage(binary: Path, runtime: Path, to: Path) -> None:
     for name in QUANTISE:
         shutil.copyfile(ROOT / "models/recipe" / name, to / "models/recipe" / name)
     copy("deploy/systemd", to / "systemd")
+    for name in DEPLOY:
+        copy(f"deploy/{name}", to / "deploy" / name)
+    shutil.copyfile(ROOT / "deploy/compose.yaml", to / "deploy/compose.yaml")
+    write(to / "deploy/Dockerfile", dockerfile())
     write(to / "corpus/demo.jsonl", demo_documents())
     (to / "licenses/onnxruntime").mkdir(parents=True)
     for name in ["LICENSE", "ThirdPartyNotices.txt"]:

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -33,6 +34,40 @@ class Contents(unittest.TestCase):
             imported = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
             imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
             self.assertLessEqual(imported & stems, there, name)
+
+    def test_what_the_docs_name_of_deploy_is_there(self):
+        # The second is of 0.1.0.
+        of_the_repository = {"deploy/tests/snapshots", "deploy/kubernetes"}
+        there = set(release.files()) | {f"{parent}" for name in release.files() for parent in Path(name).parents}
+        documents = [DIST / NAME / "README.md", *(DIST / NAME / "docs").glob("*.md")]
+        named = {each.rstrip("./") for path in documents for each in re.findall(r"\bdeploy/[\w./-]+", path.read_text())}
+        self.assertLessEqual({"deploy/helm/tagbert", "deploy/kustomize", "deploy/compose.yaml", "deploy/Dockerfile"}, named)
+        self.assertEqual(named - of_the_repository - there, set())
+
+    def test_what_is_deployed_is_that_of_the_repository(self):
+        for name in ["helm", "kustomize", "connect", "spark", "compose.yaml"]:
+            done = subprocess.run(["git", "ls-files", f"deploy/{name}"], cwd=ROOT, check=True, capture_output=True, text=True)
+            for file in done.stdout.splitlines():
+                self.assertEqual((DIST / NAME / file).read_bytes(), (ROOT / file).read_bytes(), file)
+
+    def test_what_is_deployed_refers_to_nothing_outside(self):
+        folder = DIST / NAME
+        found = []
+        for path in (folder / "deploy/kustomize").rglob("kustomization.yaml"):
+            for line in path.read_text().splitlines():
+                if match := re.fullmatch(r"\s*- (?:path: )?([\w./-]+\.yaml|\.\.?/[\w./-]+)", line):
+                    found.append(path.parent / match[1])
+        compose = (folder / "deploy/compose.yaml").read_text()
+        context = re.search(r"^ +context: (.+)$", compose, re.MULTILINE)[1]
+        found.append(folder / "deploy" / context / re.search(r"^ +dockerfile: (.+)$", compose, re.MULTILINE)[1])
+        # (That it names no other file: deploy/tests/test_compose.py.)
+        self.assertLessEqual({"base", "worker.yaml", "config.yaml", "gpu.yaml", "job.yaml", "Dockerfile"}, {path.name for path in found})
+        for path in found:
+            self.assertTrue(path.exists() and path.resolve().is_relative_to(folder.resolve()), path)
+        # The image that compose builds: of this folder, since there is no source.
+        dockerfile = (folder / "deploy/Dockerfile").read_text()
+        self.assertIn("\nFROM unpacked AS release\n", dockerfile)
+        self.assertNotIn("SOURCE}", dockerfile)
 
     def test_nothing_of_the_corpora_that_are_not_ours_is_in_it(self):
         with tarfile.open(ARCHIVE) as archive:

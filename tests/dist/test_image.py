@@ -147,6 +147,16 @@ class Image(unittest.TestCase):
     def test_its_configuration_is_the_archives(self):
         self.assertEqual(Path(self.root, "etc/tagbert/config.yaml").read_bytes(), (DIST / NAME / "configs/production.yaml").read_bytes())
 
+    def test_an_unpacked_archive_makes_the_same_of_itself(self):
+        folder = DIST / NAME
+        self.buildah("build", "--pull-never", "--build-arg", f"BASE={BASE}", "--file", f"{folder}/deploy/Dockerfile", "--tag", "unpacked", str(folder))
+        container = self.buildah("from", "--pull-never", "unpacked")
+        there = self.buildah("mount", container)
+        for name in ["opt/tagbert", "etc/tagbert"]:
+            done = subprocess.run(["diff", "--recursive", "--brief", f"{there}/{name}", f"{self.root}/{name}"], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.buildah("rm", container)
+
     def test_it_runs_read_only_as_a_user_without_rights(self):
         self.assertEqual(self.config["User"], NOBODY)
         code, said = self.run_it(*self.config["Entrypoint"], "--version")

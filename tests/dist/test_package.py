@@ -67,6 +67,14 @@ class Package(unittest.TestCase):
             self.assertEqual(machine.install(later).returncode, 0)
             self.assertIn("of 99.0.0", (machine.root / CONFIG).read_text())
 
+    def test_what_the_docs_name_of_deploy_is_beside_them(self):
+        listed = subprocess.run(["dpkg-deb", "--contents", PACKAGE], check=True, capture_output=True, text=True).stdout
+        for name in ["helm/tagbert/Chart.yaml", "kustomize/overlays/cpu/kustomization.yaml", "spark/tagged_to_table.py", "connect/worker.properties"]:
+            self.assertIn(f" ./usr/share/doc/tagbert/deploy/{name}\n", listed)
+        # They make an image of the archive's folder.
+        for name in ["Dockerfile", "compose.yaml"]:
+            self.assertNotIn(name, listed)
+
     def test_what_may_have_secrets_is_read_by_root_alone(self):
         with Machine("bookworm") as machine:
             self.assertEqual(machine.install(PACKAGE).returncode, 0)
