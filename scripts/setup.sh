@@ -322,6 +322,8 @@ has_apiserver() { cmp -s scripts/kubernetes/go.mod "$cache/kubernetes/apiserver.
 
 packages_apiserver() {
     want etcd-server etcd --version
+    # promtool reads what compose.yaml gives Prometheus.
+    want prometheus promtool --version
     has_apiserver || want_newer_go
 }
 

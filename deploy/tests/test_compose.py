@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import tempfile
 import unittest
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from tools import ROOT, TOOLS, run, tool
+from tools import ROOT, TOOLS, program, run, tool
 
 COMPOSE = ROOT / "deploy/compose.yaml"
 
@@ -94,9 +93,7 @@ class Compose(unittest.TestCase):
         self.assertEqual([json.loads(line)["id"] for line in out.splitlines()], ["1", "2", "3"])
 
     def test_prometheus_takes_its_configuration(self):
-        promtool = shutil.which("promtool")
-        if not promtool:
-            self.skipTest("no promtool: apt-get install prometheus")
+        promtool = program("promtool")
         with tempfile.TemporaryDirectory() as home:
             file = Path(home) / "prometheus.yml"
             file.write_text(self.compose["configs"]["prometheus"]["content"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import unittest
 from pathlib import Path
@@ -17,13 +18,22 @@ CRDS = sorted((ROOT / "deploy/tests/crds").glob("*.yaml"))
 
 def tool(path):
     """A tool's path; without it the test is skipped, or under TAGBERT_REQUIRE has failed."""
-    if not path.exists():
-        why = f"no {path.relative_to(ROOT)}: make deploy-test fetches it"
-        if "TAGBERT_REQUIRE" in os.environ:
-            raise AssertionError(why)
-        print(f"SKIPPED: {why}")
-        raise unittest.SkipTest(why)
-    return path
+    return there(path if path.exists() else None, path.relative_to(ROOT))
+
+
+def program(name):
+    """The same of a program that a Debian package brings."""
+    return there(shutil.which(name), name)
+
+
+def there(path, name):
+    if path:
+        return path
+    why = f"no {name}: make deploy-test fetches it"
+    if "TAGBERT_REQUIRE" in os.environ:
+        raise AssertionError(why)
+    print(f"SKIPPED: {why}")
+    raise unittest.SkipTest(why)
 
 
 def run(*command, stdin=None, env=None):
